@@ -1,0 +1,3 @@
+//! What the host can be asked about itself: counters and the log.
+
+pub mod metrics;
