@@ -1,8 +1,12 @@
 //! Sound: from a device, a sound server or an oscillator to Opus packets. Knows nothing of listeners, rooms or the web.
 
+pub mod blocks;
+pub mod convert;
 pub mod device;
 pub mod encoder;
 pub mod pcm;
-pub mod station;
 #[cfg(target_os = "linux")]
 mod pulse;
+pub mod resample;
+pub mod sine;
+pub mod station;

@@ -1,4 +1,9 @@
 //! Listeners: WebRTC sessions that receive a station. Knows nothing of how sound is made, of rooms or of HTTP.
 
+pub mod candidates;
+pub mod datagrams;
 pub mod engine;
+pub mod fanout;
+pub mod listener;
+pub mod sdp;
 pub mod session;

@@ -24,6 +24,11 @@ impl ListenerId {
         digits.then(|| u128::from_str_radix(text, 16).ok().map(ListenerId))?
     }
 
+    /// Sixteen of its random bits.
+    pub fn low_bits(&self) -> u16 {
+        self.0 as u16
+    }
+
     /// The first digits, for the log: enough to follow a session, too few to end it.
     pub fn short(&self) -> String {
         format!("{:08x}", (self.0 >> 96) as u32)

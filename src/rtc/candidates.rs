@@ -1,0 +1,59 @@
+//! Which addresses of this host a listener may try. Asks the operating system anew each time, because laptops move.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// This host's addresses behind a socket bound to `bound`.
+///
+/// Loopback is offered only to a client that came that way (`reached_at`), or when there is nothing else: a remote
+/// browser would knock at its own doors.
+pub fn local(bound: SocketAddr, reached_at: Option<IpAddr>) -> Vec<SocketAddr> {
+    let ip = bound.ip().to_canonical();
+    if !ip.is_unspecified() {
+        return vec![SocketAddr::new(ip, bound.port())];
+    }
+    let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
+    let all = interfaces.iter().map(|interface| interface.ip()).filter(|ip| bound.is_ipv6() || ip.is_ipv4());
+    choose(all, reached_at.is_some_and(|ip| ip.is_loopback()))
+        .into_iter()
+        .map(|ip| SocketAddr::new(ip, bound.port()))
+        .collect()
+}
+
+fn choose(all: impl Iterator<Item = IpAddr>, wants_loopback: bool) -> Vec<IpAddr> {
+    let (mut loopback, mut others): (Vec<IpAddr>, Vec<IpAddr>) = (vec![], vec![]);
+    for ip in all.filter(|ip| !is_link_local(*ip)) {
+        let list = if ip.is_loopback() { &mut loopback } else { &mut others };
+        if !list.contains(&ip) {
+            list.push(ip);
+        }
+    }
+    if wants_loopback || others.is_empty() {
+        others.append(&mut loopback);
+    }
+    if others.is_empty() {
+        others.extend([IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)]);
+    }
+    others
+}
+
+/// Link-local addresses need a zone, which candidates cannot carry (RFC 8839 §5.1); 169.254/16 means no network.
+fn is_link_local(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_is_for_those_who_came_that_way_or_have_nothing_else() {
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        let all = [ip("127.0.0.1"), ip("192.168.1.5"), ip("fe80::1"), ip("2001:db8::5"), ip("192.168.1.5")];
+        assert_eq!(choose(all.into_iter(), false), [ip("192.168.1.5"), ip("2001:db8::5")]);
+        assert_eq!(choose(all.into_iter(), true), [ip("192.168.1.5"), ip("2001:db8::5"), ip("127.0.0.1")]);
+        assert_eq!(choose([ip("127.0.0.1")].into_iter(), false), [ip("127.0.0.1")]);
+    }
+}

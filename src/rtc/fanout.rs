@@ -1,0 +1,280 @@
+//! All listeners of this host: who gets which datagram, who is due when, and one packet sent to many.
+//!
+//! Pure, like [`crate::rtc::listener`]: change one thing, then drain [`Fanout::poll_output`]. Nothing here looks at every
+//! session to find one: addresses, ICE user fragments and ids are hashed, deadlines lie in a heap.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use slab::Slab;
+use str0m::ice::StunMessage;
+use str0m::net::Transmit;
+
+use crate::audio::pcm::OpusPacket;
+use crate::rtc::listener::{self, Listener, Reason};
+use crate::rtc::session::{IfMatch, ListenerId, PatchRefusal, Patched};
+
+/// Addresses remembered for one session: a browser checks from every interface it has, and moves between networks.
+const ADDRESSES_PER_SESSION: usize = 16;
+
+/// With no session there is nothing to wait for; looking again once an hour costs nothing.
+const IDLE: Duration = Duration::from_secs(3600);
+
+/// A session that asks to be told the time at once is told a little later, so that none can keep the loop to itself.
+const SHORTEST_WAIT: Duration = Duration::from_millis(1);
+
+/// What the fanout wants done or known.
+#[derive(Debug)]
+pub enum Output {
+    /// Send this datagram.
+    Transmit(Transmit),
+    /// A session's sound starts to flow.
+    Connected {
+        /// Whose.
+        listener: ListenerId,
+        /// What it hears.
+        station: usize,
+    },
+    /// A session is over and forgotten.
+    Gone {
+        /// Whose.
+        listener: ListenerId,
+        /// What it heard.
+        station: usize,
+        /// Whether it had been connected.
+        was_connected: bool,
+        /// Why.
+        reason: Reason,
+    },
+    /// Nothing more until then.
+    Wait(Instant),
+}
+
+/// Every session, and the indexes that find them.
+#[derive(Default)]
+pub struct Fanout {
+    seats: Slab<Seat>,
+    by_id: HashMap<ListenerId, usize>,
+    by_ufrag: HashMap<String, usize>,
+    by_address: HashMap<SocketAddr, usize>,
+    /// Earliest first. An entry counts only if it is the one its seat has in `scheduled`.
+    deadlines: BinaryHeap<Reverse<(Instant, usize)>>,
+    outputs: VecDeque<Output>,
+}
+
+struct Seat {
+    listener: Listener,
+    ufrag: String,
+    addresses: VecDeque<SocketAddr>,
+    was_connected: bool,
+    scheduled: Option<Instant>,
+}
+
+impl Fanout {
+    /// How many sessions there are, connected or not.
+    pub fn len(&self) -> usize {
+        self.seats.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.seats.is_empty()
+    }
+
+    /// Takes a session in; datagrams for it may arrive from now on.
+    pub fn admit(&mut self, mut listener: Listener, now: Instant) {
+        let (id, ufrag) = (listener.id, listener.ufrag());
+        let key = self.seats.insert(Seat {
+            listener,
+            ufrag: ufrag.clone(),
+            addresses: VecDeque::new(),
+            was_connected: false,
+            scheduled: None,
+        });
+        self.by_id.insert(id, key);
+        self.by_ufrag.insert(ufrag, key);
+        self.drain(key, now);
+    }
+
+    /// A datagram arrived. False if it belongs to nobody.
+    pub fn handle_datagram(
+        &mut self,
+        source: SocketAddr,
+        destination: SocketAddr,
+        bytes: &[u8],
+        now: Instant,
+    ) -> bool {
+        let Some(key) = self.find_session(source, destination, bytes, now) else { return false };
+        self.change(key, now, |listener| listener.handle_datagram(source, destination, bytes, now));
+        true
+    }
+
+    /// The next packet of a station, for all who listen to it.
+    pub fn handle_packet(&mut self, station: usize, packet: &OpusPacket, now: Instant) {
+        for key in 0..self.seats.capacity() {
+            if self.seats.get(key).is_some_and(|seat| seat.listener.station == station) {
+                self.change(key, now, |listener| listener.handle_packet(packet, now));
+            }
+        }
+    }
+
+    /// Time passed: every session whose deadline has come is told.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some(&Reverse((deadline, key))) = self.deadlines.peek()
+            && deadline <= now
+        {
+            self.deadlines.pop();
+            let Some(seat) = self.seats.get_mut(key) else { continue };
+            if seat.scheduled == Some(deadline) {
+                seat.scheduled = None;
+                self.change(key, now, |listener| listener.handle_timeout(now));
+            }
+        }
+    }
+
+    /// Adds candidates to a session or restarts its ICE.
+    ///
+    /// # Errors
+    /// [`PatchRefusal`]; the session goes on as it was.
+    pub fn handle_patch(
+        &mut self,
+        id: ListenerId,
+        fragment: &str,
+        if_match: &IfMatch,
+        now: Instant,
+    ) -> Result<Patched, PatchRefusal> {
+        let key = *self.by_id.get(&id).ok_or(PatchRefusal::Unknown)?;
+        let mut result = Err(PatchRefusal::Unknown);
+        self.change(key, now, |listener| result = listener.handle_patch(fragment, if_match));
+        if let Some(seat) = self.seats.get_mut(key) {
+            let ufrag = seat.listener.ufrag();
+            if ufrag != seat.ufrag {
+                self.by_ufrag.remove(&seat.ufrag);
+                seat.ufrag.clone_from(&ufrag);
+                self.by_ufrag.insert(ufrag, key);
+            }
+        }
+        result
+    }
+
+    /// Ends a session with a goodbye. False if there is none of that id.
+    pub fn dismiss(&mut self, id: ListenerId, now: Instant) -> bool {
+        let Some(&key) = self.by_id.get(&id) else { return false };
+        self.change(key, now, Listener::close);
+        true
+    }
+
+    /// Ends every session with a goodbye.
+    pub fn dismiss_all(&mut self, now: Instant) {
+        let ids: Vec<ListenerId> = self.by_id.keys().copied().collect();
+        for id in ids {
+            self.dismiss(id, now);
+        }
+    }
+
+    /// The next thing to do.
+    pub fn poll_output(&mut self, now: Instant) -> Output {
+        if let Some(output) = self.outputs.pop_front() {
+            return output;
+        }
+        let deadline = self.deadlines.peek().map(|Reverse((deadline, _))| *deadline);
+        Output::Wait(deadline.unwrap_or(now + IDLE))
+    }
+
+    /// STUN names its session; everything else is known by where it comes from, once STUN has proved who is there.
+    fn find_session(
+        &mut self,
+        source: SocketAddr,
+        destination: SocketAddr,
+        bytes: &[u8],
+        now: Instant,
+    ) -> Option<usize> {
+        let known = self.by_address.get(&source).copied();
+        // RFC 7983 §7: STUN begins with a byte from 0 to 3.
+        if !matches!(bytes.first(), Some(0..=3)) {
+            return known;
+        }
+        let message = StunMessage::parse(bytes).ok()?;
+        // A response names nobody, but an ICE-lite agent has asked nothing.
+        let (ours, _) = message.split_username()?;
+        let key = *self.by_ufrag.get(ours)?;
+        if known != Some(key) {
+            // The user fragment can be seen by others; only a message with the session's own integrity moves it.
+            if !self.seats.get(key)?.listener.accepts(source, destination, bytes, now) {
+                return None;
+            }
+            self.remember_address(key, source);
+        }
+        Some(key)
+    }
+
+    fn remember_address(&mut self, key: usize, address: SocketAddr) {
+        let Some(seat) = self.seats.get_mut(key) else { return };
+        if seat.addresses.len() == ADDRESSES_PER_SESSION
+            && let Some(oldest) = seat.addresses.pop_front()
+            && self.by_address.get(&oldest) == Some(&key)
+        {
+            self.by_address.remove(&oldest);
+        }
+        seat.addresses.push_back(address);
+        self.by_address.insert(address, key);
+    }
+
+    /// Makes one change to one session and drains it. A session that panics is our bug or the engine's, but it ends that
+    /// session and no other.
+    fn change(&mut self, key: usize, now: Instant, change: impl FnOnce(&mut Listener)) {
+        let Some(seat) = self.seats.get_mut(key) else { return };
+        let listener = &mut seat.listener;
+        if catch_unwind(AssertUnwindSafe(|| change(listener))).is_err() {
+            return self.forget(key, Reason::Broken);
+        }
+        self.drain(key, now);
+    }
+
+    fn drain(&mut self, key: usize, now: Instant) {
+        loop {
+            let Some(seat) = self.seats.get_mut(key) else { return };
+            let (id, station) = (seat.listener.id, seat.listener.station);
+            let listener = &mut seat.listener;
+            match catch_unwind(AssertUnwindSafe(|| listener.poll_output(now))) {
+                Ok(listener::Output::Transmit(transmit)) => self.outputs.push_back(Output::Transmit(transmit)),
+                Ok(listener::Output::Connected) => {
+                    seat.was_connected = true;
+                    self.outputs.push_back(Output::Connected { listener: id, station });
+                }
+                Ok(listener::Output::Gone(reason)) => return self.forget(key, reason),
+                Ok(listener::Output::Wait(deadline)) => return self.schedule(key, deadline.max(now + SHORTEST_WAIT)),
+                Err(_) => return self.forget(key, Reason::Broken),
+            }
+        }
+    }
+
+    /// Only an earlier deadline is worth a new entry; a later one is found out when the earlier comes.
+    fn schedule(&mut self, key: usize, deadline: Instant) {
+        let Some(seat) = self.seats.get_mut(key) else { return };
+        if seat.scheduled.is_none_or(|scheduled| deadline < scheduled) {
+            seat.scheduled = Some(deadline);
+            self.deadlines.push(Reverse((deadline, key)));
+        }
+    }
+
+    fn forget(&mut self, key: usize, reason: Reason) {
+        let Some(seat) = self.seats.try_remove(key) else { return };
+        self.by_id.remove(&seat.listener.id);
+        self.by_ufrag.remove(&seat.ufrag);
+        for address in &seat.addresses {
+            if self.by_address.get(address) == Some(&key) {
+                self.by_address.remove(address);
+            }
+        }
+        self.outputs.push_back(Output::Gone {
+            listener: seat.listener.id,
+            station: seat.listener.station,
+            was_connected: seat.was_connected,
+            reason,
+        });
+    }
+}

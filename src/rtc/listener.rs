@@ -1,0 +1,342 @@
+//! One listener: a WebRTC session that receives a station.
+//!
+//! Pure: it is told what happened and what time it is, and says what to send. After every change, poll
+//! [`Listener::poll_output`] until it says [`Output::Wait`]; only then make the next change.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use str0m::change::SdpOffer;
+use str0m::config::DtlsCert;
+use str0m::format::{Codec, FormatParams};
+use str0m::media::{Frequency, Mid, Pt};
+use str0m::net::{Protocol, Receive, Transmit};
+use str0m::rtp::{RtpWrite, SeqNo};
+use str0m::{Candidate, Event, IceConnectionState, Input, Output as EngineOutput, Rtc};
+
+use crate::audio::pcm::OpusPacket;
+use crate::rtc::sdp::{self, AudioOffer, IceFragment};
+use crate::rtc::session::{IfMatch, ListenerId, PatchRefusal, Patched};
+
+/// A session that never connects, or lost its path, is given up after this long: time enough for a phone to change
+/// networks and restart ICE.
+pub const GIVE_UP_AFTER: Duration = Duration::from_secs(30);
+
+/// How many packets are kept for NACK. Half a second at 20 ms; what is older would come too late to be heard.
+const SEND_BUFFER_PACKETS: usize = 25;
+
+/// Payload type when the client leaves the choice to us (it never does in an offer).
+const OPUS_PAYLOAD_TYPE: u8 = 111;
+
+/// What every listener of this host shares.
+#[derive(Clone, Debug)]
+pub struct SessionConfig {
+    /// Certificate of this process; its fingerprint is in every answer.
+    pub certificate: DtlsCert,
+    /// Whether the station has two channels.
+    pub stereo: bool,
+    /// Whether the station carries in-band FEC.
+    pub fec: bool,
+    /// Shortest packet the station may send, in whole milliseconds.
+    pub min_packet_ms: u8,
+}
+
+/// What a listener wants done.
+#[derive(Debug)]
+pub enum Output {
+    /// Send this datagram.
+    Transmit(Transmit),
+    /// DTLS is up; sound flows from the next packet on.
+    Connected,
+    /// The session is over and may be dropped.
+    Gone(Reason),
+    /// Nothing more until then.
+    Wait(Instant),
+}
+
+/// Why a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The client said goodbye, or was told to go.
+    Closed,
+    /// No path to the client for [`GIVE_UP_AFTER`].
+    NoPath,
+    /// The engine refused to go on: a protocol violation.
+    Broken,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Reason::Closed => "said goodbye",
+            Reason::NoPath => "not reachable any more",
+            Reason::Broken => "broke the protocol",
+        })
+    }
+}
+
+/// One WebRTC session.
+pub struct Listener {
+    /// How the outside speaks of it.
+    pub id: ListenerId,
+    /// Which station it hears.
+    pub station: usize,
+    rtc: Rtc,
+    offer: AudioOffer,
+    mid: Mid,
+    pt: Pt,
+    next_sequence: u64,
+    path: Path,
+    gone: Option<Reason>,
+    announced_gone: bool,
+}
+
+/// Whether packets can reach the client.
+#[derive(Clone, Copy, Debug)]
+enum Path {
+    Connected,
+    /// Since when there is none.
+    Missing(Instant),
+}
+
+impl Listener {
+    /// Takes an offer: the session and the answer to it.
+    ///
+    /// `candidates` are this host's own addresses; `reached_at` is offered besides them as an address that some router
+    /// maps to the first of them.
+    ///
+    /// # Errors
+    /// A sentence for the client, naming what is wrong with the offer.
+    pub fn accept(
+        offer: &str,
+        station: usize,
+        config: &SessionConfig,
+        candidates: &[SocketAddr],
+        reached_at: Option<IpAddr>,
+        now: Instant,
+    ) -> Result<(Listener, String), String> {
+        let offer = AudioOffer::parse(offer)?;
+        let mut rtc = new_engine(config, now);
+        for address in candidates {
+            if let Ok(candidate) = Candidate::host(*address, Protocol::Udp) {
+                rtc.add_local_candidate(candidate);
+            }
+        }
+        if let Some(candidate) = forwarded_candidate(candidates, reached_at) {
+            rtc.add_local_candidate(candidate);
+        }
+        let text = accept_offer(&mut rtc, offer.text())?;
+        let mid = Mid::from(sdp_value(&text, "a=mid:").ok_or("the audio section has no a=mid")?);
+        let pt = rtc
+            .media(mid)
+            .and_then(|media| media.remote_pts().first().copied())
+            .ok_or("the Opus payload type cannot be used")?;
+        let answer = offer.answer(&text);
+        let id = ListenerId::random();
+        let listener = Listener {
+            // RFC 3711 §3.3.1: starting in the lower half keeps both ends' rollover counters together.
+            next_sequence: u64::from(id.low_bits() & 0x7fff),
+            id,
+            station,
+            rtc,
+            offer,
+            mid,
+            pt,
+            path: Path::Missing(now),
+            gone: None,
+            announced_gone: false,
+        };
+        Ok((listener, answer))
+    }
+
+    /// Our ICE user fragment: STUN checks name it, and it changes with every ICE restart.
+    pub fn ufrag(&mut self) -> String {
+        self.rtc.direct_api().local_ice_credentials().ufrag
+    }
+
+    /// Strong entity tag of the present ICE session, quotes included (RFC 9725 §4.3.1).
+    pub fn etag(&mut self) -> String {
+        format!("\"{}\"", self.ufrag())
+    }
+
+    /// Whether DTLS is up and a path exists.
+    pub fn is_connected(&self) -> bool {
+        matches!(self.path, Path::Connected)
+    }
+
+    /// Whether a STUN message really comes from this session's client (its integrity is checked).
+    pub fn accepts(&self, source: SocketAddr, destination: SocketAddr, bytes: &[u8], now: Instant) -> bool {
+        let Ok(contents) = bytes.try_into() else { return false };
+        self.rtc.accepts(&Input::Receive(now, Receive { proto: Protocol::Udp, source, destination, contents }))
+    }
+
+    /// A datagram arrived from the client.
+    pub fn handle_datagram(&mut self, source: SocketAddr, destination: SocketAddr, bytes: &[u8], now: Instant) {
+        let Ok(contents) = bytes.try_into() else { return };
+        let input = Input::Receive(now, Receive { proto: Protocol::Udp, source, destination, contents });
+        if self.rtc.handle_input(input).is_err() {
+            self.end(Reason::Broken);
+        }
+    }
+
+    /// Time passed.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if let Path::Missing(since) = self.path
+            && now >= since + GIVE_UP_AFTER
+        {
+            self.end(Reason::NoPath);
+        } else if self.rtc.handle_input(Input::Timeout(now)).is_err() {
+            self.end(Reason::Broken);
+        }
+    }
+
+    /// The station's next packet. Not sent, and no sequence number spent, while there is no path.
+    pub fn handle_packet(&mut self, packet: &OpusPacket, now: Instant) {
+        if !self.is_connected() {
+            return;
+        }
+        let sequence = SeqNo::from(self.next_sequence);
+        self.next_sequence += 1;
+        // RTP's 32-bit clock is the station's 64-bit one, cut (RFC 3550 §5.1).
+        let rtp_time = packet.rtp_time_samples as u32;
+        let write = RtpWrite::new(self.pt, sequence, rtp_time, now, packet.payload.clone());
+        if let Some(stream) = self.rtc.direct_api().stream_tx_by_mid(self.mid, None) {
+            stream.write_rtp(write);
+        }
+    }
+
+    /// Adds candidates or restarts ICE.
+    ///
+    /// # Errors
+    /// [`PatchRefusal`]; the session goes on as it was.
+    pub fn handle_patch(&mut self, fragment: &str, if_match: &IfMatch) -> Result<Patched, PatchRefusal> {
+        let fragment = IceFragment::parse(fragment).map_err(PatchRefusal::BadFragment)?;
+        let restart = fragment.credentials.filter(|(ufrag, _)| Some(ufrag.as_str()) != self.offer.ufrag());
+        let tag_fits = match if_match {
+            IfMatch::Absent | IfMatch::Any => true,
+            IfMatch::Tags(tags) => tags.contains(&self.etag()),
+        };
+        if !tag_fits {
+            return Err(PatchRefusal::StaleTag);
+        }
+        let Some((ufrag, pwd)) = restart else { return Ok(Patched::Trickled) };
+        // RFC 9725 §4.3.3: a restart says `If-Match: *`; without it an old trickle could tear a new session down.
+        if *if_match == IfMatch::Absent {
+            return Err(PatchRefusal::TagRequired);
+        }
+        let text = accept_offer(&mut self.rtc, &self.offer.with_credentials(&ufrag, &pwd))
+            .map_err(PatchRefusal::Unprocessable)?;
+        self.offer.adopt_credentials(&ufrag, &pwd);
+        Ok(Patched::Restarted { fragment: sdp::answer_fragment(&text), etag: self.etag() })
+    }
+
+    /// Says goodbye: RTCP BYE and DTLS close_notify are the next outputs.
+    pub fn close(&mut self) {
+        if self.rtc.close().is_err() {
+            self.rtc.disconnect();
+        }
+        self.gone.get_or_insert(Reason::Closed);
+    }
+
+    /// The next thing to do.
+    pub fn poll_output(&mut self, now: Instant) -> Output {
+        loop {
+            match self.rtc.poll_output() {
+                Ok(EngineOutput::Transmit(transmit)) => return Output::Transmit(transmit),
+                Ok(EngineOutput::Event(event)) => {
+                    if let Some(output) = self.handle_event(event, now) {
+                        return output;
+                    }
+                }
+                Ok(EngineOutput::Timeout(deadline)) => return self.wait_or_gone(deadline),
+                // A session that was ended says `Timeout` next time round.
+                Err(_) => self.end(Reason::Broken),
+            }
+        }
+    }
+
+    fn handle_event(&mut self, event: Event, now: Instant) -> Option<Output> {
+        match event {
+            Event::Connected => {
+                self.path = Path::Connected;
+                Some(Output::Connected)
+            }
+            Event::IceConnectionStateChange(IceConnectionState::Disconnected) if self.is_connected() => {
+                self.path = Path::Missing(now);
+                None
+            }
+            Event::IceConnectionStateChange(state) if state.is_connected() && self.rtc.is_connected() => {
+                self.path = Path::Connected;
+                None
+            }
+            Event::Closed => {
+                self.gone.get_or_insert(Reason::Closed);
+                None
+            }
+            _ => None,
+        }
+    }
+
+    fn wait_or_gone(&mut self, deadline: Instant) -> Output {
+        match (self.gone, self.path) {
+            (Some(reason), _) if !self.announced_gone => {
+                self.announced_gone = true;
+                Output::Gone(reason)
+            }
+            (None, Path::Missing(since)) => Output::Wait(deadline.min(since + GIVE_UP_AFTER)),
+            _ => Output::Wait(deadline),
+        }
+    }
+
+    fn end(&mut self, reason: Reason) {
+        self.gone.get_or_insert(reason);
+        self.rtc.disconnect();
+    }
+}
+
+fn new_engine(config: &SessionConfig, now: Instant) -> Rtc {
+    let mut engine = Rtc::builder()
+        .set_ice_lite(true)
+        .set_rtp_mode(true)
+        .set_dtls_cert(config.certificate.clone())
+        .set_send_buffer_audio(SEND_BUFFER_PACKETS)
+        // The client sends no media; a receive buffer would only cost memory.
+        .set_reordering_size_audio(1)
+        .clear_codecs();
+    engine.codec_config().add_config(
+        Pt::new_with_value(OPUS_PAYLOAD_TYPE),
+        None,
+        Codec::Opus,
+        Frequency::FORTY_EIGHT_KHZ,
+        Some(2),
+        FormatParams {
+            min_p_time: Some(config.min_packet_ms),
+            use_inband_fec: Some(config.fec),
+            stereo: Some(config.stereo),
+            sprop_stereo: Some(config.stereo),
+            ..FormatParams::default()
+        },
+    );
+    engine.build(now)
+}
+
+fn accept_offer(rtc: &mut Rtc, offer: &str) -> Result<String, String> {
+    let offer = SdpOffer::from_sdp_string(offer).map_err(|e| format!("the SDP cannot be read: {e}"))?;
+    let answer = rtc.sdp_api().accept_offer(offer).map_err(|e| format!("the SDP cannot be accepted: {e}"))?;
+    Ok(answer.to_sdp_string())
+}
+
+/// Behind a router that forwards our port, the address the client typed is a mapping of our own (RFC 8445 §5.1.1.1).
+fn forwarded_candidate(candidates: &[SocketAddr], reached_at: Option<IpAddr>) -> Option<Candidate> {
+    let ip = reached_at?;
+    let base = candidates.iter().find(|c| c.is_ipv4() == ip.is_ipv4())?;
+    if candidates.iter().any(|c| c.ip() == ip) {
+        return None;
+    }
+    Candidate::server_reflexive(SocketAddr::new(ip, base.port()), *base, Protocol::Udp).ok()
+}
+
+fn sdp_value<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
+    text.lines().find_map(|line| line.strip_prefix(prefix))
+}

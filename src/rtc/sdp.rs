@@ -1,0 +1,337 @@
+//! SDP as text: cuts an offer down to the one section a listener needs, and puts the answer together again.
+//!
+//! Pure. The engine beneath (str0m) negotiates the audio section; everything around it — rejecting video, making the
+//! answer `sendonly`, ICE fragments — is decided here, where it can be read in one place. Remote candidates are read and
+//! forgotten: we are an ICE-lite agent (RFC 8445 §2.5), which answers checks and never sends any.
+
+use std::fmt::Write;
+
+/// A section that is refused in the answer (RFC 3264 §6: same media, port zero).
+#[derive(Debug)]
+struct RejectedSection {
+    media: String,
+    protocol: String,
+    formats: String,
+    mid: Option<String>,
+}
+
+/// An offer, cut down to the audio section that will carry the station.
+#[derive(Debug)]
+pub struct AudioOffer {
+    /// Session part and one audio section, `recvonly`, without candidates: what the engine gets to see.
+    text: String,
+    /// Which of the offer's sections it was.
+    index: usize,
+    rejected: Vec<RejectedSection>,
+}
+
+/// What an `application/trickle-ice-sdpfrag` (RFC 8840 §9) says.
+#[derive(Debug, PartialEq, Eq)]
+pub struct IceFragment {
+    /// The client's ICE credentials (user fragment, password), where given.
+    pub credentials: Option<(String, String)>,
+}
+
+impl AudioOffer {
+    /// Reads an offer.
+    ///
+    /// # Errors
+    /// A sentence for the client that says why no station can be sent in answer to it.
+    pub fn parse(offer: &str) -> Result<AudioOffer, String> {
+        let mut sections = split_sections(offer)?;
+        let session = sections.remove(0);
+        if sections.is_empty() {
+            return Err("the offer has no media section".into());
+        }
+        let index = audio_section(&sections, &session)?;
+        let audio = sections.remove(index);
+        let mid = attribute(&audio, "mid").ok_or("the audio section has no a=mid")?.to_owned();
+        let rejected = sections.iter().map(|lines| RejectedSection::of(lines)).collect::<Result<_, _>>()?;
+        Ok(AudioOffer { text: engine_offer(&session, &audio, &mid), index, rejected })
+    }
+
+    /// The offer as the engine gets to see it.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The same offer with other ICE credentials: to the engine an ICE restart (RFC 8839 §4.4.3.1).
+    pub fn with_credentials(&self, ufrag: &str, pwd: &str) -> String {
+        let mut text = String::with_capacity(self.text.len() + 64);
+        for line in self.text.lines() {
+            match line {
+                l if l.starts_with("a=ice-ufrag:") => push_line(&mut text, &format!("a=ice-ufrag:{ufrag}")),
+                l if l.starts_with("a=ice-pwd:") => push_line(&mut text, &format!("a=ice-pwd:{pwd}")),
+                l => push_line(&mut text, l),
+            }
+        }
+        text
+    }
+
+    /// The client's present ICE user fragment.
+    pub fn ufrag(&self) -> Option<&str> {
+        self.text.lines().find_map(|l| l.strip_prefix("a=ice-ufrag:"))
+    }
+
+    /// From here on the client is known by these credentials.
+    pub fn adopt_credentials(&mut self, ufrag: &str, pwd: &str) {
+        self.text = self.with_credentials(ufrag, pwd);
+    }
+
+    /// The full answer: the engine's audio section at its place, every other section refused.
+    pub fn answer(&self, engine_answer: &str) -> String {
+        let (session, audio) = match engine_answer.find("m=") {
+            Some(at) => engine_answer.split_at(at),
+            None => (engine_answer, ""),
+        };
+        let mut answer = String::with_capacity(engine_answer.len() + 256);
+        answer.push_str(session);
+        for section in &self.rejected[..self.index.min(self.rejected.len())] {
+            section.write_to(&mut answer);
+        }
+        answer.push_str(audio);
+        if !audio.contains("a=end-of-candidates") {
+            push_line(&mut answer, "a=end-of-candidates");
+        }
+        for section in &self.rejected[self.index.min(self.rejected.len())..] {
+            section.write_to(&mut answer);
+        }
+        answer
+    }
+}
+
+impl RejectedSection {
+    fn of(lines: &[&str]) -> Result<RejectedSection, String> {
+        let [media, _port, protocol, formats] = media_line(lines)?;
+        Ok(RejectedSection {
+            media: media.to_owned(),
+            protocol: protocol.to_owned(),
+            formats: formats.to_owned(),
+            mid: attribute(lines, "mid").map(str::to_owned),
+        })
+    }
+
+    fn write_to(&self, answer: &mut String) {
+        push_line(answer, &format!("m={} 0 {} {}", self.media, self.protocol, self.formats));
+        push_line(answer, "c=IN IP4 0.0.0.0");
+        if let Some(mid) = &self.mid {
+            push_line(answer, &format!("a=mid:{mid}"));
+        }
+        push_line(answer, "a=inactive");
+    }
+}
+
+impl IceFragment {
+    /// Reads a fragment. Candidates must look like candidates, though we need none of them.
+    ///
+    /// # Errors
+    /// A sentence for the client.
+    pub fn parse(text: &str) -> Result<IceFragment, String> {
+        let lines: Vec<&str> = text.lines().map(str::trim_end).filter(|l| !l.is_empty()).collect();
+        if lines.is_empty() {
+            return Err("the fragment is empty".into());
+        }
+        if let Some(odd) = lines.iter().find(|l| !is_sdp_line(l)) {
+            return Err(format!("`{}` is not a line of an SDP fragment", excerpt(odd)));
+        }
+        if let Some(odd) =
+            lines.iter().filter_map(|l| l.strip_prefix("a=candidate:")).find(|c| c.split(' ').count() < 8)
+        {
+            return Err(format!("`{}` is not a candidate", excerpt(odd)));
+        }
+        let credentials = match (attribute(&lines, "ice-ufrag"), attribute(&lines, "ice-pwd")) {
+            (Some(ufrag), Some(pwd)) => {
+                if !is_ice_chars(ufrag, 4) || !is_ice_chars(pwd, 22) {
+                    return Err("a=ice-ufrag or a=ice-pwd is too short, too long or has odd characters".into());
+                }
+                Some((ufrag.to_owned(), pwd.to_owned()))
+            }
+            (None, None) => None,
+            _ => return Err("a=ice-ufrag and a=ice-pwd belong together".into()),
+        };
+        Ok(IceFragment { credentials })
+    }
+}
+
+/// The fragment that answers an ICE restart, cut from the engine's full answer.
+pub fn answer_fragment(engine_answer: &str) -> String {
+    let lines: Vec<&str> = engine_answer.lines().collect();
+    let mut fragment = String::new();
+    push_line(&mut fragment, "a=ice-lite");
+    if let Some(media) = lines.iter().find(|l| l.starts_with("m=")) {
+        push_line(&mut fragment, media);
+    }
+    for wanted in ["a=mid:", "a=ice-ufrag:", "a=ice-pwd:", "a=candidate:"] {
+        for line in lines.iter().filter(|l| l.starts_with(wanted)) {
+            push_line(&mut fragment, line);
+        }
+    }
+    push_line(&mut fragment, "a=end-of-candidates");
+    fragment
+}
+
+fn split_sections(offer: &str) -> Result<Vec<Vec<&str>>, String> {
+    let mut sections: Vec<Vec<&str>> = vec![vec![]];
+    for line in offer.lines().map(str::trim_end).filter(|l| !l.is_empty()) {
+        if !is_sdp_line(line) {
+            return Err(format!("`{}` is not a line of SDP", excerpt(line)));
+        }
+        if line.starts_with("m=") {
+            sections.push(vec![]);
+        }
+        if let Some(section) = sections.last_mut() {
+            section.push(line);
+        }
+    }
+    if sections[0].first() != Some(&"v=0") {
+        return Err("the body is not SDP: it does not begin with v=0".into());
+    }
+    Ok(sections)
+}
+
+/// Which section will carry the station: the first that wants to receive Opus.
+fn audio_section(sections: &[Vec<&str>], session: &[&str]) -> Result<usize, String> {
+    let mut complaint = "the offer has no audio section";
+    for (index, lines) in sections.iter().enumerate() {
+        let [media, port, ..] = media_line(lines)?;
+        if media != "audio" {
+            continue;
+        }
+        if port == "0" && !lines.contains(&"a=bundle-only") {
+            complaint = "the audio section is switched off (port 0)";
+        } else if !offers_opus(lines) {
+            complaint = "the audio section does not offer Opus at 48 kHz, the only codec there is here";
+        } else if !wants_to_receive(lines, session) {
+            complaint = "the audio section does not want to receive (it must be recvonly or sendrecv)";
+        } else {
+            return Ok(index);
+        }
+    }
+    Err(complaint.into())
+}
+
+fn offers_opus(lines: &[&str]) -> bool {
+    lines.iter().filter_map(|l| l.strip_prefix("a=rtpmap:")).any(|map| {
+        map.split_once(' ').is_some_and(|(_, codec)| codec.to_ascii_lowercase().starts_with("opus/48000"))
+    })
+}
+
+/// RFC 8866 §6.7: a section's own direction, else the session's, else `sendrecv`.
+fn wants_to_receive(lines: &[&str], session: &[&str]) -> bool {
+    let direction = |lines: &[&str]| lines.iter().copied().find(|l| is_direction(l)).map(str::to_owned);
+    let direction = direction(lines).or_else(|| direction(session));
+    matches!(direction.as_deref(), None | Some("a=recvonly" | "a=sendrecv"))
+}
+
+fn engine_offer(session: &[&str], audio: &[&str], mid: &str) -> String {
+    let mut text = String::with_capacity(2048);
+    for line in session.iter().filter(|l| !l.starts_with("a=group:") && !is_direction(l)) {
+        push_line(&mut text, line);
+    }
+    push_line(&mut text, &format!("a=group:BUNDLE {mid}"));
+    for line in audio {
+        match *line {
+            // The port means nothing with ICE, but zero would mean "refused" once the section stands alone.
+            l if l.starts_with("m=audio 0 ") => push_line(&mut text, &l.replacen("m=audio 0 ", "m=audio 9 ", 1)),
+            l if is_direction(l) || l == "a=bundle-only" || l == "a=end-of-candidates" => {}
+            l if l.starts_with("a=candidate:") || l.starts_with("a=ssrc") || l.starts_with("a=msid:") => {}
+            l => push_line(&mut text, l),
+        }
+    }
+    push_line(&mut text, "a=recvonly");
+    text
+}
+
+/// `m=<media> <port> <proto> <fmt> …` (RFC 8866 §5.14).
+fn media_line<'a>(lines: &[&'a str]) -> Result<[&'a str; 4], String> {
+    let parts = lines.first().and_then(|l| l.strip_prefix("m=")).map(|l| l.splitn(4, ' ').collect::<Vec<_>>());
+    match parts.as_deref() {
+        Some(&[media, port, protocol, formats]) => Ok([media, port, protocol, formats]),
+        _ => Err("an m= line is not complete".into()),
+    }
+}
+
+fn attribute<'a>(lines: &[&'a str], name: &str) -> Option<&'a str> {
+    lines.iter().find_map(|l| l.strip_prefix("a=")?.strip_prefix(name)?.strip_prefix(':'))
+}
+
+fn is_direction(line: &str) -> bool {
+    matches!(line, "a=sendrecv" | "a=recvonly" | "a=sendonly" | "a=inactive")
+}
+
+fn is_sdp_line(line: &str) -> bool {
+    matches!(line.as_bytes(), [b'a'..=b'z', b'=', ..])
+}
+
+/// `ice-char` is ALPHA, DIGIT, `+` or `/`; 256 at the most (RFC 8839 §5.4).
+fn is_ice_chars(text: &str, least: usize) -> bool {
+    (least..=256).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'+' || b == b'/')
+}
+
+/// The beginning of a stranger's line, fit to be shown in an error.
+fn excerpt(line: &str) -> String {
+    line.chars().filter(|c| !c.is_control()).take(40).collect()
+}
+
+fn push_line(text: &mut String, line: &str) {
+    // Writing to a String cannot fail.
+    let _ = write!(text, "{line}\r\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AUDIO_VIDEO: &str = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0 1\r\n\
+        m=video 9 UDP/TLS/RTP/SAVPF 96 97\r\na=mid:0\r\na=recvonly\r\na=rtpmap:96 VP8/90000\r\n\
+        m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:1\r\na=ice-ufrag:abcd\r\na=ice-pwd:0123456789012345678901\r\n\
+        a=candidate:1 1 udp 1 10.0.0.1 5 typ host\r\na=sendrecv\r\na=rtpmap:111 opus/48000/2\r\n";
+
+    #[test]
+    fn video_is_refused_at_its_place_and_audio_is_kept() {
+        let offer = AudioOffer::parse(AUDIO_VIDEO).unwrap();
+        assert!(offer.text().contains("a=group:BUNDLE 1\r\n") && offer.text().contains("a=recvonly\r\n"));
+        assert!(!offer.text().contains("video") && !offer.text().contains("candidate"));
+        let answer = offer.answer("v=0\r\na=group:BUNDLE 1\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:1\r\n");
+        let lines: Vec<&str> = answer.lines().filter(|l| l.starts_with("m=")).collect();
+        assert_eq!(lines, ["m=video 0 UDP/TLS/RTP/SAVPF 96 97", "m=audio 9 UDP/TLS/RTP/SAVPF 111"]);
+    }
+
+    #[test]
+    fn what_is_wrong_with_an_offer_is_named() {
+        let cases = [
+            ("", "v=0"),
+            ("hello", "`hello` is not a line of SDP"),
+            ("v=0\r\n", "no media section"),
+            ("v=0\r\nm=video 9 X 1\r\na=mid:0\r\n", "no audio section"),
+            ("v=0\r\nm=audio 9 X 0\r\na=mid:0\r\na=rtpmap:0 PCMU/8000\r\n", "Opus"),
+            ("v=0\r\nm=audio 9 X 1\r\na=mid:0\r\na=rtpmap:1 opus/48000/2\r\na=sendonly\r\n", "does not want to receive"),
+            ("v=0\r\nm=audio 0 X 1\r\na=mid:0\r\na=rtpmap:1 opus/48000/2\r\n", "switched off"),
+            ("v=0\r\nm=audio 9 X 1\r\na=rtpmap:1 opus/48000/2\r\n", "a=mid"),
+            ("v=0\r\nm=audio\r\n", "m= line"),
+        ];
+        for (offer, expected) in cases {
+            let error = AudioOffer::parse(offer).unwrap_err();
+            assert!(error.contains(expected), "{offer:?} gave {error:?}");
+        }
+    }
+
+    #[test]
+    fn a_fragment_is_read_or_refused() {
+        let restart = "a=ice-ufrag:wxyz\r\na=ice-pwd:0123456789012345678901\r\nm=audio 9 X 0\r\na=mid:0\r\n";
+        let credentials = Some(("wxyz".to_owned(), "0123456789012345678901".to_owned()));
+        assert_eq!(IceFragment::parse(restart), Ok(IceFragment { credentials }));
+        let trickle = "m=audio 9 X 0\r\na=mid:0\r\na=candidate:1 1 udp 1 x.local 5 typ host\r\na=end-of-candidates\r\n";
+        assert_eq!(IceFragment::parse(trickle), Ok(IceFragment { credentials: None }));
+        for bad in ["", "nonsense", "a=ice-ufrag:abcd", "a=candidate:1", "a=ice-ufrag:a\r\na=ice-pwd:b"] {
+            assert!(IceFragment::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn an_ice_restart_changes_the_credentials_and_nothing_else() {
+        let offer = AudioOffer::parse(AUDIO_VIDEO).unwrap();
+        let again = offer.with_credentials("wxyz", "pppppppppppppppppppppp");
+        assert_eq!(again.replace("wxyz", "abcd").replace(&"p".repeat(22), "0123456789012345678901"), offer.text());
+    }
+}
