@@ -22,6 +22,9 @@ const BURST: Duration = Duration::from_millis(100);
 /// How slowly the wall clock's idea of the source follows the source's own clock: in this many seconds.
 const CLOCK_FOLLOWS_IN_S: f64 = 10.0;
 
+/// Silence made up for at once. A host that slept for hours owes its listeners no hours of silence, only the right time.
+const CATCH_UP_SAMPLES: u64 = SAMPLE_RATE_HZ as u64;
+
 /// What [`Blocks`] wants done.
 #[derive(Debug, PartialEq)]
 pub enum Output {
@@ -126,9 +129,13 @@ impl Blocks {
             return;
         }
         self.silent = true;
-        let missing = samples_in(now.saturating_duration_since(self.due)).max(u64::from(self.packet_samples));
-        // Whole packets, counted from the end of what is pending, so that each leaves full.
         let packet = u64::from(self.packet_samples);
+        let missing = samples_in(now.saturating_duration_since(self.due)).max(packet);
+        let skipped = missing.saturating_sub(CATCH_UP_SAMPLES) / packet * packet;
+        self.position_samples += skipped;
+        self.due += duration_of(skipped);
+        let missing = missing - skipped;
+        // Whole packets, counted from the end of what is pending, so that each leaves full.
         let pending = (self.pending.len() / usize::from(self.channels)) as u64;
         let silence = (missing + pending) / packet * packet - pending;
         self.pending.resize(self.pending.len() + silence as usize * usize::from(self.channels), 0.0);
@@ -280,6 +287,17 @@ mod tests {
             assert_eq!(packets.len(), per_block * 360_000 / 960, "{per_block}");
             assert_eq!(blocks.take_silence_samples() + blocks.take_late_samples(), 0, "{per_block}");
         }
+    }
+
+    #[test]
+    fn a_host_that_slept_for_hours_goes_on_at_the_right_time_without_a_flood() {
+        let start = Instant::now();
+        let mut blocks = Blocks::new(1, 960, 0, start);
+        blocks.handle_timeout(start + MS * 8 * 3_600_000);
+        let mut packets = vec![];
+        drain(&mut blocks, 0, &mut packets);
+        assert!(packets.len() <= 51, "{}", packets.len());
+        assert_eq!((packets.last().unwrap().1 + 960) / 48_000, 8 * 3_600);
     }
 
     #[test]

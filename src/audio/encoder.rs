@@ -1,6 +1,11 @@
 //! Opus: the settings a person may choose and the encoder that follows them.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use serde::Serialize;
+
+use crate::audio::pcm::SAMPLE_RATE_HZ;
 
 /// What the encoder optimises for (RFC 6716 §2.1; `OPUS_APPLICATION_*` in libopus).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -52,5 +57,85 @@ impl Encoding {
     /// Duration of one packet in milliseconds: 2.5 to 60.
     pub fn packet_ms(&self) -> f64 {
         f64::from(self.packet_samples) / 48.0
+    }
+
+    /// Duration of one packet, exact to the nanosecond.
+    pub fn packet_duration(&self) -> Duration {
+        Duration::from_nanos(u64::from(self.packet_samples) * 1_000_000_000 / u64::from(SAMPLE_RATE_HZ))
+    }
+}
+
+/// Largest Opus packet (RFC 6716 §3.2.1 allows 1,275 bytes a chunk and up to 48 chunks; one of 20 ms is all we make, or
+/// three of them in 60 ms).
+const MAX_PACKET_BYTES: usize = 4_000;
+
+/// How many packets in a hundred the encoder is told may be lost, so that it spends bits on forward error correction.
+const FEC_EXPECTED_LOSS_PERCENT: i32 = 10;
+
+/// One station's Opus encoder.
+pub struct Encoder {
+    opus: opus::Encoder,
+    dtx: bool,
+    buffer: Vec<u8>,
+}
+
+impl Encoder {
+    /// An encoder set up as asked.
+    ///
+    /// # Errors
+    /// What libopus objects to: a bitrate or complexity out of its range.
+    pub fn new(encoding: &Encoding) -> Result<Encoder, opus::Error> {
+        let channels = if encoding.channels == 1 { opus::Channels::Mono } else { opus::Channels::Stereo };
+        let application = match encoding.application {
+            Application::Audio => opus::Application::Audio,
+            Application::Voip => opus::Application::Voip,
+            Application::LowDelay => opus::Application::LowDelay,
+        };
+        let mut opus = opus::Encoder::new(SAMPLE_RATE_HZ, channels, application)?;
+        opus.set_bitrate(opus::Bitrate::Bits(encoding.bitrate_bps as i32))?;
+        opus.set_complexity(i32::from(encoding.complexity))?;
+        opus.set_inband_fec(encoding.fec)?;
+        opus.set_packet_loss_perc(if encoding.fec { FEC_EXPECTED_LOSS_PERCENT } else { 0 })?;
+        opus.set_dtx(encoding.dtx)?;
+        Ok(Encoder { opus, dtx: encoding.dtx, buffer: vec![0; MAX_PACKET_BYTES] })
+    }
+
+    /// Encodes one packet's worth of interleaved samples. `None` when DTX says that nothing need be sent.
+    ///
+    /// # Errors
+    /// If `samples` is not a duration Opus knows.
+    pub fn encode(&mut self, samples: &[f32]) -> Result<Option<Arc<[u8]>>, opus::Error> {
+        let bytes = self.opus.encode_float(samples, &mut self.buffer)?;
+        // opus_encode_float(): a packet of two bytes or less need not be transmitted.
+        Ok((!self.dtx || bytes > 2).then(|| Arc::from(&self.buffer[..bytes])))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audio::sine::Sine;
+
+    #[test]
+    fn every_packet_duration_and_application_decodes_to_its_own_length() {
+        for packet_samples in [120, 240, 480, 960, 1920, 2880] {
+            for application in [Application::Audio, Application::Voip, Application::LowDelay] {
+                let encoding = Encoding { packet_samples, application, ..Encoding::default() };
+                let mut encoder = Encoder::new(&encoding).unwrap();
+                let mut decoder = opus::Decoder::new(SAMPLE_RATE_HZ, opus::Channels::Stereo).unwrap();
+                let packet = encoder.encode(&Sine::new(440.0).next_block(packet_samples, 2)).unwrap().unwrap();
+                let mut out = vec![0f32; 2 * 5_760];
+                assert_eq!(decoder.decode_float(&packet, &mut out, false).unwrap(), packet_samples as usize);
+            }
+        }
+    }
+
+    #[test]
+    fn with_dtx_silence_is_not_sent_and_without_it_is() {
+        for dtx in [true, false] {
+            let mut encoder = Encoder::new(&Encoding { dtx, ..Encoding::default() }).unwrap();
+            let sent = (0..100).filter(|_| encoder.encode(&[0.0; 1920]).unwrap().is_some()).count();
+            assert_eq!(sent < 50, dtx, "{sent} of 100 packets sent");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Sound: from a device, a sound server or an oscillator to Opus packets. Knows nothing of listeners, rooms or the web.
 
 pub mod blocks;
+pub mod capture;
 pub mod convert;
 pub mod device;
 pub mod encoder;

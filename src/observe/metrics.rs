@@ -113,6 +113,8 @@ pub struct StationMetrics {
     pub packets_dropped: Counter,
     /// Samples per channel of silence sent because the source delivered nothing.
     pub silence_samples: Counter,
+    /// Samples per channel dropped because they came after the silence that stood in for them.
+    pub late_samples: Counter,
     /// How often the source had to be opened again.
     pub reopened: Counter,
     /// Listeners at present.

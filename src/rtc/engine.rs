@@ -5,7 +5,7 @@
 //! asks for them, so that reading a stranger's SDP costs the listeners nothing.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -16,6 +16,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 
 use crate::audio::pcm::OpusPacket;
 use crate::observe::metrics::{RtcMetrics, StationMetrics};
+use crate::observe::reports::{self, Report};
 use crate::rtc::candidates;
 use crate::rtc::datagrams::Datagrams;
 use crate::rtc::fanout::{Fanout, Output};
@@ -111,7 +112,7 @@ pub struct Engine {
 ///
 /// # Errors
 /// If the operating system denies a poll, a thread or what UDP needs.
-pub fn start(socket: std::net::UdpSocket, setup: EngineSetup) -> io::Result<Engine> {
+pub fn start(socket: std::net::UdpSocket, setup: EngineSetup, reports: Sender<Report>) -> io::Result<Engine> {
     let local = socket.local_addr()?;
     let mut datagrams = Datagrams::new(socket)?;
     let poll = Poll::new()?;
@@ -147,7 +148,7 @@ pub fn start(socket: std::net::UdpSocket, setup: EngineSetup) -> io::Result<Engi
         stations: setup.stations,
         closing: false,
     };
-    let thread = thread::Builder::new().name("rtc".into()).spawn(move || rtc.run())?;
+    let thread = reports::spawn("rtc".into(), reports, move || rtc.run())?;
     Ok(Engine { handle, senders, thread })
 }
 
@@ -176,11 +177,6 @@ impl Engine {
         let _ = self.handle.commands.send(Command::Close);
         let _ = self.handle.doorbell.wake();
         self.thread.join()
-    }
-
-    /// Whether the thread has ended, which only a panic brings about before [`Engine::stop`].
-    pub fn is_finished(&self) -> bool {
-        self.thread.is_finished()
     }
 }
 

@@ -1,0 +1,244 @@
+//! Puts the house together: creates every channel, starts every thread, waits, and stops in reverse order.
+//!
+//! Runs on the thread that starts it. It decides nothing about sound, sessions or HTTP.
+
+use std::net::{IpAddr, TcpListener, UdpSocket};
+use std::sync::Arc;
+use std::time::Instant;
+use std::io;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use crate::audio::station::{self, Source, Station};
+use crate::config::{Config, ExitCode, LogFile, StartError};
+use crate::observe::metrics::{DoorMetrics, RtcMetrics};
+use crate::observe::reports::Report;
+use crate::rtc::engine::{self, Engine, EngineSetup, StationSetup};
+use crate::rtc::{candidates, datagrams};
+use crate::source;
+use crate::web::assets::Assets;
+use crate::web::descriptors;
+use crate::web::door::{self, Door, DoorHandle};
+use crate::web::site::Site;
+
+/// Reports that wait for `main`; more than there are threads. Full means one report is lost beside others like it.
+const REPORTS: usize = 64;
+
+/// The name of the one station.
+const STATION: &str = "main";
+
+/// With `--port 0` the system picks a TCP port, and its UDP twin may be taken: so often is another one tried.
+const PORT_TRIES: u32 = 20;
+
+/// A running house.
+pub struct App {
+    port: u16,
+    addresses: Vec<String>,
+    station: Station,
+    reports: Receiver<Report>,
+    report: Sender<Report>,
+    door: DoorHandle,
+    encoder: station::Running,
+    engine: Engine,
+}
+
+impl App {
+    /// Starts everything; when this returns, the page can be opened.
+    ///
+    /// # Errors
+    /// A sentence that says what to do, and the exit code that goes with it.
+    pub fn start(config: Config) -> Result<App, StartError> {
+        let source = source::resolve(&config)?;
+        App::start_with(config, source)
+    }
+
+    /// The same with a source of the caller's own: a simulated device, say.
+    ///
+    /// # Errors
+    /// As [`App::start`].
+    pub fn start_with(config: Config, source: Source) -> Result<App, StartError> {
+        let assets = assets(&config)?;
+        // More descriptors are more listeners; without them the house is only smaller.
+        if let Err(error) = descriptors::raise_limit() {
+            log::debug!("the limit of open files stays as it is: {error}");
+        }
+        let (tcp, udp) = bind(&config)?;
+        let local = tcp.local_addr().map_err(|error| cannot_bind(&config, &error))?;
+        let (report, reports) = bounded(REPORTS);
+        let station = Station { name: STATION.into(), encoding: config.encoding.clone(), metrics: Arc::default() };
+        let rtc_metrics = Arc::<RtcMetrics>::default();
+        let setup = EngineSetup {
+            stations: vec![station_setup(&station)],
+            max_listeners: config.max_listeners,
+            metrics: rtc_metrics.clone(),
+        };
+        let engine = engine::start(udp, setup, report.clone()).map_err(no_thread)?;
+        let sender = engine.senders[0].clone();
+        let sink = Box::new(move |packet| sender.send(packet));
+        let encoder = station::start(station.clone(), source, sink, report.clone()).map_err(no_thread)?;
+        let site = Site {
+            started: Instant::now(),
+            stations: Arc::new([station.clone()]),
+            rtc: engine.handle.clone(),
+            rtc_metrics,
+            door_metrics: Arc::<DoorMetrics>::default(),
+            assets,
+            limits: config.limits.clone(),
+            max_listeners: config.max_listeners,
+        };
+        let door = Door::start(tcp, site, report.clone()).map_err(no_thread)?;
+        let addresses = addresses(local.ip(), local.port());
+        for address in &addresses {
+            log::info!("open {address}");
+        }
+        Ok(App { port: local.port(), addresses, station, reports, report, door, encoder, engine })
+    }
+
+    /// The port of the door.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Every address under which the page can be opened, best first.
+    pub fn addresses(&self) -> &[String] {
+        &self.addresses
+    }
+
+    /// The station.
+    pub fn station(&self) -> &Station {
+        &self.station
+    }
+
+    /// Waits for Ctrl-C, a termination signal or a thread that should not have ended; then stops everything.
+    pub fn wait(self) -> ExitCode {
+        let report = self.report.clone();
+        // Refused only if a handler is installed already, by whoever uses this as a library.
+        if let Err(error) = ctrlc::set_handler(move || drop(report.try_send(Report::Stop))) {
+            log::debug!("signals are somebody else's: {error}");
+        }
+        let code = match self.reports.recv() {
+            Ok(Report::Stop) => {
+                log::info!("stopping");
+                ExitCode::Stopped
+            }
+            Ok(Report::Ended { thread } | Report::Panicked { thread }) => {
+                log::error!("the thread {thread} ended, which is a bug: stopping");
+                ExitCode::Bug
+            }
+            Err(_) => ExitCode::Bug,
+        };
+        self.stop();
+        code
+    }
+
+    /// Stops everything: newcomers are refused, listeners told goodbye, threads joined.
+    pub fn stop(self) {
+        self.door.stop();
+        let encoder = self.encoder.stop();
+        let engine = self.engine.stop();
+        for (name, ended) in [("encoder", encoder), ("rtc", engine)] {
+            if ended.is_err() {
+                log::error!("the {name} thread had panicked");
+            }
+        }
+    }
+}
+
+/// Starts the log as configured.
+///
+/// # Errors
+/// [`ExitCode::File`] if a log file was asked for by name and cannot be written.
+pub fn start_log(config: &Config) -> Result<(), StartError> {
+    use crate::observe::log as sink;
+    let (path, needed) = match &config.log_file {
+        LogFile::Off => {
+            sink::start(config.log_level, None);
+            return Ok(());
+        }
+        LogFile::Default => (std::path::Path::new("app.log"), false),
+        LogFile::Path(path) => (path.as_path(), true),
+    };
+    let opened = sink::open(path);
+    if let (Err(error), true) = (&opened, needed) {
+        let message = format!("--log-file {}: {error}. Name a file that can be written, or none.", path.display());
+        return Err(StartError::new(ExitCode::File, message));
+    }
+    let problem = opened.as_ref().err().map(ToString::to_string);
+    sink::start(config.log_level, opened.ok());
+    if let Some(problem) = problem {
+        log::warn!("{} cannot be written ({problem}): the log goes to the terminal only", path.display());
+    }
+    Ok(())
+}
+
+fn assets(config: &Config) -> Result<Assets, StartError> {
+    match &config.www {
+        None => Ok(Assets::embedded()),
+        Some(folder) => Assets::folder(folder).map_err(|error| {
+            let message = format!("--www {}: {error}. Name a folder that holds the pages.", folder.display());
+            StartError::new(ExitCode::File, message)
+        }),
+    }
+}
+
+fn station_setup(station: &Station) -> StationSetup {
+    StationSetup {
+        stereo: station.encoding.channels == 2,
+        fec: station.encoding.fec,
+        packet_ms: station.encoding.packet_ms().ceil() as u8,
+        metrics: station.metrics.clone(),
+    }
+}
+
+/// One number, TCP and UDP.
+fn bind(config: &Config) -> Result<(TcpListener, UdpSocket), StartError> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let tcp = door::bind(config.bind, config.port).map_err(|error| cannot_bind(config, &error))?;
+        let port = tcp.local_addr().map_err(|error| cannot_bind(config, &error))?.port();
+        match datagrams::bind(config.bind, port) {
+            Ok(udp) => return Ok((tcp, udp)),
+            Err(_) if config.port == 0 && tries < PORT_TRIES => {}
+            Err(error) => return Err(cannot_bind(config, &error)),
+        }
+    }
+}
+
+fn cannot_bind(config: &Config, error: &io::Error) -> StartError {
+    let port = config.port;
+    let message = match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!("port {port} is in use. Stop what uses it, or choose another with --port N.")
+        }
+        io::ErrorKind::PermissionDenied => {
+            format!("port {port} may not be opened by this user. Choose one above 1023 with --port N.")
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            let ip = config.bind.map_or_else(String::new, |ip| ip.to_string());
+            format!("{ip} is not an address of this host. Leave --bind out to listen on all of them.")
+        }
+        _ => format!("port {port} cannot be opened: {error}. Choose another with --port N."),
+    };
+    StartError::new(ExitCode::Port, message)
+}
+
+fn no_thread(error: io::Error) -> StartError {
+    StartError::new(ExitCode::Bug, format!("the system refused what a start needs: {error}."))
+}
+
+fn addresses(bound: IpAddr, port: u16) -> Vec<String> {
+    let show = |ip: IpAddr| match ip {
+        IpAddr::V4(ip) => format!("http://{ip}:{port}/"),
+        IpAddr::V6(ip) => format!("http://[{ip}]:{port}/"),
+    };
+    let bound = bound.to_canonical();
+    if !bound.is_unspecified() {
+        return vec![show(bound)];
+    }
+    let wildcard = std::net::SocketAddr::new(bound, port);
+    let mut list = vec![format!("http://localhost:{port}/")];
+    let own = candidates::local(wildcard, None);
+    list.extend(own.iter().map(|address| address.ip()).filter(|ip| !ip.is_loopback()).map(show));
+    list
+}

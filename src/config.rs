@@ -1,0 +1,409 @@
+//! The command line and the two environment variables: read once, checked, and handed down as plain structs.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use getopts::{Matches, Options};
+use log::LevelFilter;
+
+use crate::audio::device::DeviceChoice;
+use crate::audio::encoder::{Application, Encoding};
+use crate::web::site::Limits;
+
+/// How the program ends; documented in the README.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExitCode {
+    /// Stopped as asked.
+    Stopped = 0,
+    /// A bug: a thread ended that should not have.
+    Bug = 1,
+    /// The command line cannot be understood.
+    Usage = 2,
+    /// The port or address cannot be had.
+    Port = 3,
+    /// The device asked for is not there, or more than one fits.
+    Device = 4,
+    /// A file or folder named on the command line cannot be used.
+    File = 5,
+}
+
+/// Why the program cannot start: a sentence that says what to do, and the code to exit with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StartError {
+    /// How to end.
+    pub code: ExitCode,
+    /// What to tell the person who started it.
+    pub message: String,
+}
+
+impl StartError {
+    /// Puts the two together.
+    pub fn new(code: ExitCode, message: impl Into<String>) -> StartError {
+        StartError { code, message: message.into() }
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// What the command line asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// Serve.
+    Serve(Config),
+    /// Print this and end.
+    Print(String),
+    /// List the devices and end.
+    ListDevices {
+        /// As JSON rather than a table.
+        json: bool,
+    },
+}
+
+/// Where the station's sound shall come from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SourceChoice {
+    /// Nobody said: a menu on a terminal, else the default input, else the tone.
+    Unsaid,
+    /// A test tone.
+    Sine {
+        /// In Hz.
+        tone_hz: f64,
+    },
+    /// A capture device, or what the host plays.
+    Device(DeviceChoice),
+}
+
+/// Everything the program can be told.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// TCP and UDP port of the door; 0 lets the system choose.
+    pub port: u16,
+    /// The one address to listen on; every address, if none.
+    pub bind: Option<IpAddr>,
+    /// Where the sound comes from.
+    pub source: SourceChoice,
+    /// Frequency of the test tone, should it come to that.
+    pub tone_hz: f64,
+    /// How it is encoded.
+    pub encoding: Encoding,
+    /// Sessions in all.
+    pub max_listeners: usize,
+    /// What strangers may cost.
+    pub limits: Limits,
+    /// A folder to serve the pages from instead of the ones inside the binary.
+    pub www: Option<PathBuf>,
+    /// Where the log goes besides the terminal.
+    pub log_file: LogFile,
+    /// What is logged.
+    pub log_level: LevelFilter,
+}
+
+/// The log's file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogFile {
+    /// `app.log` in the working directory, if it can be written.
+    Default,
+    /// This file, or the program does not start.
+    Path(PathBuf),
+    /// None.
+    Off,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            port: 8088,
+            bind: None,
+            source: SourceChoice::Unsaid,
+            tone_hz: 440.0,
+            encoding: Encoding::default(),
+            max_listeners: 4_000,
+            limits: Limits::default(),
+            www: None,
+            log_file: LogFile::Default,
+            log_level: LevelFilter::Info,
+        }
+    }
+}
+
+/// Reads the command line (without the program's name). `env` answers for environment variables.
+///
+/// # Errors
+/// [`ExitCode::Usage`] with a sentence that names the flag.
+pub fn parse(args: &[String], env: impl Fn(&str) -> Option<String>) -> Result<Command, StartError> {
+    let options = options();
+    let matches = options.parse(args).map_err(|error| usage(error.to_string()))?;
+    if let Some(odd) = matches.free.first() {
+        return Err(usage(format!("`{odd}` is not a flag")));
+    }
+    if matches.opt_present("help") {
+        return Ok(Command::Print(help(&options)));
+    }
+    if matches.opt_present("version") {
+        return Ok(Command::Print(format!("roomtone {}", env!("CARGO_PKG_VERSION"))));
+    }
+    if matches.opt_present("list-devices") {
+        return Ok(Command::ListDevices { json: matches.opt_present("json") });
+    }
+    if matches.opt_present("json") {
+        return Err(usage("--json goes with --list-devices"));
+    }
+    Ok(Command::Serve(config(&matches, env)?))
+}
+
+fn options() -> Options {
+    let mut o = Options::new();
+    o.optopt("p", "port", "TCP and UDP port (default 8088; env PORT; 0: any free one)", "N");
+    o.optopt("", "bind", "listen on this address only (default: all, IPv4 and IPv6; env HOST)", "ADDR");
+    o.optflag("", "sine-wave", "the station is a test tone");
+    o.optopt("", "tone", "frequency of the test tone (default 440)", "HZ");
+    o.optopt("", "input-device", "the station is this device: index, id, or part of its name", "X");
+    o.optflag("", "loopback", "the station is what this host plays");
+    o.optflag("", "list-devices", "print the capture devices and end");
+    o.optflag("", "json", "with --list-devices: as JSON");
+    o.optopt("", "bitrate", "Opus bitrate in bit/s, or with a k (default 128k)", "BPS");
+    o.optopt("", "packet-ms", "packet duration: 2.5, 5, 10, 20, 40 or 60 (default 20)", "MS");
+    o.optopt("", "application", "what Opus optimises for: audio, voip, lowdelay (default audio)", "A");
+    o.optopt("", "complexity", "Opus effort, 0 to 10 (default 10)", "N");
+    o.optopt("", "channels", "1 or 2 (default 2)", "N");
+    o.optflag("", "fec", "forward error correction, for speech over lossy networks");
+    o.optflag("", "no-fec", "no forward error correction (default)");
+    o.optflag("", "dtx", "send nothing while the source is silent");
+    o.optopt("", "max-listeners", "listeners at the same time (default 4000)", "N");
+    o.optopt("", "max-connections", "TCP connections at the same time (default 4000)", "N");
+    o.optopt("", "www", "serve the pages from this folder, for working on them", "DIR");
+    o.optopt("", "log-file", "log to this file too; `none` for no file (default app.log)", "PATH");
+    o.optopt("", "log-level", "error, warn, info, debug or trace (default info)", "LEVEL");
+    o.optflag("h", "help", "print this and end");
+    o.optflag("V", "version", "print the version and end");
+    o
+}
+
+fn help(options: &Options) -> String {
+    let brief = "roomtone: a place where people meet and listen. Run it, open the page, it works.\n\n\
+                 Usage: roomtone [FLAGS]\n\n\
+                 Without a source: Windows plays what the host plays; on a terminal a menu asks;\n\
+                 else the default input is used, and if there is none, a test tone.";
+    let codes = "\nExit codes: 0 stopped, 1 bug, 2 bad command line, 3 port or address not available,\n\
+                 4 no such device, 5 file or folder not usable.";
+    options.usage(brief) + codes
+}
+
+fn config(matches: &Matches, env: impl Fn(&str) -> Option<String>) -> Result<Config, StartError> {
+    let defaults = Config::default();
+    let tone_hz = tone(matches)?;
+    let port = matches.opt_str("port").map(|v| ("--port", v)).or_else(|| env("PORT").map(|v| ("PORT", v)));
+    let bind = matches.opt_str("bind").map(|v| ("--bind", v)).or_else(|| env("HOST").map(|v| ("HOST", v)));
+    let limits = Limits {
+        max_connections: number(matches, "max-connections", 1..=1_000_000)?.unwrap_or(defaults.limits.max_connections),
+        ..defaults.limits
+    };
+    Ok(Config {
+        port: port.map_or(Ok(defaults.port), |(name, value)| {
+            value.parse().map_err(|_| usage(format!("{name} takes a port from 0 to 65535, not `{value}`")))
+        })?,
+        bind: bind.filter(|(_, value)| !value.is_empty()).map(|(name, value)| address(name, &value)).transpose()?,
+        source: source(matches, tone_hz)?,
+        tone_hz,
+        encoding: encoding(matches)?,
+        max_listeners: number(matches, "max-listeners", 1..=1_000_000)?.unwrap_or(defaults.max_listeners),
+        limits,
+        www: matches.opt_str("www").map(PathBuf::from),
+        log_file: match matches.opt_str("log-file") {
+            None => LogFile::Default,
+            Some(path) if path == "none" => LogFile::Off,
+            Some(path) => LogFile::Path(path.into()),
+        },
+        log_level: one_of(
+            matches,
+            "log-level",
+            &[
+                ("error", LevelFilter::Error),
+                ("warn", LevelFilter::Warn),
+                ("info", LevelFilter::Info),
+                ("debug", LevelFilter::Debug),
+                ("trace", LevelFilter::Trace),
+            ],
+        )?
+        .unwrap_or(defaults.log_level),
+    })
+}
+
+fn source(matches: &Matches, tone_hz: f64) -> Result<SourceChoice, StartError> {
+    let device = matches.opt_str("input-device").map(|name| SourceChoice::Device(DeviceChoice::Named(name)));
+    let loopback = matches.opt_present("loopback").then_some(SourceChoice::Device(DeviceChoice::Loopback));
+    let sine = matches.opt_present("sine-wave").then_some(SourceChoice::Sine { tone_hz });
+    let mut chosen = [device, loopback, sine].into_iter().flatten();
+    let first = chosen.next().unwrap_or(SourceChoice::Unsaid);
+    match chosen.next() {
+        None => Ok(first),
+        Some(_) => Err(usage("choose one of --input-device, --loopback and --sine-wave")),
+    }
+}
+
+fn encoding(matches: &Matches) -> Result<Encoding, StartError> {
+    let defaults = Encoding::default();
+    if matches.opt_present("fec") && matches.opt_present("no-fec") {
+        return Err(usage("choose one of --fec and --no-fec"));
+    }
+    let durations =
+        [("2.5", 120), ("5", 240), ("10", 480), ("20", 960), ("40", 1_920), ("60", 2_880)].map(|(ms, n)| (ms, n));
+    let applications =
+        [("audio", Application::Audio), ("voip", Application::Voip), ("lowdelay", Application::LowDelay)];
+    Ok(Encoding {
+        channels: one_of(matches, "channels", &[("1", 1), ("2", 2)])?.unwrap_or(defaults.channels),
+        bitrate_bps: bitrate(matches)?.unwrap_or(defaults.bitrate_bps),
+        packet_samples: one_of(matches, "packet-ms", &durations)?.unwrap_or(defaults.packet_samples),
+        application: one_of(matches, "application", &applications)?.unwrap_or(defaults.application),
+        complexity: number(matches, "complexity", 0..=10)?.map_or(defaults.complexity, |n| n as u8),
+        fec: matches.opt_present("fec"),
+        dtx: matches.opt_present("dtx"),
+    })
+}
+
+/// libopus takes 500 to 512,000 bit/s; below 6,000 nothing is worth hearing.
+fn bitrate(matches: &Matches) -> Result<Option<u32>, StartError> {
+    let Some(text) = matches.opt_str("bitrate") else { return Ok(None) };
+    let (digits, unit) = match text.strip_suffix(['k', 'K']) {
+        Some(digits) => (digits, 1_000),
+        None => (text.as_str(), 1),
+    };
+    (digits.parse::<u32>().ok().and_then(|n| n.checked_mul(unit)).filter(|bps| (6_000..=510_000).contains(bps)))
+        .map(Some)
+        .ok_or_else(|| usage(format!("--bitrate takes 6000 to 510000 (6k to 510k), not `{text}`")))
+}
+
+fn tone(matches: &Matches) -> Result<f64, StartError> {
+    let Some(text) = matches.opt_str("tone") else { return Ok(Config::default().tone_hz) };
+    (text.parse::<f64>().ok().filter(|hz| (20.0..=20_000.0).contains(hz)))
+        .ok_or_else(|| usage(format!("--tone takes 20 to 20000 Hz, not `{text}`")))
+}
+
+fn address(name: &str, text: &str) -> Result<IpAddr, StartError> {
+    let bare = text.trim_start_matches('[').trim_end_matches(']');
+    match bare {
+        "localhost" => Ok(IpAddr::from([127, 0, 0, 1])),
+        _ => bare.parse().map_err(|_| usage(format!("{name} takes an IP address of this host, not `{text}`"))),
+    }
+}
+
+fn number(matches: &Matches, flag: &str, range: std::ops::RangeInclusive<usize>) -> Result<Option<usize>, StartError> {
+    let Some(text) = matches.opt_str(flag) else { return Ok(None) };
+    (text.parse().ok().filter(|n| range.contains(n)))
+        .map(Some)
+        .ok_or_else(|| usage(format!("--{flag} takes {} to {}, not `{text}`", range.start(), range.end())))
+}
+
+fn one_of<T: Clone>(matches: &Matches, flag: &str, choices: &[(&str, T)]) -> Result<Option<T>, StartError> {
+    let Some(text) = matches.opt_str(flag) else { return Ok(None) };
+    let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+    (choices.iter().find(|(name, _)| *name == text).map(|(_, value)| Some(value.clone())))
+        .ok_or_else(|| usage(format!("--{flag} takes one of {}, not `{text}`", names.join(", "))))
+}
+
+fn usage(message: impl Into<String>) -> StartError {
+    StartError::new(ExitCode::Usage, format!("{}. See roomtone --help.", message.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(line: &str, env: &[(&str, &str)]) -> Result<Command, StartError> {
+        let args: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        parse(&args, |name| env.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned()))
+    }
+
+    fn served(line: &str, env: &[(&str, &str)]) -> Config {
+        match run(line, env) {
+            Ok(Command::Serve(config)) => config,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn nothing_said_gives_the_documented_defaults() {
+        assert_eq!(served("", &[]), Config::default());
+    }
+
+    #[test]
+    fn flags_win_over_the_environment_and_the_environment_over_defaults() {
+        let env = [("PORT", "9000"), ("HOST", "127.0.0.1")];
+        assert_eq!(served("", &env).port, 9_000);
+        assert_eq!(served("", &env).bind, Some(IpAddr::from([127, 0, 0, 1])));
+        assert_eq!(served("--port 7 --bind ::1", &env).port, 7);
+        assert_eq!(served("--port 7 --bind [::1]", &env).bind, "::1".parse().ok());
+    }
+
+    #[test]
+    fn every_flag_has_its_effect() {
+        let config = served(
+            "--bitrate 96k --packet-ms 2.5 --application lowdelay --complexity 3 --fec --dtx --channels 1 \
+             --sine-wave --tone 1000.5 --max-listeners 5 --max-connections 6 --www x --log-file none --log-level debug",
+            &[],
+        );
+        let expected = Encoding {
+            channels: 1,
+            bitrate_bps: 96_000,
+            packet_samples: 120,
+            application: Application::LowDelay,
+            complexity: 3,
+            fec: true,
+            dtx: true,
+        };
+        assert_eq!(config.encoding, expected);
+        assert_eq!(config.source, SourceChoice::Sine { tone_hz: 1_000.5 });
+        assert_eq!((config.max_listeners, config.limits.max_connections), (5, 6));
+        assert_eq!((config.www, config.log_file), (Some("x".into()), LogFile::Off));
+        assert_eq!(config.log_level, LevelFilter::Debug);
+        let named = served("--input-device usb", &[]).source;
+        assert_eq!(named, SourceChoice::Device(DeviceChoice::Named("usb".into())));
+        assert_eq!(run("--list-devices --json", &[]), Ok(Command::ListDevices { json: true }));
+    }
+
+    #[test]
+    fn what_is_wrong_is_one_sentence_that_names_the_flag() {
+        let cases = [
+            ("--port 70000", "--port"),
+            ("--port x", "--port"),
+            ("--bind nowhere", "--bind"),
+            ("--bitrate 5", "--bitrate"),
+            ("--bitrate 99999999999k", "--bitrate"),
+            ("--packet-ms 15", "--packet-ms"),
+            ("--application music", "--application"),
+            ("--complexity 11", "--complexity"),
+            ("--channels 3", "--channels"),
+            ("--tone 5", "--tone"),
+            ("--tone NaN", "--tone"),
+            ("--fec --no-fec", "--no-fec"),
+            ("--sine-wave --loopback", "--loopback"),
+            ("--json", "--list-devices"),
+            ("--log-level loud", "--log-level"),
+            ("--nonsense", "nonsense"),
+            ("serve", "serve"),
+            ("--port", "port"),
+        ];
+        for (line, named) in cases {
+            let error = run(line, &[]).unwrap_err();
+            assert_eq!(error.code, ExitCode::Usage, "{line}");
+            assert!(error.message.contains(named) && error.message.lines().count() == 1, "{line}: {error}");
+        }
+        assert!(run("", &[("PORT", "eighty")]).unwrap_err().message.contains("PORT"));
+    }
+
+    #[test]
+    fn help_names_every_flag_and_exit_code() {
+        let Ok(Command::Print(help)) = run("--help", &[]) else { panic!("no help") };
+        for flag in ["--port", "--bind", "--sine-wave", "--packet-ms", "--log-file", "--version"] {
+            assert!(help.contains(flag), "{flag}");
+        }
+        assert!(help.contains("Exit codes: 0"));
+    }
+}

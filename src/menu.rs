@@ -1,0 +1,100 @@
+//! The text menu that asks, on a terminal, where the sound shall come from. Runs on `main` before anything is started.
+
+use std::io::{self, IsTerminal, Write};
+
+use crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use crossterm::{cursor, queue, style, terminal};
+
+/// Whether there is somebody to ask.
+pub fn is_possible() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
+/// Shows `lines` and lets a person choose with the arrow keys, beginning at `selected`. `None` if they left with Esc, q
+/// or Ctrl-C.
+///
+/// # Errors
+/// If the terminal cannot be used as one.
+pub fn choose(title: &str, lines: &[String], selected: usize) -> io::Result<Option<usize>> {
+    let mut screen = io::stderr();
+    terminal::enable_raw_mode()?;
+    let choice = run(&mut screen, title, lines, selected);
+    terminal::disable_raw_mode()?;
+    writeln!(screen)?;
+    choice
+}
+
+fn run(screen: &mut impl Write, title: &str, lines: &[String], mut selected: usize) -> io::Result<Option<usize>> {
+    queue!(screen, style::Print(title), style::Print("\r\n"))?;
+    loop {
+        draw(screen, lines, selected)?;
+        let key = loop {
+            match event::read()? {
+                Event::Key(key) if key.kind != KeyEventKind::Release => break key,
+                _ => {}
+            }
+        };
+        match step(key, selected, lines.len()) {
+            Step::To(next) => selected = next,
+            Step::Chosen => return Ok(Some(selected)),
+            Step::Left => return Ok(None),
+        }
+        queue!(screen, cursor::MoveUp(lines.len() as u16))?;
+    }
+}
+
+fn draw(screen: &mut impl Write, lines: &[String], selected: usize) -> io::Result<()> {
+    let width = terminal::size().map_or(80, |(columns, _)| usize::from(columns)).saturating_sub(3);
+    for (n, line) in lines.iter().enumerate() {
+        let short: String = line.chars().take(width).collect();
+        queue!(screen, terminal::Clear(terminal::ClearType::CurrentLine))?;
+        if n == selected {
+            let marked = style::Stylize::reverse(style::style(format!("> {short}")));
+            queue!(screen, style::PrintStyledContent(marked))?;
+        } else {
+            queue!(screen, style::Print(format!("  {short}")))?;
+        }
+        queue!(screen, style::Print("\r\n"))?;
+    }
+    screen.flush()
+}
+
+#[derive(Debug, PartialEq)]
+enum Step {
+    To(usize),
+    Chosen,
+    Left,
+}
+
+fn step(key: KeyEvent, selected: usize, count: usize) -> Step {
+    match key.code {
+        KeyCode::Up | KeyCode::Char('k') => Step::To(selected.checked_sub(1).unwrap_or(count - 1)),
+        KeyCode::Down | KeyCode::Char('j') => Step::To((selected + 1) % count),
+        KeyCode::Home => Step::To(0),
+        KeyCode::End => Step::To(count - 1),
+        KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => Step::Left,
+        KeyCode::Esc | KeyCode::Char('q') => Step::Left,
+        KeyCode::Enter => Step::Chosen,
+        KeyCode::Char(digit) => match digit.to_digit(10) {
+            Some(n) if (n as usize) < count => Step::To(n as usize),
+            _ => Step::To(selected),
+        },
+        _ => Step::To(selected),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arrows_go_round_and_enter_chooses() {
+        let press = |code| KeyEvent::new(code, KeyModifiers::NONE);
+        assert_eq!(step(press(KeyCode::Up), 0, 3), Step::To(2));
+        assert_eq!(step(press(KeyCode::Down), 2, 3), Step::To(0));
+        assert_eq!(step(press(KeyCode::Char('1')), 2, 3), Step::To(1));
+        assert_eq!(step(press(KeyCode::Char('7')), 2, 3), Step::To(2));
+        assert_eq!(step(press(KeyCode::Enter), 1, 3), Step::Chosen);
+        assert_eq!(step(KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL), 1, 3), Step::Left);
+    }
+}
