@@ -1,0 +1,50 @@
+# Two commands are all there is to know: `make run` and `make test`. Both install what is missing.
+
+BUILD_PACKAGES := cmake pkg-config libasound2-dev
+TEST_PACKAGES := pulseaudio pulseaudio-utils chromium firefox-esr
+BROWSER_TESTS := tests/browser
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+
+# Installs Debian packages that are not there yet: as root, or through sudo.
+install = missing=""; for p in $(1); do dpkg -s $$p >/dev/null 2>&1 || missing="$$missing $$p"; done; \
+	if [ -n "$$missing" ]; then \
+		command -v apt-get >/dev/null || { echo "please install:$$missing"; exit 1; }; \
+		sudo=""; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+		echo "installing$$missing"; \
+		$$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq $$missing >/dev/null; \
+	fi
+
+.PHONY: run build test check rust-test browser-test bench build-packages test-packages clean
+
+run: build
+	./target/release/roomtone $(ARGS)
+
+build: build-packages
+	cargo build --release --locked
+
+test: build-packages test-packages check rust-test browser-test
+
+check:
+	cargo fmt --check
+	cargo clippy --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked
+
+rust-test:
+	cargo test --locked
+
+browser-test:
+	cargo build --locked
+	cd $(BROWSER_TESTS) && npm ci --no-audit --no-fund --silent && npm test
+
+bench: build-packages
+	cargo bench --locked --bench capture_latency
+
+build-packages:
+	@$(call install,$(BUILD_PACKAGES))
+
+test-packages:
+	@$(call install,$(TEST_PACKAGES))
+	@command -v npm >/dev/null || { $(call install,nodejs npm); }
+
+clean:
+	cargo clean

@@ -1,0 +1,238 @@
+//! A headless listener: connects by WHEP, decodes, and prints what it hears, once a second.
+//!
+//!     cargo run --release --example listen -- http://127.0.0.1:8088/whep --seconds 5 [--json]
+//!
+//! For each channel the level and the dominant frequency; for the network jitter and loss. With `--json` one object a
+//! line. Exits 1 if nothing was heard at all.
+
+use std::error::Error;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::time::{Duration, Instant};
+
+use getopts::Options;
+use realfft::RealFftPlanner;
+use serde::Serialize;
+use str0m::change::SdpAnswer;
+use str0m::media::{Direction, MediaKind};
+use str0m::net::{Protocol, Receive};
+use str0m::rtp::RtpPacket;
+use str0m::{Candidate, Event, Input, Output, Rtc};
+
+const RATE_HZ: usize = 48_000;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut options = Options::new();
+    options.optopt("", "seconds", "how long to listen (default: until interrupted)", "N");
+    options.optflag("", "json", "print JSON lines");
+    let matches = options.parse(std::env::args().skip(1))?;
+    let url = matches.free.first().cloned().unwrap_or("http://127.0.0.1:8088/whep".into());
+    let seconds = matches.opt_get_default("seconds", u64::MAX / 2_000_000_000)?;
+    let heard = listen(&url, Duration::from_secs(seconds), matches.opt_present("json"))?;
+    if heard == 0 {
+        return Err("nothing was heard".into());
+    }
+    Ok(())
+}
+
+/// Listens and prints; returns how many packets were heard.
+fn listen(url: &str, duration: Duration, json: bool) -> Result<u64, Box<dyn Error>> {
+    let address = url.strip_prefix("http://").ok_or("an http:// address is wanted")?;
+    let (host, path) = address.split_at(address.find('/').unwrap_or(address.len()));
+    // UDP goes the way TCP went, so the two share the local address.
+    let local = TcpStream::connect(host)?.local_addr()?.ip();
+    let socket = UdpSocket::bind((local, 0))?;
+    let here = socket.local_addr()?;
+    let start = Instant::now();
+    let mut rtc = Rtc::builder().set_rtp_mode(true).clear_codecs().enable_opus(true, false).build(start);
+    rtc.add_local_candidate(Candidate::host(here, Protocol::Udp)?);
+    let mut change = rtc.sdp_api();
+    change.add_media(MediaKind::Audio, Direction::RecvOnly, None, None, None);
+    let (offer, pending) = change.apply().ok_or("nothing to offer")?;
+    let (head, answer) = http(host, "POST", path, "application/sdp", &offer.to_sdp_string())?;
+    if !head.starts_with("HTTP/1.1 201") {
+        return Err(format!("refused: {} {answer}", head.lines().next().unwrap_or_default()).into());
+    }
+    rtc.sdp_api().accept_answer(pending, SdpAnswer::from_sdp_string(&answer)?)?;
+
+    let mut ear = Ear::new()?;
+    let mut next_report = start + Duration::from_secs(1);
+    while start.elapsed() < duration {
+        let deadline = drain(&mut rtc, &socket, &mut ear)?;
+        receive(&mut rtc, &socket, here, deadline.min(next_report))?;
+        if Instant::now() >= next_report {
+            next_report += Duration::from_secs(1);
+            let report = ear.report();
+            match json {
+                true => println!("{}", serde_json::to_string(&report)?),
+                false => println!("{report}"),
+            }
+        }
+    }
+    let session = head.lines().find_map(|l| l.split_once(": ").filter(|(n, _)| n.eq_ignore_ascii_case("location")));
+    if let Some((_, location)) = session {
+        http(host, "DELETE", location.trim(), "", "")?;
+    }
+    Ok(ear.packets)
+}
+
+fn http(host: &str, method: &str, path: &str, kind: &str, body: &str) -> Result<(String, String), Box<dyn Error>> {
+    let mut stream = TcpStream::connect(host)?;
+    let length = body.len();
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\
+         Connection: close\r\n\r\n{body}"
+    )?;
+    let mut response = String::new();
+    stream.read_to_string(&mut response)?;
+    let (head, body) = response.split_once("\r\n\r\n").ok_or("the answer is not HTTP")?;
+    Ok((head.into(), body.into()))
+}
+
+/// Lets the engine say everything it has to say. Until when it has no more.
+fn drain(rtc: &mut Rtc, socket: &UdpSocket, ear: &mut Ear) -> Result<Instant, Box<dyn Error>> {
+    loop {
+        match rtc.poll_output()? {
+            Output::Timeout(deadline) => return Ok(deadline),
+            Output::Transmit(t) => drop(socket.send_to(&t.contents, t.destination)),
+            Output::Event(Event::RtpPacket(packet)) => ear.hear(&packet)?,
+            Output::Event(Event::Closed) => return Err("the host ended the session".into()),
+            Output::Event(_) => {}
+        }
+    }
+}
+
+fn receive(rtc: &mut Rtc, socket: &UdpSocket, here: SocketAddr, until: Instant) -> Result<(), Box<dyn Error>> {
+    let wait = until.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+    socket.set_read_timeout(Some(wait))?;
+    let mut bytes = [0; 2_000];
+    let input = match socket.recv_from(&mut bytes) {
+        Ok((length, source)) => {
+            let contents = bytes[..length].try_into()?;
+            let receive = Receive { proto: Protocol::Udp, source, destination: here, contents };
+            Input::Receive(Instant::now(), receive)
+        }
+        Err(_) => Input::Timeout(Instant::now()),
+    };
+    Ok(rtc.handle_input(input)?)
+}
+
+/// Decodes and measures.
+struct Ear {
+    decoder: opus::Decoder,
+    /// The last second, left and right.
+    sound: [Vec<f32>; 2],
+    packets: u64,
+    first_sequence: Option<u64>,
+    last_sequence: u64,
+    /// RFC 3550 §6.4.1: smoothed difference between the spacing of arrivals and of RTP times, in samples.
+    jitter: f64,
+    transit: Option<f64>,
+    start: Instant,
+}
+
+#[derive(Serialize)]
+struct Report {
+    left_dbfs: f32,
+    right_dbfs: f32,
+    left_hz: f32,
+    right_hz: f32,
+    jitter_ms: f64,
+    packets: u64,
+    lost: u64,
+}
+
+impl Ear {
+    fn new() -> Result<Ear, opus::Error> {
+        Ok(Ear {
+            decoder: opus::Decoder::new(RATE_HZ as u32, opus::Channels::Stereo)?,
+            sound: [vec![], vec![]],
+            packets: 0,
+            first_sequence: None,
+            last_sequence: 0,
+            jitter: 0.0,
+            transit: None,
+            start: Instant::now(),
+        })
+    }
+
+    fn hear(&mut self, packet: &RtpPacket) -> Result<(), opus::Error> {
+        let mut samples = [0f32; 2 * 5_760];
+        let count = self.decoder.decode_float(&packet.payload, &mut samples, false)?;
+        for pair in samples[..2 * count].chunks_exact(2) {
+            self.sound[0].push(pair[0]);
+            self.sound[1].push(pair[1]);
+        }
+        for channel in &mut self.sound {
+            let surplus = channel.len().saturating_sub(RATE_HZ);
+            channel.drain(..surplus);
+        }
+        self.packets += 1;
+        self.first_sequence.get_or_insert(*packet.seq_no);
+        self.last_sequence = self.last_sequence.max(*packet.seq_no);
+        let arrival = packet.timestamp.saturating_duration_since(self.start).as_secs_f64() * RATE_HZ as f64;
+        let transit = arrival - f64::from(packet.header.timestamp);
+        if let Some(before) = self.transit.replace(transit) {
+            self.jitter += ((transit - before).abs() - self.jitter) / 16.0;
+        }
+        Ok(())
+    }
+
+    fn report(&self) -> Report {
+        let expected = self.first_sequence.map_or(0, |first| self.last_sequence - first + 1);
+        let [left, right] = &self.sound;
+        Report {
+            left_dbfs: level_dbfs(left),
+            right_dbfs: level_dbfs(right),
+            left_hz: dominant_hz(left),
+            right_hz: dominant_hz(right),
+            jitter_ms: self.jitter * 1_000.0 / RATE_HZ as f64,
+            packets: self.packets,
+            lost: expected.saturating_sub(self.packets),
+        }
+    }
+}
+
+impl std::fmt::Display for Report {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "left {:6.1} dBFS {:7.1} Hz   right {:6.1} dBFS {:7.1} Hz   jitter {:4.1} ms   lost {} of {}",
+            self.left_dbfs,
+            self.left_hz,
+            self.right_dbfs,
+            self.right_hz,
+            self.jitter_ms,
+            self.lost,
+            self.lost + self.packets
+        )
+    }
+}
+
+/// Root mean square, where a full-scale sine is −3 dBFS; silence reads −120.
+fn level_dbfs(samples: &[f32]) -> f32 {
+    let power = samples.iter().map(|v| v * v).sum::<f32>() / samples.len().max(1) as f32;
+    10.0 * power.max(1e-12).log10()
+}
+
+/// The strongest frequency, between FFT bins by a parabola through the three strongest (in dB); 0 in silence.
+fn dominant_hz(samples: &[f32]) -> f32 {
+    if samples.len() < RATE_HZ / 10 || level_dbfs(samples) < -80.0 {
+        return 0.0;
+    }
+    let size = samples.len();
+    let fft = RealFftPlanner::<f32>::new().plan_fft_forward(size);
+    let mut windowed: Vec<f32> = (samples.iter().enumerate())
+        .map(|(n, v)| v * (0.5 - 0.5 * (std::f32::consts::TAU * n as f32 / size as f32).cos()))
+        .collect();
+    let mut spectrum = fft.make_output_vec();
+    if fft.process(&mut windowed, &mut spectrum).is_err() {
+        return 0.0;
+    }
+    let db: Vec<f32> = spectrum.iter().map(|bin| 10.0 * bin.norm_sqr().max(1e-20).log10()).collect();
+    let peak = (1..db.len() - 1).max_by(|a, b| db[*a].total_cmp(&db[*b])).unwrap_or(1);
+    let (before, at, after) = (db[peak - 1], db[peak], db[peak + 1]);
+    let shift = 0.5 * (before - after) / (before - 2.0 * at + after);
+    (peak as f32 + shift) * RATE_HZ as f32 / size as f32
+}

@@ -1,0 +1,19 @@
+//! Streams a test tone: open the printed address and press Listen.
+//!
+//!     cargo run --release --example sine -- [PORT] [HZ]
+
+use roomtone::app::App;
+use roomtone::config::{Config, LogFile, SourceChoice, StartError};
+
+fn main() -> Result<(), StartError> {
+    let mut args = std::env::args().skip(1);
+    let port = args.next().and_then(|port| port.parse().ok()).unwrap_or(8088);
+    let tone_hz = args.next().and_then(|hz| hz.parse().ok()).unwrap_or(440.0);
+    let source = SourceChoice::Sine { tone_hz };
+    let app = App::start(Config { port, source, log_file: LogFile::Off, ..Config::default() })?;
+    for address in app.addresses() {
+        println!("open {address}listen");
+    }
+    let code = app.wait();
+    std::process::exit(code as i32);
+}

@@ -1,0 +1,92 @@
+//! Keeps the floor plan: a file imports only from floors below its own, and the pure cores touch nothing that waits.
+
+use std::fs;
+use std::path::Path;
+
+/// The plan, ground floor first. A path stands for itself and everything under it.
+const FLOORS: &[&[&str]] = &[
+    &["audio::pcm", "observe", "rtc::session", "rtc::datagrams", "rtc::candidates", "rtc::sdp"],
+    &["rtc::listener", "audio::convert", "audio::resample", "audio::sine", "audio::encoder", "audio::pulse", "audio::alsa"],
+    &["rtc::fanout", "audio::blocks", "audio::device"],
+    &["audio::capture"],
+    &["rtc::engine", "audio::station"],
+    &["web"],
+    &["config", "menu"],
+    &["source"],
+    &["app"],
+];
+
+/// Cores that take time as an argument, and what must not appear in them outside their tests.
+const PURE: &[&str] = &["rtc/sdp.rs", "rtc/listener.rs", "rtc/fanout.rs", "audio/blocks.rs", "audio/convert.rs"];
+const IMPURE: &[&str] = &["Instant::now", "SystemTime", "std::thread", "crossbeam", "Socket::", "std::fs", "std::io", "std::env"];
+
+#[test]
+fn every_file_imports_only_from_floors_below() {
+    let mut wrong = vec![];
+    for (path, text) in sources() {
+        let Some(floor) = floor_of(&path) else {
+            wrong.push(format!("{path} stands on no floor"));
+            continue;
+        };
+        for line in text.lines().filter_map(|l| l.trim().trim_start_matches("pub ").strip_prefix("use crate::")) {
+            let import = line.split(['{', ';']).next().unwrap_or_default().trim_end_matches(':');
+            let own = path.split("::").next() == import.split("::").next();
+            match floor_of(import) {
+                Some(other) if other < floor => {}
+                // Inside one folder its own order holds, which is the table's order where it names the files.
+                Some(other) if other == floor && own => {}
+                _ => wrong.push(format!("{path} imports {import}")),
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn signal_audio_and_rtc_know_nothing_of_each_other() {
+    let strangers = [("audio", "rtc"), ("audio", "signal"), ("audio", "web"), ("rtc", "signal"), ("rtc", "web"), ("signal", "audio")];
+    for (path, text) in sources() {
+        for (here, there) in strangers {
+            let meets = path.starts_with(&format!("{here}::")) && text.contains(&format!("crate::{there}::"));
+            assert!(!meets, "{path} knows of {there}");
+        }
+    }
+}
+
+#[test]
+fn pure_cores_touch_no_clock_thread_socket_or_file() {
+    for name in PURE {
+        let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(name)).unwrap();
+        let code = text.split("#[cfg(test)]").next().unwrap();
+        for word in IMPURE {
+            assert!(!code.contains(word), "{name} has {word}");
+        }
+    }
+}
+
+fn floor_of(module: &str) -> Option<usize> {
+    let within = |place: &str| module == place || module.starts_with(&format!("{place}::"));
+    FLOORS.iter().position(|floor| floor.iter().any(|place| within(place)))
+}
+
+/// Every file of the library as (module path, text), folders' own `mod.rs` left out: they only list.
+fn sources() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = vec![];
+    let mut folders = vec![root.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            let path = entry.path();
+            let name = entry.file_name().into_string().unwrap();
+            if path.is_dir() {
+                folders.push(path);
+            } else if name.ends_with(".rs") && !["mod.rs", "lib.rs", "main.rs"].contains(&name.as_str()) {
+                let module = path.strip_prefix(&root).unwrap().with_extension("");
+                let module = module.to_str().unwrap().replace(std::path::MAIN_SEPARATOR, "::");
+                files.push((module, fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    assert!(files.len() > 15, "the sources were not found");
+    files
+}
