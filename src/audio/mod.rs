@@ -1,8 +1,11 @@
 //! Sound: from a device, a sound server or an oscillator to Opus packets. Knows nothing of listeners, rooms or the web.
 
+#[cfg(target_os = "linux")]
+mod alsa;
+pub mod capture;
 pub mod device;
 pub mod encoder;
 pub mod pcm;
-pub mod station;
 #[cfg(target_os = "linux")]
-mod pulse;
+pub mod pulse;
+pub mod station;

@@ -1,6 +1,6 @@
 //! (stub, being written elsewhere: only the `Handle` signatures are final)
 
-use crate::rtc::session::{Admitted, IfMatch, ListenerId, Offer, Patched, PatchRefusal, Refusal};
+use crate::rtc::session::{Admitted, IfMatch, ListenerId, Offer, PatchRefusal, Patched, Refusal};
 
 /// How other threads reach the rtc thread. Every call waits for the rtc thread's reply, for 5 s at the most.
 #[derive(Clone, Debug)]
@@ -19,12 +19,7 @@ impl Handle {
     ///
     /// # Errors
     /// [`PatchRefusal`]; the session is unchanged then.
-    pub fn patch(
-        &self,
-        _listener: ListenerId,
-        _fragment: String,
-        _if_match: IfMatch,
-    ) -> Result<Patched, PatchRefusal> {
+    pub fn patch(&self, _listener: ListenerId, _fragment: String, _if_match: IfMatch) -> Result<Patched, PatchRefusal> {
         Err(PatchRefusal::Busy)
     }
 
