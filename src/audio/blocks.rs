@@ -186,12 +186,7 @@ impl Blocks {
 impl Input {
     fn new(format: CaptureFormat, channels: u16) -> Input {
         let resampler = (format.rate_hz != SAMPLE_RATE_HZ).then(|| Resampler::new(format.rate_hz, channels).ok());
-        Input {
-            format,
-            converter: Converter::new(format, channels),
-            resampler: resampler.flatten(),
-            converted: vec![],
-        }
+        Input { format, converter: Converter::new(format, channels), resampler: resampler.flatten(), converted: vec![] }
     }
 
     fn read(&mut self, bytes: &[u8], samples: &mut Vec<f32>) {

@@ -1,15 +1,355 @@
-//! stub
-#![allow(missing_docs)]
+//! An open device: its own thread (`cap-<station>`) finds, opens, starts and at last drops the stream, because each of
+//! these may hang with a sound server. The thread is never joined, and dropping a [`Capture`] never waits. Sound comes
+//! as blocks from a pool that is allocated once; on the audio callback nothing is allocated, locked or logged. It does
+//! not reopen: whoever holds it drops it and opens another.
+
 use std::sync::Arc;
-use crossbeam_channel::Receiver;
-use crate::audio::pcm::{CaptureBlock, CaptureFormat};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use cpal::traits::{DeviceTrait, StreamTrait};
+use cpal::{
+    BufferSize, Data, ErrorKind, InputCallbackInfo, StreamConfig, SupportedBufferSize, SupportedStreamConfig,
+    SupportedStreamConfigRange,
+};
+use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded};
+
+use crate::audio::device::{DeviceEntry, FindError, Found};
+use crate::audio::pcm::{CaptureBlock, CaptureFormat, SAMPLE_RATE_HZ};
 use crate::observe::metrics::StationMetrics;
-pub struct Found { pub device: cpal::Device }
-pub enum CaptureEvent { Opened { name: String, id: String, format: CaptureFormat }, Block(CaptureBlock), Failed { reason: String } }
-pub type Finder = Arc<dyn Fn() -> Result<Found, String> + Send + Sync>;
-pub struct Capture { events: Receiver<CaptureEvent> }
+
+/// How much sound may lie between the callback and whoever takes it.
+const POOL: Duration = Duration::from_millis(500);
+
+/// Blocks are never shorter than this many samples at 48 kHz (2.5 ms), the shortest Opus packet.
+const BLOCK_MIN_SAMPLES: u32 = 120;
+
+/// And never longer (10 ms): what a block holds is late by its length.
+const BLOCK_MAX_SAMPLES: u32 = 480;
+
+/// The pool's size in blocks when they are shortest, and with it the size of the queue of empty ones.
+const POOL_MAX_BLOCKS: usize = 200;
+
+/// Full blocks and what else may happen: a pool's worth, and room for `Opened` and `Failed`, so that only a callback
+/// without an empty block ever drops sound.
+const EVENT_QUEUE: usize = POOL_MAX_BLOCKS + 8;
+
+/// A capture time further back than this is a mistake of the device's clock.
+const CAPTURE_AGE_LIMIT: Duration = Duration::from_secs(2);
+
+/// How long cpal's hosts may take to set a stream up, where they honour it.
+const OPENING_LIMIT: Duration = Duration::from_secs(5);
+
+/// What happened to the device. After `Failed` nothing that follows means anything.
+#[derive(Debug)]
+pub enum CaptureEvent {
+    /// The device is open; blocks follow.
+    Opened {
+        /// Which device it is.
+        entry: DeviceEntry,
+        /// How it delivers.
+        format: CaptureFormat,
+    },
+    /// Sound.
+    Block(CaptureBlock),
+    /// It could not be opened, or it is gone. Comes once.
+    Failed {
+        /// Why, in a sentence.
+        reason: String,
+        /// Whether trying again later may help.
+        retry: bool,
+    },
+}
+
+/// Finds the device, anew at every opening: a default may have moved, a server may have been restarted.
+pub type Finder = Arc<dyn Fn() -> Result<Found, FindError> + Send + Sync>;
+
+/// A device that is being opened or is open. Dropping it stops the stream, without waiting.
+#[derive(Debug)]
+pub struct Capture {
+    events: Receiver<CaptureEvent>,
+    empties: Sender<CaptureBlock>,
+    /// Never sent on: its end tells the thread to drop the stream.
+    _alive: Sender<()>,
+}
+
 impl Capture {
-    pub fn open(_finder: Finder, _wanted_frames: u32, _metrics: Arc<StationMetrics>, _name: &str) -> Capture { Capture { events: crossbeam_channel::never() } }
-    pub fn events(&self) -> &Receiver<CaptureEvent> { &self.events }
-    pub fn give_back(&self, _block: CaptureBlock) {}
+    /// Begins to open what `finder` finds, in blocks of `wanted_samples` per channel at 48 kHz (held to 2.5 to 10 ms).
+    pub fn open(finder: Finder, wanted_samples: u32, metrics: Arc<StationMetrics>, thread_name: &str) -> Capture {
+        let (event_sender, events) = bounded(EVENT_QUEUE);
+        // Full means a block that is not of this pool; it is let go.
+        let (empties, empty_receiver) = bounded(POOL_MAX_BLOCKS);
+        let (alive_sender, alive) = bounded(0);
+        let opening = Opening {
+            finder,
+            block_samples: wanted_samples.clamp(BLOCK_MIN_SAMPLES, BLOCK_MAX_SAMPLES),
+            metrics,
+            outlet: Outlet { events: event_sender, failed: Arc::default() },
+            empties: empties.clone(),
+            empty_receiver,
+            alive,
+        };
+        let outlet = opening.outlet.clone();
+        if let Err(e) = std::thread::Builder::new().name(thread_name.to_owned()).spawn(move || opening.run()) {
+            outlet.fail(format!("No thread to open the device with: {e}."), true);
+        }
+        Capture { events, empties, _alive: alive_sender }
+    }
+
+    /// What happens, in order.
+    pub fn events(&self) -> &Receiver<CaptureEvent> {
+        &self.events
+    }
+
+    /// Returns a block whose sound has been taken.
+    pub fn give_back(&self, block: CaptureBlock) {
+        // The queue holds the whole pool; a block too many is a stranger's.
+        let _ = self.empties.try_send(block);
+    }
+}
+
+/// Where events go, and the one `Failed`.
+#[derive(Clone, Debug)]
+struct Outlet {
+    events: Sender<CaptureEvent>,
+    failed: Arc<AtomicBool>,
+}
+
+impl Outlet {
+    fn fail(&self, reason: String, retry: bool) {
+        if !self.failed.swap(true, Ordering::Relaxed) {
+            // There is always room; if not, the receiver is gone.
+            let _ = self.events.try_send(CaptureEvent::Failed { reason, retry });
+        }
+    }
+}
+
+/// What the capture thread owns.
+struct Opening {
+    finder: Finder,
+    block_samples: u32,
+    metrics: Arc<StationMetrics>,
+    outlet: Outlet,
+    empties: Sender<CaptureBlock>,
+    empty_receiver: Receiver<CaptureBlock>,
+    alive: Receiver<()>,
+}
+
+impl Opening {
+    fn run(self) {
+        match self.open() {
+            Ok(stream) => {
+                // Returns when the other end is dropped, since nothing is ever sent.
+                let _ = self.alive.recv();
+                drop(stream);
+            }
+            Err((reason, retry)) => self.outlet.fail(reason, retry),
+        }
+    }
+
+    /// `None` if nobody wants it any more.
+    fn open(&self) -> Result<Option<cpal::Stream>, (String, bool)> {
+        let found = (self.finder)().map_err(|e| (e.to_string(), true))?;
+        if self.is_abandoned() {
+            return Ok(None);
+        }
+        let (stream, format) = self.build(&found.device).map_err(|e| failure(&found.entry, &e))?;
+        if self.is_abandoned() {
+            return Ok(None);
+        }
+        // Before `play`, so that no block can come before it.
+        let _ = self.outlet.events.try_send(CaptureEvent::Opened { entry: found.entry.clone(), format });
+        stream.play().map_err(|e| failure(&found.entry, &e))?;
+        Ok(Some(stream))
+    }
+
+    fn is_abandoned(&self) -> bool {
+        self.alive.try_recv() == Err(TryRecvError::Disconnected)
+    }
+
+    fn build(&self, device: &cpal::Device) -> Result<(cpal::Stream, CaptureFormat), cpal::Error> {
+        let config = choose_config(device)?;
+        let format = CaptureFormat {
+            rate_hz: config.sample_rate(),
+            channels: config.channels(),
+            sample_format: config.sample_format(),
+        };
+        let block_samples = scale(self.block_samples, format.rate_hz);
+        let fixed = BufferSize::Fixed(clamp_buffer(block_samples, config.buffer_size()));
+        let stream = self.build_with(device, &config, fixed, format, block_samples).or_else(|refusal| {
+            if refusal.kind() == ErrorKind::DeviceNotAvailable || refusal.kind() == ErrorKind::HostUnavailable {
+                return Err(refusal);
+            }
+            log::info!("{device}: no buffer of {block_samples} samples ({refusal}); taking its own");
+            self.build_with(device, &config, BufferSize::Default, format, block_samples)
+        })?;
+        self.fill_pool(format, block_samples);
+        Ok((stream, format))
+    }
+
+    fn build_with(
+        &self,
+        device: &cpal::Device,
+        config: &SupportedStreamConfig,
+        buffer_size: BufferSize,
+        format: CaptureFormat,
+        block_samples: u32,
+    ) -> Result<cpal::Stream, cpal::Error> {
+        let config = StreamConfig { buffer_size, ..config.config() };
+        let mut filler = Filler {
+            format,
+            block_bytes: block_bytes(format, block_samples),
+            events: self.outlet.events.clone(),
+            empties: self.empty_receiver.clone(),
+            spare: None,
+            metrics: self.metrics.clone(),
+        };
+        let data = move |data: &Data, info: &InputCallbackInfo| {
+            let stamp = info.timestamp();
+            let age = stamp.callback.saturating_duration_since(stamp.capture);
+            filler.take(data.bytes(), Instant::now(), age);
+        };
+        let mut trouble = Trouble { outlet: self.outlet.clone(), device: device.to_string(), glitched: false };
+        let error = move |e: cpal::Error| trouble.handle(&e);
+        device.build_input_stream_raw(config, format.sample_format, data, error, Some(OPENING_LIMIT))
+    }
+
+    /// Allocates the blocks. The callback finds them in the queue of empty ones, as if they had come back.
+    fn fill_pool(&self, format: CaptureFormat, block_samples: u32) {
+        let pool_samples = POOL.as_secs_f64() * f64::from(format.rate_hz);
+        let blocks = (pool_samples / f64::from(block_samples)).ceil() as usize;
+        for _ in 0..blocks.clamp(2, POOL_MAX_BLOCKS) {
+            let bytes = Vec::with_capacity(block_bytes(format, block_samples));
+            let _ = self.empties.try_send(CaptureBlock { bytes, format, captured: Instant::now() });
+        }
+    }
+}
+
+/// What the audio callback owns.
+struct Filler {
+    format: CaptureFormat,
+    block_bytes: usize,
+    events: Sender<CaptureEvent>,
+    empties: Receiver<CaptureBlock>,
+    /// A block that could not be sent: kept, because letting it go would free memory on the audio thread.
+    spare: Option<CaptureBlock>,
+    metrics: Arc<StationMetrics>,
+}
+
+impl Filler {
+    /// Copies what the device delivered into as many blocks as it needs. `age` is how long before `now` the first
+    /// sample was captured.
+    fn take(&mut self, bytes: &[u8], now: Instant, age: Duration) {
+        let mut captured = now.checked_sub(age.min(CAPTURE_AGE_LIMIT)).unwrap_or(now);
+        for piece in bytes.chunks(self.block_bytes) {
+            self.send(piece, captured);
+            captured += self.format.duration_of(piece.len());
+        }
+    }
+
+    fn send(&mut self, piece: &[u8], captured: Instant) {
+        let empty = self.spare.take().or_else(|| self.empties.try_recv().ok());
+        // A stranger's block may be too small, and must not grow here.
+        let Some(mut block) = empty.filter(|block| block.bytes.capacity() >= piece.len()) else {
+            self.metrics.blocks_dropped.add(1);
+            return;
+        };
+        block.bytes.clear();
+        block.bytes.extend_from_slice(piece);
+        block.format = self.format;
+        block.captured = captured;
+        match self.events.try_send(CaptureEvent::Block(block)) {
+            Ok(()) => {}
+            Err(TrySendError::Full(CaptureEvent::Block(block))) => {
+                self.spare = Some(block);
+                self.metrics.blocks_dropped.add(1);
+            }
+            // Nobody listens any more: the stream is about to be dropped.
+            Err(TrySendError::Disconnected(CaptureEvent::Block(block))) => self.spare = Some(block),
+            Err(_) => {}
+        }
+    }
+}
+
+/// What the error callback owns.
+struct Trouble {
+    outlet: Outlet,
+    device: String,
+    glitched: bool,
+}
+
+impl Trouble {
+    fn handle(&mut self, e: &cpal::Error) {
+        match e.kind() {
+            // The stream goes on. Once is enough: a device that stutters does so all the time.
+            ErrorKind::Xrun | ErrorKind::RealtimeDenied => {
+                if !std::mem::replace(&mut self.glitched, true) {
+                    log::warn!("{}: {e}", self.device);
+                }
+            }
+            _ => {
+                let (reason, retry) = (sentence(&self.device, e), may_recover(e.kind()));
+                self.outlet.fail(reason, retry);
+            }
+        }
+    }
+}
+
+fn failure(entry: &DeviceEntry, e: &cpal::Error) -> (String, bool) {
+    (sentence(&entry.name, e), may_recover(e.kind()))
+}
+
+fn sentence(device: &str, e: &cpal::Error) -> String {
+    format!("{device}: {e}")
+}
+
+/// Whether the same device may work another time. `DeviceChanged` counts: opening it anew takes the new default.
+fn may_recover(kind: ErrorKind) -> bool {
+    !matches!(kind, ErrorKind::UnsupportedOperation | ErrorKind::UnsupportedConfig | ErrorKind::InvalidInput)
+}
+
+/// 48 kHz as the device has it, in the format it prefers and with at most two channels; else what it prefers.
+fn choose_config(device: &cpal::Device) -> Result<SupportedStreamConfig, cpal::Error> {
+    let inputs = device.supported_input_configs().map(Vec::from_iter).unwrap_or_default();
+    let default = match device.default_input_config() {
+        Ok(default) if !default.sample_format().is_dsd() => Ok(default),
+        // An output that is captured as a loopback has the formats of an output.
+        other => device.default_output_config().or(other),
+    };
+    let native = default.as_ref().ok().map(SupportedStreamConfig::sample_format);
+    if let Some(default) = default.as_ref().ok().filter(|config| is_ideal(config)) {
+        return Ok(*default);
+    }
+    let fits = |config: &&SupportedStreamConfigRange| {
+        config.contains_rate(SAMPLE_RATE_HZ)
+            && (1..=2).contains(&config.channels())
+            && native.is_none_or(|native| native == config.sample_format())
+            && !config.sample_format().is_dsd()
+    };
+    let best = inputs.iter().filter(fits).max_by_key(|config| config.channels());
+    match best.and_then(|config| config.try_with_sample_rate(SAMPLE_RATE_HZ)) {
+        Some(config) => Ok(config),
+        None => default,
+    }
+}
+
+fn is_ideal(config: &SupportedStreamConfig) -> bool {
+    config.sample_rate() == SAMPLE_RATE_HZ && (1..=2).contains(&config.channels())
+}
+
+/// As many samples at `rate_hz` as last as long as `samples` at 48 kHz.
+fn scale(samples: u32, rate_hz: u32) -> u32 {
+    let scaled = u64::from(samples) * u64::from(rate_hz) / u64::from(SAMPLE_RATE_HZ);
+    u32::try_from(scaled).unwrap_or(u32::MAX).max(1)
+}
+
+fn clamp_buffer(samples: u32, supported: &SupportedBufferSize) -> u32 {
+    match *supported {
+        SupportedBufferSize::Range { min, max } => samples.min(max).max(min).max(1),
+        SupportedBufferSize::Unknown => samples,
+    }
+}
+
+fn block_bytes(format: CaptureFormat, block_samples: u32) -> usize {
+    format.bytes_per_sample_of_all_channels().max(1) * block_samples.max(1) as usize
 }

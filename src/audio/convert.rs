@@ -32,9 +32,9 @@ impl Converter {
             F::I16 => self.fold(bytes, out, |b| f32::from(i16::from_ne_bytes(b)) / 32_768.0),
             F::U16 => self.fold(bytes, out, |b| (f32::from(u16::from_ne_bytes(b)) - 32_768.0) / 32_768.0),
             F::I24 => self.fold(bytes, out, |b| sign_extend_24(i32::from_ne_bytes(b)) as f32 / 8_388_608.0),
-            F::U24 => self.fold(bytes, out, |b| {
-                ((u32::from_ne_bytes(b) & 0x00ff_ffff) as f32 - 8_388_608.0) / 8_388_608.0
-            }),
+            F::U24 => {
+                self.fold(bytes, out, |b| ((u32::from_ne_bytes(b) & 0x00ff_ffff) as f32 - 8_388_608.0) / 8_388_608.0)
+            }
             F::I32 => self.fold(bytes, out, |b| i32::from_ne_bytes(b) as f32 / 2_147_483_648.0),
             F::U32 => self.fold(bytes, out, |b| centred(f64::from(u32::from_ne_bytes(b)), 31)),
             F::I64 => self.fold(bytes, out, |b| i64::from_ne_bytes(b) as f32 / 9_223_372_036_854_775_808.0),

@@ -1,1 +1,336 @@
-//! PulseAudio host.
+//! A PulseAudio host behind cpal's traits: sources and monitors of a PulseAudio or PipeWire server, by the server's own
+//! protocol over a Unix socket. Linux only. Listing runs on the caller's thread, with time-outs; each stream has a
+//! thread of its own. It plays nothing, starts no server, and holds no connection between two calls.
+//!
+//! cpal's own PulseAudio host is not used because it loses sound with small buffers, tells nobody when a source
+//! vanishes, and can wait for ever on a server that hangs.
+
+mod clock;
+mod stream;
+mod wire;
+
+use std::ffi::CString;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use cpal::traits::{DeviceTrait, HostTrait};
+use cpal::{
+    BufferSize, Data, DeviceDescription, DeviceDescriptionBuilder, DeviceDirection, DeviceId, DeviceType, Error,
+    ErrorKind, HostId, InputCallbackInfo, InterfaceType, OutputCallbackInfo, SampleFormat, StreamConfig,
+    SupportedBufferSize, SupportedStreamConfig, SupportedStreamConfigRange,
+};
+use pulseaudio::protocol::{
+    self as wire_types, ChannelMap, Command, SampleSpec, ServerInfo, SourceInfo, SourceInfoList,
+};
+
+pub use stream::PulseStream;
+use stream::{DefaultOf, Recording};
+use wire::{Connection, Place};
+
+/// More channels than a 7.1 source has are of no use to a station that folds them to two.
+const CHANNEL_LIMIT: u8 = 8;
+
+/// The formats offered, best for a station first. The server converts.
+const FORMATS: [SampleFormat; 3] = [SampleFormat::F32, SampleFormat::I16, SampleFormat::I32];
+
+/// A PulseAudio server, running or not.
+#[derive(Clone, Debug)]
+pub struct PulseHost {
+    place: Place,
+}
+
+impl Default for PulseHost {
+    fn default() -> PulseHost {
+        PulseHost::new()
+    }
+}
+
+impl PulseHost {
+    /// The server of this user, found as PulseAudio's own programs find it.
+    pub fn new() -> PulseHost {
+        PulseHost { place: Place::from_env() }
+    }
+
+    /// The server that listens on `socket`.
+    pub fn at(socket: impl Into<PathBuf>) -> PulseHost {
+        PulseHost { place: Place::at(socket.into()) }
+    }
+
+    /// What the host plays: the monitor of the default sink. A stream on it ends with `DeviceChanged` when another
+    /// sink becomes the default.
+    ///
+    /// # Errors
+    /// `HostUnavailable` if no server answers, `DeviceNotAvailable` if it has no sink.
+    pub fn loopback_device(&self) -> Result<PulseDevice, Error> {
+        let (server, sources) = self.query()?;
+        self.default_of(DefaultOf::Sink, &server, sources)
+            .ok_or_else(|| Error::with_message(ErrorKind::DeviceNotAvailable, "The sound server has no output device."))
+    }
+
+    /// The default source. A stream on it ends with `DeviceChanged` when another one becomes the default.
+    ///
+    /// # Errors
+    /// `HostUnavailable` if no server answers, `DeviceNotAvailable` if it has no source.
+    pub fn input_device(&self) -> Result<PulseDevice, Error> {
+        let (server, sources) = self.query()?;
+        self.default_of(DefaultOf::Source, &server, sources)
+            .ok_or_else(|| Error::with_message(ErrorKind::DeviceNotAvailable, "The sound server has no input device."))
+    }
+
+    /// Every source with what is known about it, in the server's order: as `devices`, but says which is the default.
+    ///
+    /// # Errors
+    /// `HostUnavailable` if no server answers.
+    pub fn list(&self) -> Result<Vec<PulseDevice>, Error> {
+        let (server, sources) = self.query()?;
+        let device = |source| {
+            let mut device = PulseDevice { place: self.place.clone(), source, is_default: false, follows: None };
+            device.is_default = device.name_as(DefaultOf::Source).as_deref() == DefaultOf::Source.name_in(&server);
+            device
+        };
+        Ok(sources.into_iter().map(device).collect())
+    }
+
+    fn query(&self) -> Result<(ServerInfo, Vec<SourceInfo>), Error> {
+        let mut connection = Connection::open(&self.place)?;
+        let server = connection.request(&Command::GetServerInfo)?;
+        let sources: SourceInfoList = connection.request(&Command::GetSourceInfoList)?;
+        Ok((server, sources))
+    }
+
+    fn default_of(&self, which: DefaultOf, server: &ServerInfo, sources: Vec<SourceInfo>) -> Option<PulseDevice> {
+        let name = which.name_in(server)?;
+        let devices = sources.into_iter().map(|source| PulseDevice {
+            place: self.place.clone(),
+            source,
+            is_default: which == DefaultOf::Source,
+            follows: Some(which),
+        });
+        devices.into_iter().find(|device| device.name_as(which).as_deref() == Some(name))
+    }
+}
+
+impl HostTrait for PulseHost {
+    type Devices = std::vec::IntoIter<PulseDevice>;
+    type Device = PulseDevice;
+
+    fn is_available() -> bool {
+        Connection::open(&Place::from_env()).is_ok()
+    }
+
+    fn devices(&self) -> Result<Self::Devices, Error> {
+        self.list().map(Vec::into_iter)
+    }
+
+    fn default_input_device(&self) -> Option<PulseDevice> {
+        self.input_device().ok()
+    }
+
+    fn default_output_device(&self) -> Option<PulseDevice> {
+        None
+    }
+}
+
+/// A source of the server, as it was when it was listed.
+#[derive(Clone)]
+pub struct PulseDevice {
+    place: Place,
+    source: SourceInfo,
+    is_default: bool,
+    follows: Option<DefaultOf>,
+}
+
+impl PulseDevice {
+    /// The server's name for the source: stable, and unique on this host.
+    pub fn name(&self) -> String {
+        self.source.name.to_string_lossy().into_owned()
+    }
+
+    /// Whether this is what a sink plays.
+    pub fn is_monitor(&self) -> bool {
+        self.source.monitor_of_sink_name.is_some()
+    }
+
+    /// Whether this was the server's default source.
+    pub fn is_default(&self) -> bool {
+        self.is_default
+    }
+
+    /// The name of the default this source would be.
+    fn name_as(&self, which: DefaultOf) -> Option<CString> {
+        match which {
+            DefaultOf::Source => Some(self.source.name.clone()),
+            DefaultOf::Sink => self.source.monitor_of_sink_name.clone(),
+        }
+    }
+
+    fn channels(&self) -> u8 {
+        self.source.sample_spec.channels.clamp(1, CHANNEL_LIMIT)
+    }
+
+    fn channel_map(&self) -> ChannelMap {
+        ChannelMap::new(self.source.channel_map.into_iter().take(usize::from(self.channels())))
+    }
+
+    /// From a millisecond, which is as short as a server can be asked for, to two seconds.
+    fn buffer_range(&self) -> SupportedBufferSize {
+        let rate = self.source.sample_spec.sample_rate;
+        SupportedBufferSize::Range { min: (rate / 1000).max(1), max: rate.saturating_mul(2).max(1) }
+    }
+
+    fn native_format(&self) -> SampleFormat {
+        use wire_types::SampleFormat as Pulse;
+        match self.source.sample_spec.format {
+            Pulse::U8 | Pulse::Alaw | Pulse::Ulaw | Pulse::S16Le | Pulse::S16Be => SampleFormat::I16,
+            Pulse::S32Le | Pulse::S32Be => SampleFormat::I32,
+            _ => SampleFormat::F32,
+        }
+    }
+
+    fn recording(&self, config: &StreamConfig, format: SampleFormat) -> Result<Recording, Error> {
+        let source = &self.source.sample_spec;
+        let Some(pulse_format) = pulse_format(format) else {
+            return Err(unsupported(format!("{format} is not offered; F32, I16 and I32 are.")));
+        };
+        if config.channels != u16::from(self.channels()) || config.sample_rate != source.sample_rate {
+            let (rate, channels) = (source.sample_rate, self.channels());
+            return Err(unsupported(format!("{} is offered at {rate} Hz with {channels} channels only.", self.name())));
+        }
+        let buffer_samples = match config.buffer_size {
+            BufferSize::Default => source.sample_rate / 100,
+            BufferSize::Fixed(samples) => samples,
+        };
+        Ok(Recording {
+            source: self.source.name.clone(),
+            spec: SampleSpec { format: pulse_format, channels: self.channels(), sample_rate: source.sample_rate },
+            map: self.channel_map(),
+            format,
+            buffer_samples: buffer_samples.max(1),
+            follows: self.follows.and_then(|which| Some((which, self.name_as(which)?))),
+        })
+    }
+}
+
+fn unsupported(why: String) -> Error {
+    Error::with_message(ErrorKind::UnsupportedConfig, why)
+}
+
+/// The server's name for a format in this machine's byte order.
+fn pulse_format(format: SampleFormat) -> Option<wire_types::SampleFormat> {
+    use wire_types::SampleFormat as Pulse;
+    let little = cfg!(target_endian = "little");
+    Some(match format {
+        SampleFormat::F32 if little => Pulse::Float32Le,
+        SampleFormat::F32 => Pulse::Float32Be,
+        SampleFormat::I16 if little => Pulse::S16Le,
+        SampleFormat::I16 => Pulse::S16Be,
+        SampleFormat::I32 if little => Pulse::S32Le,
+        SampleFormat::I32 => Pulse::S32Be,
+        _ => return None,
+    })
+}
+
+impl DeviceTrait for PulseDevice {
+    type SupportedInputConfigs = std::vec::IntoIter<SupportedStreamConfigRange>;
+    type SupportedOutputConfigs = std::vec::IntoIter<SupportedStreamConfigRange>;
+    type Stream = PulseStream;
+
+    fn description(&self) -> Result<DeviceDescription, Error> {
+        let name = match &self.source.description {
+            Some(description) if !description.is_empty() => description.to_string_lossy().into_owned(),
+            _ => self.name(),
+        };
+        let mut description = DeviceDescriptionBuilder::new(name).driver(self.name()).direction(DeviceDirection::Input);
+        if self.is_monitor() {
+            description = description.device_type(DeviceType::Virtual).interface_type(InterfaceType::Virtual);
+        }
+        Ok(description.build())
+    }
+
+    fn id(&self) -> Result<DeviceId, Error> {
+        Ok(DeviceId::new(HostId::Custom, self.name()))
+    }
+
+    fn supported_input_configs(&self) -> Result<Self::SupportedInputConfigs, Error> {
+        let (rate, channels) = (self.source.sample_spec.sample_rate, u16::from(self.channels()));
+        let config = |format| SupportedStreamConfigRange::new(channels, rate, rate, self.buffer_range(), format);
+        Ok(Vec::from(FORMATS.map(config)).into_iter())
+    }
+
+    fn supported_output_configs(&self) -> Result<Self::SupportedOutputConfigs, Error> {
+        Ok(Vec::new().into_iter())
+    }
+
+    fn default_input_config(&self) -> Result<SupportedStreamConfig, Error> {
+        let (rate, channels) = (self.source.sample_spec.sample_rate, u16::from(self.channels()));
+        Ok(SupportedStreamConfig::new(channels, rate, self.buffer_range(), self.native_format()))
+    }
+
+    fn default_output_config(&self) -> Result<SupportedStreamConfig, Error> {
+        Err(no_output())
+    }
+
+    fn build_input_stream_raw<D, E>(
+        &self,
+        config: StreamConfig,
+        sample_format: SampleFormat,
+        data_callback: D,
+        error_callback: E,
+        _timeout: Option<Duration>,
+    ) -> Result<PulseStream, Error>
+    where
+        D: FnMut(&Data, &InputCallbackInfo) + Send + 'static,
+        E: FnMut(Error) + Send + 'static,
+    {
+        let recording = self.recording(&config, sample_format)?;
+        PulseStream::open(&self.place, recording, data_callback, error_callback)
+    }
+
+    fn build_output_stream_raw<D, E>(
+        &self,
+        _config: StreamConfig,
+        _sample_format: SampleFormat,
+        _data_callback: D,
+        _error_callback: E,
+        _timeout: Option<Duration>,
+    ) -> Result<PulseStream, Error>
+    where
+        D: FnMut(&mut Data, &OutputCallbackInfo) + Send + 'static,
+        E: FnMut(Error) + Send + 'static,
+    {
+        Err(no_output())
+    }
+}
+
+fn no_output() -> Error {
+    Error::with_message(ErrorKind::UnsupportedOperation, "A source cannot be played to.")
+}
+
+// A device is the source of its name; what is known about it may have changed between two lists.
+impl PartialEq for PulseDevice {
+    fn eq(&self, other: &PulseDevice) -> bool {
+        self.place == other.place && self.source.name == other.source.name
+    }
+}
+
+impl Eq for PulseDevice {}
+
+impl Hash for PulseDevice {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.source.name.hash(state);
+    }
+}
+
+impl fmt::Display for PulseDevice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.description().map_err(|_| fmt::Error)?.name())
+    }
+}
+
+impl fmt::Debug for PulseDevice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("PulseDevice").field(&self.source.name).finish()
+    }
+}

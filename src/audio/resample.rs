@@ -1,7 +1,9 @@
 //! To 48 kHz from whatever the device's rate is. Runs on the encoder thread; only when the rates differ.
 
 use rubato::audioadapter_buffers::direct::InterleavedSlice;
-use rubato::{Async, FixedAsync, Resampler as _, ResamplerConstructionError, SincInterpolationParameters, WindowFunction};
+use rubato::{
+    Async, FixedAsync, Resampler as _, ResamplerConstructionError, SincInterpolationParameters, WindowFunction,
+};
 
 use crate::audio::pcm::SAMPLE_RATE_HZ;
 

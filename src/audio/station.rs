@@ -13,11 +13,12 @@ use crossbeam_channel::{Receiver, Sender, bounded, never, select};
 
 use crate::audio::blocks::{Blocks, Output};
 use crate::audio::capture::{Capture, CaptureEvent, Finder};
+use crate::audio::device::DeviceEntry;
 use crate::audio::encoder::{Encoder, Encoding};
 use crate::audio::pcm::{CaptureBlock, CaptureFormat, OpusPacket, PcmBlock, SAMPLE_RATE_HZ};
 use crate::audio::sine::Sine;
-use crate::observe::reports::{self, Report};
 use crate::observe::metrics::{SourceState, SourceStatus, StationMetrics};
+use crate::observe::reports::{self, Report};
 
 /// A source that is open but delivers nothing for this long is taken for dead and opened again. Some devices die without
 /// an error; others (what a Windows host plays, while it plays nothing) are only quiet, and opening them again does no harm.
@@ -92,7 +93,7 @@ impl Running {
 
 /// Everything that can make the thread act.
 enum Event {
-    Opened { name: String, id: String, format: CaptureFormat },
+    Opened { entry: DeviceEntry, format: CaptureFormat },
     Block(CaptureBlock),
     Failed { reason: String },
     Deadline,
@@ -153,9 +154,9 @@ impl StationThread {
         };
         select! {
             recv(captured) -> event => match event {
-                Ok(CaptureEvent::Opened { name, id, format }) => Event::Opened { name, id, format },
+                Ok(CaptureEvent::Opened { entry, format }) => Event::Opened { entry, format },
                 Ok(CaptureEvent::Block(block)) => Event::Block(block),
-                Ok(CaptureEvent::Failed { reason }) => Event::Failed { reason },
+                Ok(CaptureEvent::Failed { reason, .. }) => Event::Failed { reason },
                 Err(_) => Event::Failed { reason: "the thread that opened it is gone".into() },
             },
             recv(self.stopped) -> _ => Event::Stop,
@@ -165,7 +166,7 @@ impl StationThread {
 
     fn handle_event(&mut self, event: Event, now: Instant) {
         match event {
-            Event::Opened { name, id, format } => self.note_opened(name, id, format),
+            Event::Opened { entry, format } => self.note_opened(entry, format),
             Event::Block(block) => self.handle_block(block, now),
             Event::Failed { reason } => self.close(&reason, now),
             Event::Deadline | Event::Stop => {}
@@ -217,7 +218,8 @@ impl StationThread {
         let encoding = &self.station.encoding;
         // A device's buffer of 10 ms serves longer packets as well, and its sound is sooner here.
         let wanted = encoding.packet_samples.min(480);
-        let capture = Capture::open(finder.clone(), wanted, self.station.metrics.clone(), &self.station.name);
+        let thread = format!("cap-{}", self.station.name);
+        let capture = Capture::open(finder.clone(), wanted, self.station.metrics.clone(), &thread);
         *opening = Opening::Capture { capture, quiet_since: now, back_off };
     }
 
@@ -236,10 +238,10 @@ impl StationThread {
         });
     }
 
-    fn note_opened(&mut self, name: String, id: String, format: CaptureFormat) {
+    fn note_opened(&mut self, entry: DeviceEntry, format: CaptureFormat) {
         self.change_status(|status| {
-            status.name = name;
-            status.id = Some(id);
+            status.name = entry.name;
+            status.id = Some(entry.id);
             status.rate_hz = format.rate_hz;
             status.channels = format.channels;
             status.sample_format = format.sample_format.to_string();

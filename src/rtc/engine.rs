@@ -203,7 +203,8 @@ impl Handle {
     /// [`Refusal`] says who is to blame.
     pub fn admit(&self, offer: Offer) -> Result<Admitted, Refusal> {
         let shared = &self.shared;
-        let (Some(config), Some(on_air)) = (shared.sessions.get(offer.station), shared.on_air.get(offer.station)) else {
+        let (Some(config), Some(on_air)) = (shared.sessions.get(offer.station), shared.on_air.get(offer.station))
+        else {
             return Err(Refusal::NotOnAir);
         };
         if shared.metrics.sessions.read() >= shared.max_listeners as u64 {
@@ -384,4 +385,3 @@ impl RtcThread {
         }
     }
 }
-

@@ -100,13 +100,7 @@ impl Fanout {
     }
 
     /// A datagram arrived. False if it belongs to nobody.
-    pub fn handle_datagram(
-        &mut self,
-        source: SocketAddr,
-        destination: SocketAddr,
-        bytes: &[u8],
-        now: Instant,
-    ) -> bool {
+    pub fn handle_datagram(&mut self, source: SocketAddr, destination: SocketAddr, bytes: &[u8], now: Instant) -> bool {
         let Some(key) = self.find_session(source, destination, bytes, now) else { return false };
         self.change(key, now, |listener| listener.handle_datagram(source, destination, bytes, now));
         true

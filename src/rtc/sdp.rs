@@ -211,9 +211,10 @@ fn audio_section(sections: &[Vec<&str>], session: &[&str]) -> Result<usize, Stri
 }
 
 fn offers_opus(lines: &[&str]) -> bool {
-    lines.iter().filter_map(|l| l.strip_prefix("a=rtpmap:")).any(|map| {
-        map.split_once(' ').is_some_and(|(_, codec)| codec.to_ascii_lowercase().starts_with("opus/48000"))
-    })
+    lines
+        .iter()
+        .filter_map(|l| l.strip_prefix("a=rtpmap:"))
+        .any(|map| map.split_once(' ').is_some_and(|(_, codec)| codec.to_ascii_lowercase().starts_with("opus/48000")))
 }
 
 /// RFC 8866 §6.7: a section's own direction, else the session's, else `sendrecv`.
@@ -305,7 +306,10 @@ mod tests {
             ("v=0\r\n", "no media section"),
             ("v=0\r\nm=video 9 X 1\r\na=mid:0\r\n", "no audio section"),
             ("v=0\r\nm=audio 9 X 0\r\na=mid:0\r\na=rtpmap:0 PCMU/8000\r\n", "Opus"),
-            ("v=0\r\nm=audio 9 X 1\r\na=mid:0\r\na=rtpmap:1 opus/48000/2\r\na=sendonly\r\n", "does not want to receive"),
+            (
+                "v=0\r\nm=audio 9 X 1\r\na=mid:0\r\na=rtpmap:1 opus/48000/2\r\na=sendonly\r\n",
+                "does not want to receive",
+            ),
             ("v=0\r\nm=audio 0 X 1\r\na=mid:0\r\na=rtpmap:1 opus/48000/2\r\n", "switched off"),
             ("v=0\r\nm=audio 9 X 1\r\na=rtpmap:1 opus/48000/2\r\n", "a=mid"),
             ("v=0\r\nm=audio\r\n", "m= line"),

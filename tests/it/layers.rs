@@ -6,7 +6,15 @@ use std::path::Path;
 /// The plan, ground floor first. A path stands for itself and everything under it.
 const FLOORS: &[&[&str]] = &[
     &["audio::pcm", "observe", "rtc::session", "rtc::datagrams", "rtc::candidates", "rtc::sdp"],
-    &["rtc::listener", "audio::convert", "audio::resample", "audio::sine", "audio::encoder", "audio::pulse", "audio::alsa"],
+    &[
+        "rtc::listener",
+        "audio::convert",
+        "audio::resample",
+        "audio::sine",
+        "audio::encoder",
+        "audio::pulse",
+        "audio::alsa",
+    ],
     &["rtc::fanout", "audio::blocks", "audio::device"],
     &["audio::capture"],
     &["rtc::engine", "audio::station"],
@@ -18,7 +26,8 @@ const FLOORS: &[&[&str]] = &[
 
 /// Cores that take time as an argument, and what must not appear in them outside their tests.
 const PURE: &[&str] = &["rtc/sdp.rs", "rtc/listener.rs", "rtc/fanout.rs", "audio/blocks.rs", "audio/convert.rs"];
-const IMPURE: &[&str] = &["Instant::now", "SystemTime", "std::thread", "crossbeam", "Socket::", "std::fs", "std::io", "std::env"];
+const IMPURE: &[&str] =
+    &["Instant::now", "SystemTime", "std::thread", "crossbeam", "Socket::", "std::fs", "std::io", "std::env"];
 
 #[test]
 fn every_file_imports_only_from_floors_below() {
@@ -44,7 +53,14 @@ fn every_file_imports_only_from_floors_below() {
 
 #[test]
 fn signal_audio_and_rtc_know_nothing_of_each_other() {
-    let strangers = [("audio", "rtc"), ("audio", "signal"), ("audio", "web"), ("rtc", "signal"), ("rtc", "web"), ("signal", "audio")];
+    let strangers = [
+        ("audio", "rtc"),
+        ("audio", "signal"),
+        ("audio", "web"),
+        ("rtc", "signal"),
+        ("rtc", "web"),
+        ("signal", "audio"),
+    ];
     for (path, text) in sources() {
         for (here, there) in strangers {
             let meets = path.starts_with(&format!("{here}::")) && text.contains(&format!("crate::{there}::"));

@@ -1,3 +1,8 @@
 //! Everything that is tested from outside, as one binary with one harness.
 
+mod layers;
+#[cfg(target_os = "linux")]
+mod pulse;
+#[cfg(target_os = "linux")]
+mod sound_server;
 mod virtual_time;

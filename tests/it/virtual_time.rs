@@ -135,11 +135,8 @@ impl World {
     }
 
     fn send_packet(&mut self) {
-        let packet = OpusPacket {
-            payload: vec![0xfc, 0xff, 0xfe].into(),
-            rtp_time_samples: self.position,
-            captured: self.now,
-        };
+        let packet =
+            OpusPacket { payload: vec![0xfc, 0xff, 0xfe].into(), rtp_time_samples: self.position, captured: self.now };
         self.position += 960;
         self.fanout.handle_packet(0, &packet, self.now);
     }

@@ -1,0 +1,92 @@
+//! When a sample was captured: a straight line from positions in a record stream to time, corrected by what the server
+//! says about its latency. Pure: positions and times come as arguments.
+
+/// A measurement that differs by more than this is a new beginning (the source was suspended, sound was lost) and is
+/// taken as it is; a smaller difference is mostly noise of the measurement and is smoothed.
+const STEP_NANOS: i64 = 5_000_000;
+
+/// How much of a small difference is taken at once. The measurements come once a second and the clocks of sound cards
+/// differ from ours by some 20 µs in a second, so a quarter follows easily.
+const SMOOTHING: i64 = 4;
+
+/// The line.
+#[derive(Debug)]
+pub(super) struct CaptureClock {
+    bytes_per_second: u64,
+    anchor: Option<Anchor>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Anchor {
+    position_bytes: u64,
+    captured_nanos: i64,
+}
+
+impl CaptureClock {
+    pub(super) fn new(bytes_per_second: u64) -> CaptureClock {
+        CaptureClock { bytes_per_second: bytes_per_second.max(1), anchor: None }
+    }
+
+    /// How long `bytes` sound.
+    pub(super) fn nanos_of(&self, bytes: u64) -> i64 {
+        let nanos = u128::from(bytes) * 1_000_000_000 / u128::from(self.bytes_per_second);
+        i64::try_from(nanos).unwrap_or(i64::MAX)
+    }
+
+    /// When the byte at `position_bytes` was captured, as far as is known.
+    pub(super) fn captured_nanos(&self, position_bytes: u64) -> Option<i64> {
+        let anchor = self.anchor?;
+        Some(anchor.captured_nanos.saturating_add(self.nanos_of(position_bytes.saturating_sub(anchor.position_bytes))))
+    }
+
+    /// The server's own statement: the byte at `position_bytes` was captured at `captured_nanos`. Positions never
+    /// fall.
+    pub(super) fn correct(&mut self, position_bytes: u64, captured_nanos: i64) {
+        let captured_nanos = match self.captured_nanos(position_bytes) {
+            Some(expected) if (captured_nanos - expected).abs() <= STEP_NANOS => {
+                expected + (captured_nanos - expected) / SMOOTHING
+            }
+            _ => captured_nanos,
+        };
+        self.anchor = Some(Anchor { position_bytes, captured_nanos });
+    }
+
+    /// Sound was missing: what was known says nothing about what comes.
+    pub(super) fn forget(&mut self) {
+        self.anchor = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BYTES_PER_SECOND: u64 = 48_000 * 8;
+
+    #[test]
+    fn time_advances_by_samples_between_two_measurements() {
+        let mut clock = CaptureClock::new(BYTES_PER_SECOND);
+        assert_eq!(clock.captured_nanos(0), None);
+        clock.correct(3_840, 7_000_000);
+        assert_eq!(clock.captured_nanos(3_840), Some(7_000_000));
+        assert_eq!(clock.captured_nanos(7_680), Some(17_000_000));
+    }
+
+    #[test]
+    fn a_small_difference_is_smoothed_and_a_large_one_taken() {
+        let mut clock = CaptureClock::new(BYTES_PER_SECOND);
+        clock.correct(0, 0);
+        clock.correct(BYTES_PER_SECOND, 1_000_400_000);
+        assert_eq!(clock.captured_nanos(BYTES_PER_SECOND), Some(1_000_100_000));
+        clock.correct(2 * BYTES_PER_SECOND, 5_000_000_000);
+        assert_eq!(clock.captured_nanos(2 * BYTES_PER_SECOND), Some(5_000_000_000));
+    }
+
+    #[test]
+    fn after_a_gap_nothing_is_known() {
+        let mut clock = CaptureClock::new(BYTES_PER_SECOND);
+        clock.correct(0, 0);
+        clock.forget();
+        assert_eq!(clock.captured_nanos(100), None);
+    }
+}
