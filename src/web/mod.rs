@@ -1,1 +1,20 @@
-//! The door, HTTP and the pages.
+//! The one public port and what is behind it. `door` stands on `http`, `http` on `whep`, `api` and `assets`; those know
+//! requests and answers (`exchange`) and the house (`site`), but no sockets.
+//!
+//! ```text
+//! door -> conn -> { head, body (pure), loopback }      the public socket: limits of size and time, keep-alive
+//!   `--> http -> { whep, api, assets } -> exchange, site   tiny_http on a private loopback socket: what is answered
+//! ```
+
+mod api;
+pub mod assets;
+mod body;
+mod conn;
+pub mod descriptors;
+pub mod door;
+pub mod exchange;
+pub mod head;
+mod http;
+mod loopback;
+pub mod site;
+mod whep;

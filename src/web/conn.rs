@@ -1,0 +1,315 @@
+//! One client's TCP connection, on its own thread `conn-<n>`: reads requests within limits of size and time, has them
+//! answered, writes the answers, and keeps the connection for as long as HTTP says so (RFC 9112 §9.3). It knows no paths
+//! and takes no decision that a handler could take.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::observe::metrics::DoorMetrics;
+use crate::web::body::{self, Chunked};
+use crate::web::exchange::{Answer, Code};
+use crate::web::head::{self, Framing, Head};
+use crate::web::loopback::Loopback;
+use crate::web::site::Limits;
+
+/// How much of an answer must leave within the write time-out: a floor of 1.6 KB/s for slow readers, at 10 s.
+const WRITE_PIECE_BYTES: usize = 16 * 1024;
+/// How long, and how much, is read over after an answer that ends the connection. Closing with input unread makes the
+/// kernel send a reset, which can overtake the answer (RFC 9112 §9.6).
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 1024 * 1024;
+
+/// Fields of every answer. Pages of other origins may ask anything: there is no cookie that could be abused, and WHEP
+/// players live elsewhere.
+const COMMON_FIELDS: &str = "Access-Control-Allow-Origin: *\r\n\
+    Access-Control-Expose-Headers: Location, Link, ETag, Accept-Patch, Retry-After\r\n\
+    X-Content-Type-Options: nosniff\r\n\
+    Server: roomtone\r\n";
+
+/// What all connections share.
+pub(super) struct Inside {
+    /// What is put up with.
+    pub limits: Limits,
+    /// Where requests go.
+    pub loopback: Loopback,
+    /// What is counted.
+    pub metrics: Arc<DoorMetrics>,
+}
+
+/// Talks with a client until one of both has had enough.
+pub(super) fn converse(stream: &TcpStream, client: SocketAddr, inside: &Inside) {
+    // An answer leaves in one or a few large writes, nothing is gained by waiting for more.
+    if let Err(error) = stream.set_nodelay(true) {
+        log::debug!("{client}: cannot set TCP_NODELAY: {error}");
+    }
+    let mut conversation = Conversation { stream, client, inside, inbox: Vec::new() };
+    let mut first = true;
+    while let Ok(true) = conversation.turn(first).or_else(|end| conversation.end(end)) {
+        first = false;
+    }
+    // Done here and not left to the last owner of the socket: the client must not wait for that.
+    let _ = stream.shutdown(Shutdown::Both);
+}
+
+/// An answer as it goes over the wire, up to its body.
+pub(super) fn wire_head(answer: &Answer, keep_alive: bool) -> Vec<u8> {
+    let reason = tiny_http::StatusCode(answer.status).default_reason_phrase();
+    let mut head = format!("HTTP/1.1 {} {reason}\r\n{COMMON_FIELDS}", answer.status);
+    // RFC 9110 §8.6: no length where there can be no body; RFC 9112 §6.3: a length everywhere else.
+    let bodiless = matches!(answer.status, 204 | 304);
+    for (name, value) in &answer.headers {
+        if !(bodiless && name.eq_ignore_ascii_case("content-length")) {
+            head += &format!("{name}: {value}\r\n");
+        }
+    }
+    if !bodiless && answer.find("content-length").is_none() {
+        head += &format!("Content-Length: {}\r\n", answer.body.len());
+    }
+    if !keep_alive {
+        head += "Connection: close\r\n";
+    }
+    head += "\r\n";
+    head.into_bytes()
+}
+
+struct Conversation<'a> {
+    stream: &'a TcpStream,
+    client: SocketAddr,
+    inside: &'a Inside,
+    /// Arrived, but not yet used.
+    inbox: Vec<u8>,
+}
+
+/// Why a conversation ends before its time.
+enum End {
+    /// The client left, or does not take what it is given, or has been idle: no word helps.
+    Gone,
+    /// The client is told why.
+    Refused(Answer),
+}
+
+impl From<Answer> for End {
+    fn from(answer: Answer) -> Self {
+        End::Refused(answer)
+    }
+}
+
+/// Why nothing arrived.
+enum Missing {
+    Late,
+    Gone,
+}
+
+impl Conversation<'_> {
+    /// One request and its answer. True if there may be another.
+    fn turn(&mut self, first: bool) -> Result<bool, End> {
+        let head = self.read_head(first)?;
+        // The upgrade of `/ws` branches off here: it takes over this thread, the socket and the inbox.
+        let body = self.read_body(&head)?;
+        let answer = self.inside.loopback.ask(&head, &body, self.client);
+        self.inside.metrics.requests.add(1);
+        log::debug!("{}: {} {} -> {}", self.client, head.method, head.target, answer.status);
+        self.send(&answer, head.method == "HEAD", head.keep_alive)?;
+        if !head.keep_alive && !self.inbox.is_empty() {
+            self.linger();
+        }
+        Ok(head.keep_alive)
+    }
+
+    /// Says the last word, if there is one. Never goes on.
+    fn end(&mut self, end: End) -> Result<bool, ()> {
+        if let End::Refused(answer) = end {
+            self.inside.metrics.requests.add(1);
+            log::debug!("{}: refused with {}", self.client, answer.status);
+            if self.send(&answer, false, false).is_ok() {
+                self.linger();
+            }
+        }
+        Err(())
+    }
+
+    /// The first head's time begins with the connection; that of a later one with its first byte, before which the client
+    /// may be idle for a while.
+    fn read_head(&mut self, first: bool) -> Result<Head, End> {
+        let limits = &self.inside.limits;
+        if !first && self.inbox.is_empty() {
+            self.inbox.shrink_to(0);
+            self.fill(Instant::now() + limits.idle_timeout).map_err(|_| End::Gone)?;
+        }
+        let deadline = Instant::now() + limits.head_timeout;
+        let mut seen = 0;
+        loop {
+            // RFC 9112 §2.2: an empty line before the request line is ignored.
+            while self.inbox.starts_with(b"\r\n") {
+                self.inbox.drain(..2);
+                seen = 0;
+            }
+            let end = if self.inbox == b"\r" { None } else { head::find_end(&self.inbox, seen)? };
+            seen = self.inbox.len();
+            match end {
+                Some(end) if end <= limits.head_bytes => {
+                    let head = head::parse(&self.inbox[..end])?;
+                    self.inbox.drain(..end);
+                    return Ok(head);
+                }
+                None if seen < limits.head_bytes => {}
+                _ => {
+                    let message = format!("A request head may have {} bytes at most.", limits.head_bytes);
+                    return Err(Answer::error(Code::HeadTooLarge, message).into());
+                }
+            }
+            self.fill(deadline).map_err(|missing| match missing {
+                Missing::Late if !self.inbox.is_empty() => {
+                    Answer::error(Code::HeadTimeout, "The request head did not arrive in time.").into()
+                }
+                _ => End::Gone,
+            })?;
+        }
+    }
+
+    fn read_body(&mut self, head: &Head) -> Result<Vec<u8>, End> {
+        let limit_bytes = self.inside.limits.body_bytes;
+        let deadline = Instant::now() + self.inside.limits.body_timeout;
+        match head.framing {
+            Framing::Empty => Ok(Vec::new()),
+            Framing::Length(length) => {
+                let length = usize::try_from(length).ok().filter(|&length| length <= limit_bytes);
+                let length = length.ok_or_else(|| body::too_large(limit_bytes))?;
+                self.say_continue(head)?;
+                while self.inbox.len() < length {
+                    self.fill_body(deadline)?;
+                }
+                let rest = self.inbox.split_off(length);
+                Ok(std::mem::replace(&mut self.inbox, rest))
+            }
+            Framing::Chunked => {
+                self.say_continue(head)?;
+                let mut chunked = Chunked::new(limit_bytes);
+                while !chunked.push(&mut self.inbox)? {
+                    self.fill_body(deadline)?;
+                }
+                Ok(chunked.into_body())
+            }
+        }
+    }
+
+    /// RFC 9110 §10.1.1; not needed if the client has begun to send the body without waiting.
+    fn say_continue(&mut self, head: &Head) -> Result<(), End> {
+        if head.wants_continue && self.inbox.is_empty() {
+            self.write(b"HTTP/1.1 100 Continue\r\n\r\n")?;
+        }
+        Ok(())
+    }
+
+    fn fill_body(&mut self, deadline: Instant) -> Result<(), End> {
+        self.fill(deadline).map_err(|missing| match missing {
+            Missing::Late => Answer::error(Code::BodyTimeout, "The request body did not arrive in time.").into(),
+            Missing::Gone => End::Gone,
+        })
+    }
+
+    /// Waits for something to arrive.
+    fn fill(&mut self, deadline: Instant) -> Result<(), Missing> {
+        let mut buffer = [0; 8 * 1024];
+        match self.read(&mut buffer, deadline) {
+            Ok(0) => Err(Missing::Gone),
+            Ok(count) => {
+                self.inbox.extend_from_slice(&buffer[..count]);
+                Ok(())
+            }
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(Missing::Late),
+            Err(_) => Err(Missing::Gone),
+        }
+    }
+
+    /// Reads with a time-out that does not begin anew with every byte.
+    fn read(&mut self, buffer: &mut [u8], deadline: Instant) -> io::Result<usize> {
+        loop {
+            self.stream.set_read_timeout(Some(until(deadline)?))?;
+            match self.stream.read(buffer) {
+                Err(error) if is_timeout(&error) => return Err(io::ErrorKind::TimedOut.into()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => return result,
+            }
+        }
+    }
+
+    fn send(&mut self, answer: &Answer, is_head: bool, keep_alive: bool) -> Result<(), End> {
+        let mut bytes = wire_head(answer, keep_alive);
+        if !is_head {
+            bytes.extend_from_slice(&answer.body);
+        }
+        self.write(&bytes)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), End> {
+        for piece in bytes.chunks(WRITE_PIECE_BYTES) {
+            let deadline = Instant::now() + self.inside.limits.write_timeout;
+            self.write_piece(piece, deadline).map_err(|error| {
+                log::debug!("{}: an answer was not taken: {error}", self.client);
+                End::Gone
+            })?;
+        }
+        Ok(())
+    }
+
+    fn write_piece(&mut self, mut piece: &[u8], deadline: Instant) -> io::Result<()> {
+        while !piece.is_empty() {
+            self.stream.set_write_timeout(Some(until(deadline)?))?;
+            match self.stream.write(piece) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => piece = &piece[count..],
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads over what the client may still be sending, so that it gets to read our answer.
+    fn linger(&mut self) {
+        let _ = self.stream.shutdown(Shutdown::Write);
+        let deadline = Instant::now() + LINGER;
+        let mut buffer = [0; 8 * 1024];
+        let mut total = 0;
+        while total < LINGER_BYTES {
+            match self.read(&mut buffer, deadline) {
+                Ok(count) if count > 0 => total += count,
+                _ => return,
+            }
+        }
+    }
+}
+
+/// The time left, which a socket option can express; an error if there is none.
+fn until(deadline: Instant) -> io::Result<Duration> {
+    let left = deadline.saturating_duration_since(Instant::now());
+    if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left.max(Duration::from_millis(1))) }
+}
+
+/// Unix and Windows name it differently.
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_without_body_has_no_length() {
+        let head = String::from_utf8(wire_head(&Answer::new(204).header("Content-Length", "0"), true)).unwrap();
+        assert!(head.starts_with("HTTP/1.1 204 No Content\r\nAccess-Control-Allow-Origin: *\r\n"), "{head}");
+        assert!(!head.contains("Content-Length") && !head.contains("Connection"), "{head}");
+    }
+
+    #[test]
+    fn every_other_answer_has_one_length() {
+        let head = String::from_utf8(wire_head(&Answer::new(200).header("Content-Length", "7"), false)).unwrap();
+        assert_eq!(head.matches("Content-Length: 7\r\n").count(), 1, "{head}");
+        let head = String::from_utf8(wire_head(&Answer::new(200), false)).unwrap();
+        assert!(head.contains("Content-Length: 0\r\n") && head.contains("Connection: close\r\n"), "{head}");
+    }
+}

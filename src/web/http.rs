@@ -1,0 +1,229 @@
+//! tiny_http on a private loopback socket, and the `http-<n>` threads that answer what it reads. Only the door is
+//! listened to: each request carries a secret of this process. It sets no limits of size or time, the door did that.
+
+use std::io::{self, Cursor};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, bounded};
+use socket2::{Domain, Socket, Type};
+
+use crate::web::exchange::{Answer, Code, Request};
+use crate::web::site::Site;
+use crate::web::{api, assets, whep};
+
+/// Carries the secret and the client's address from the door to a handler.
+pub(super) const INTERNAL_FIELD: &str = "Roomtone-Door";
+/// How long a stop waits for handlers that are still at it.
+const STOP_PATIENCE: Duration = Duration::from_secs(1);
+
+/// The running threads.
+pub(super) struct Http {
+    /// Where tiny_http listens.
+    pub address: SocketAddr,
+    /// What a request must know.
+    pub secret: Arc<str>,
+    server: Arc<tiny_http::Server>,
+    stopping: Arc<AtomicBool>,
+    threads: usize,
+    /// Disconnected once the last thread has ended; nothing is ever sent.
+    ended: Receiver<()>,
+}
+
+impl Http {
+    /// Starts `threads` threads.
+    pub fn start(site: &Arc<Site>, threads: usize) -> io::Result<Http> {
+        let (address, server) = listen()?;
+        let (server, secret, stopping) = (Arc::new(server), secret()?, Arc::new(AtomicBool::new(false)));
+        let (alive, ended) = bounded(0);
+        for nth in 0..threads {
+            let (server, site, secret) = (Arc::clone(&server), Arc::clone(site), Arc::clone(&secret));
+            let (stopping, alive) = (Arc::clone(&stopping), alive.clone());
+            thread::Builder::new().name(format!("http-{nth}")).spawn(move || {
+                while !stopping.load(Ordering::Acquire) {
+                    match server.recv() {
+                        Ok(request) => respond(request, &site, &secret),
+                        Err(_) if stopping.load(Ordering::Acquire) => break,
+                        Err(error) => log::error!("the private HTTP socket is in trouble: {error}"),
+                    }
+                }
+                drop(alive);
+            })?;
+        }
+        Ok(Http { address, secret, server, stopping, threads, ended })
+    }
+
+    /// Ends the threads; those that a handler holds are left behind after a moment.
+    pub fn stop(self) {
+        self.stopping.store(true, Ordering::Release);
+        for _ in 0..self.threads {
+            self.server.unblock();
+        }
+        // Nothing is ever sent, so this returns when all threads have ended or patience has.
+        let _ = self.ended.recv_timeout(STOP_PATIENCE);
+    }
+}
+
+fn listen() -> io::Result<(SocketAddr, tiny_http::Server)> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    // Inherited by what is accepted. tiny_http writes head and body apart and sets no such option itself: the second part
+    // would wait for the door's delayed acknowledgement of the first, up to 40 ms.
+    socket.set_tcp_nodelay(true)?;
+    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
+    socket.listen(128)?;
+    let listener = std::net::TcpListener::from(socket);
+    let address = listener.local_addr()?;
+    let server = tiny_http::Server::from_listener(listener, None).map_err(io::Error::other)?;
+    Ok((address, server))
+}
+
+fn secret() -> io::Result<Arc<str>> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| io::Error::other(format!("no random numbers: {error}")))?;
+    Ok(format!("{:032x}", u128::from_be_bytes(bytes)).into())
+}
+
+fn respond(mut request: tiny_http::Request, site: &Site, secret: &str) {
+    let answer = match client(&request, secret) {
+        None => Answer::error(Code::NotByTheDoor, "This port is private to the server; please use its public one."),
+        Some(client) => guarded(|| match received(&mut request, client) {
+            Ok(received) => answer(site, &received),
+            Err(error) => {
+                log::error!("a request from the door did not arrive whole, which is a bug of ours: {error}");
+                Answer::error(Code::Internal, "Something went wrong here.")
+            }
+        }),
+    };
+    // The door is the only reader and tells its client; if it has gone away, so has the client.
+    if let Err(error) = request.respond(written(answer)) {
+        log::debug!("an answer did not reach the door: {error}");
+    }
+}
+
+/// The real client's address, if the request came through the door.
+fn client(request: &tiny_http::Request, secret: &str) -> Option<SocketAddr> {
+    let field = request.headers().iter().find(|header| header.field.equiv(INTERNAL_FIELD))?;
+    let (given, client) = field.value.as_str().split_once(' ')?;
+    // Looks at every byte whatever it finds, so that time tells nothing about the secret.
+    let differences = given.bytes().zip(secret.bytes()).fold(0, |acc, (a, b)| acc | (a ^ b));
+    if given.len() != secret.len() || differences != 0 {
+        return None;
+    }
+    client.parse().ok()
+}
+
+fn received(request: &mut tiny_http::Request, client: SocketAddr) -> io::Result<Request> {
+    let mut body = Vec::new();
+    request.as_reader().read_to_end(&mut body)?;
+    let path = request.url().split('?').next().unwrap_or_default().to_owned();
+    let headers = request.headers().iter().map(|h| (h.field.to_string(), h.value.to_string())).collect();
+    Ok(Request { method: request.method().to_string(), path, headers, body, client })
+}
+
+fn written(answer: Answer) -> tiny_http::Response<Cursor<std::borrow::Cow<'static, [u8]>>> {
+    let headers = answer.headers.iter().filter_map(|(name, value)| {
+        tiny_http::Header::from_bytes(name.as_bytes(), value.as_bytes())
+            .map_err(|()| log::error!("the value of {name} in an answer is not ASCII, which is a bug of ours"))
+            .ok()
+    });
+    let (status, headers, length) = (tiny_http::StatusCode(answer.status), headers.collect(), answer.body.len());
+    // Never chunked: the door wants to know how much to read.
+    tiny_http::Response::new(status, headers, Cursor::new(answer.body), Some(length), None)
+        .with_chunked_threshold(usize::MAX)
+}
+
+/// A bug in one handler costs one answer, not the thread.
+fn guarded(handler: impl FnOnce() -> Answer) -> Answer {
+    catch_unwind(AssertUnwindSafe(handler)).unwrap_or_else(|panic| {
+        let said = panic.downcast_ref::<&str>().copied().map(str::to_owned);
+        let said = said.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+        log::error!("a handler panicked, which is a bug of ours: {said}");
+        Answer::error(Code::Internal, "Something went wrong here.")
+    })
+}
+
+/// What a path leads to.
+enum Place<'a> {
+    Health,
+    Status,
+    Offer,
+    Endpoint(Option<&'a str>),
+    Session(&'a str, &'a str),
+    Page,
+    Server,
+}
+
+/// Every path, and what may be done there.
+fn route(path: &str) -> (Place<'_>, &'static str) {
+    let segments: Vec<&str> = path.split('/').skip(1).collect();
+    match segments.as_slice() {
+        ["healthz"] => (Place::Health, "GET, HEAD, OPTIONS"),
+        ["api", "status"] => (Place::Status, "GET, HEAD, OPTIONS"),
+        ["offer"] => (Place::Offer, "POST, OPTIONS"),
+        ["whep"] => (Place::Endpoint(None), "GET, HEAD, POST, OPTIONS"),
+        ["whep", station] => (Place::Endpoint(Some(station)), "GET, HEAD, POST, OPTIONS"),
+        ["whep", station, id] => (Place::Session(station, id), "GET, HEAD, PATCH, DELETE, OPTIONS"),
+        _ if path == "*" => (Place::Server, "GET, HEAD, POST, PATCH, DELETE, OPTIONS"),
+        _ => (Place::Page, "GET, HEAD, OPTIONS"),
+    }
+}
+
+/// Answers one request.
+fn answer(site: &Site, request: &Request) -> Answer {
+    let (place, allowed) = route(&request.path);
+    let method = request.method.as_str();
+    if matches!(place, Place::Page) && !matches!(method, "GET" | "HEAD") && !site.assets.has(&request.path) {
+        return assets::unknown_path();
+    }
+    if method == "OPTIONS" {
+        return options(&place, allowed);
+    }
+    if !allowed.split(", ").any(|one| one == method) {
+        let message = format!("{method} cannot be done here, but {allowed} can.");
+        return Answer::error(Code::MethodNotAllowed, message).header("Allow", allowed);
+    }
+    match (place, method) {
+        (Place::Health, _) => api::health(site, request),
+        (Place::Status, _) => api::status(site, request),
+        (Place::Offer, _) => whep::offer_as_json(site, request),
+        (Place::Endpoint(station), "POST") => whep::admit(site, request, station),
+        (Place::Endpoint(station), _) => whep::endpoint(site, station),
+        (Place::Session(station, id), "PATCH") => whep::patch(site, request, station, id),
+        (Place::Session(station, id), "DELETE") => whep::dismiss(site, station, id),
+        (Place::Session(station, id), _) => whep::session(site, station, id),
+        (Place::Page, _) => site.assets.answer(request),
+        (Place::Server, _) => assets::unknown_path(),
+    }
+}
+
+/// What may be done here, asked by a person (RFC 9110 §9.3.7) or as a browser's preflight (Fetch §4.8).
+fn options(place: &Place<'_>, allowed: &str) -> Answer {
+    let answer = Answer::new(204)
+        .header("Allow", allowed)
+        .header("Access-Control-Allow-Methods", allowed)
+        .header("Access-Control-Allow-Headers", "content-type, if-match, authorization")
+        // As long as browsers keep it at the most: Chromium 2 h, Firefox a day.
+        .header("Access-Control-Max-Age", "86400");
+    match place {
+        Place::Endpoint(_) => answer.header("Accept-Post", whep::SDP),
+        Place::Offer => answer.header("Accept-Post", "application/json"),
+        Place::Session(..) => answer.header("Accept-Patch", whep::FRAGMENT),
+        _ => answer,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panicking_handler_answers_500() {
+        let answer = guarded(|| panic!("by intent, in a test"));
+        assert_eq!(answer.status, 500);
+        assert!(String::from_utf8_lossy(&answer.body).contains("\"internal\""));
+    }
+}

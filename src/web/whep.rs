@@ -1,0 +1,341 @@
+//! How a listener comes and goes over HTTP: WHEP (draft-ietf-wish-whep-03, the mirror of WHIP, RFC 9725) and the
+//! simpler `POST /offer`. Called on `http-<n>` threads; reads what HTTP says about an offer, asks the rtc thread, and puts
+//! its reply into HTTP's words. It does not read SDP.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::audio::station::Station;
+use crate::rtc::session::{Admitted, IfMatch, ListenerId, Offer, PatchRefusal, Patched, Refusal};
+use crate::web::exchange::{Answer, Code, Request};
+use crate::web::site::Site;
+
+/// The type of offers and answers.
+pub(super) const SDP: &str = "application/sdp";
+/// The type of what `PATCH` carries (RFC 8840 §9).
+pub(super) const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
+/// A full house does not empty in a second.
+const FULL_RETRY_S: u32 = 10;
+
+/// `POST /whep[/{station}]`: WHEP §4.2.
+pub(super) fn admit(site: &Site, request: &Request, name: Option<&str>) -> Answer {
+    let Some((index, station)) = station(site, name) else { return unknown_station() };
+    if request.media_type() != SDP {
+        let answer = Answer::error(Code::WrongType, format!("An offer has the Content-Type {SDP}."));
+        return answer.header("Accept-Post", SDP);
+    }
+    match text(&request.body, "offer") {
+        Err(answer) => answer,
+        Ok(sdp) => admitted(site.rtc.admit(offer(request, sdp, index)), &station.name),
+    }
+}
+
+/// `GET`, `HEAD` on the same: nothing to see, but it is there.
+pub(super) fn endpoint(site: &Site, name: Option<&str>) -> Answer {
+    if station(site, name).is_none() {
+        return unknown_station();
+    }
+    Answer::new(200).header("Content-Type", SDP).header("Accept-Post", SDP).header("Cache-Control", "no-store")
+}
+
+/// `POST /offer` with `{"sdp": …, "type": "offer"}`, as aiortc's examples and their clients do it: first station, no
+/// session address, so it ends when ICE says so.
+pub(super) fn offer_as_json(site: &Site, request: &Request) -> Answer {
+    /// RTCSessionDescriptionInit of the WebRTC API; other members are none of our business.
+    #[derive(Deserialize)]
+    struct Description {
+        sdp: String,
+        r#type: String,
+    }
+
+    if request.media_type() != "application/json" {
+        let answer = Answer::error(Code::WrongType, "An offer has the Content-Type application/json here.");
+        return answer.header("Accept-Post", "application/json");
+    }
+    if request.body.is_empty() {
+        return Answer::error(Code::EmptyBody, "An offer was expected.");
+    }
+    let description: Description = match serde_json::from_slice(&request.body) {
+        Ok(description) => description,
+        Err(error) => {
+            return Answer::error(Code::BadJson, format!("{{\"sdp\", \"type\"}} was expected: {error}."));
+        }
+    };
+    if description.r#type != "offer" {
+        return Answer::error(Code::BadOffer, "The type of an offer is \"offer\".");
+    }
+    if station(site, None).is_none() {
+        return unknown_station();
+    }
+    answered(site.rtc.admit(offer(request, description.sdp, 0)))
+}
+
+/// `PATCH` on a session: candidates, or an ICE restart (WHEP §4.3, RFC 9725 §4.3).
+pub(super) fn patch(site: &Site, request: &Request, name: &str, id: &str) -> Answer {
+    let Some(listener) = listener(site, name, id) else { return unknown_listener() };
+    if request.media_type() != FRAGMENT {
+        let answer = Answer::error(Code::WrongType, format!("A PATCH has the Content-Type {FRAGMENT}."));
+        return answer.header("Accept-Patch", FRAGMENT);
+    }
+    match text(&request.body, "fragment") {
+        Err(answer) => answer,
+        Ok(fragment) => patched(site.rtc.patch(listener, fragment, if_match(request))),
+    }
+}
+
+/// `DELETE` on a session.
+pub(super) fn dismiss(site: &Site, name: &str, id: &str) -> Answer {
+    match listener(site, name, id) {
+        Some(listener) if site.rtc.dismiss(listener) => Answer::new(200),
+        _ => unknown_listener(),
+    }
+}
+
+/// `GET`, `HEAD` on a session: whether it lives is told to nobody, but the address is a good one.
+pub(super) fn session(site: &Site, name: &str, id: &str) -> Answer {
+    match listener(site, name, id) {
+        Some(_) => Answer::new(200).header("Cache-Control", "no-store"),
+        None => unknown_listener(),
+    }
+}
+
+fn station<'a>(site: &'a Site, name: Option<&str>) -> Option<(usize, &'a Station)> {
+    site.stations.iter().enumerate().find(|(_, station)| name.is_none_or(|name| station.name == name))
+}
+
+fn listener(site: &Site, name: &str, id: &str) -> Option<ListenerId> {
+    station(site, Some(name)).and_then(|_| ListenerId::parse(id))
+}
+
+fn offer(request: &Request, sdp: String, station: usize) -> Offer {
+    let reached_at = request.header("host").and_then(|host| reached_at(&host));
+    Offer { sdp, station, reached_at }
+}
+
+fn text(body: &[u8], what: &str) -> Result<String, Answer> {
+    if body.is_empty() {
+        return Err(Answer::error(Code::EmptyBody, format!("The body is empty, a {what} was expected.")));
+    }
+    let code = if what == "offer" { Code::BadOffer } else { Code::BadFragment };
+    String::from_utf8(body.to_vec()).map_err(|_| Answer::error(code, format!("The {what} is not UTF-8 text.")))
+}
+
+fn unknown_station() -> Answer {
+    Answer::error(Code::UnknownStation, "No station of that name is here.")
+}
+
+fn unknown_listener() -> Answer {
+    Answer::error(Code::UnknownListener, "No session of that address is here, or it has ended.")
+}
+
+/// What an offer to `/whep` is answered.
+fn admitted(reply: Result<Admitted, Refusal>, station: &str) -> Answer {
+    match reply {
+        Ok(Admitted { listener, answer, etag }) => Answer::new(201)
+            .header("Location", format!("/whep/{station}/{listener}"))
+            .header("ETag", etag)
+            .header("Accept-Patch", FRAGMENT)
+            .header("Cache-Control", "no-store")
+            .body(SDP, answer.into_bytes()),
+        Err(refusal) => refused(refusal),
+    }
+}
+
+/// What an offer to `/offer` is answered.
+fn answered(reply: Result<Admitted, Refusal>) -> Answer {
+    match reply {
+        Ok(admitted) => Answer::json(200, &json!({"sdp": admitted.answer, "type": "answer"})),
+        Err(refusal) => refused(refusal),
+    }
+}
+
+fn refused(refusal: Refusal) -> Answer {
+    match refusal {
+        Refusal::BadOffer(wrong) => Answer::error(Code::BadOffer, wrong),
+        Refusal::Full => {
+            Answer::error(Code::Full, "As many listeners as are allowed are here.").retry_after(FULL_RETRY_S)
+        }
+        Refusal::NotOnAir => Answer::error(Code::NotOnAir, "The station is not on the air yet.").retry_after(1),
+        Refusal::Busy => busy(),
+    }
+}
+
+fn patched(reply: Result<Patched, PatchRefusal>) -> Answer {
+    match reply {
+        Ok(Patched::Trickled) => Answer::new(204),
+        Ok(Patched::Restarted { fragment, etag }) => {
+            let answer = Answer::new(200).header("ETag", etag).header("Cache-Control", "no-store");
+            answer.body(FRAGMENT, fragment.into_bytes())
+        }
+        Err(PatchRefusal::Unknown) => unknown_listener(),
+        Err(PatchRefusal::BadFragment(wrong)) => Answer::error(Code::BadFragment, wrong),
+        Err(PatchRefusal::StaleTag) => Answer::error(Code::StaleTag, "If-Match names an ICE session that is over."),
+        Err(PatchRefusal::TagRequired) => Answer::error(Code::TagRequired, "An ICE restart needs If-Match: *."),
+        Err(PatchRefusal::Unprocessable(wrong)) => Answer::error(Code::Unprocessable, wrong),
+        Err(PatchRefusal::Busy) => busy(),
+    }
+}
+
+fn busy() -> Answer {
+    Answer::error(Code::Busy, "The server is behind; please try again.").retry_after(1)
+}
+
+/// RFC 9110 §13.1.1. It compares strongly, so weak tags never match and are left out, as is what is no tag at all: a list
+/// of nothing matches nothing.
+fn if_match(request: &Request) -> IfMatch {
+    let Some(value) = request.header("if-match") else { return IfMatch::Absent };
+    if value.trim() == "*" {
+        return IfMatch::Any;
+    }
+    let mut tags = Vec::new();
+    // Tags may contain commas, so the quotes decide where one ends.
+    let mut rest = value.trim();
+    while !rest.is_empty() {
+        let end = match rest.strip_prefix('"').and_then(|inner| inner.find('"')) {
+            Some(closing) => {
+                tags.push(rest[..closing + 2].to_owned());
+                closing + 2
+            }
+            None => match rest.strip_prefix("W/\"").and_then(|inner| inner.find('"')) {
+                Some(closing) => closing + 4,
+                None => rest.find(',').unwrap_or(rest.len()),
+            },
+        };
+        rest = rest[end..].trim_start_matches([',', ' ', '\t']);
+    }
+    IfMatch::Tags(tags)
+}
+
+/// The address by which the client found this host, if it is a literal and means something to other hosts: the loopback
+/// ones are in the host's own list already, and nobody is reached at an unspecified or multicast one.
+fn reached_at(host: &str) -> Option<IpAddr> {
+    let ip = match host.strip_prefix('[') {
+        Some(rest) => {
+            let (ip, port) = rest.split_once(']')?;
+            is_port(port).then_some(())?;
+            IpAddr::V6(ip.parse::<Ipv6Addr>().ok()?).to_canonical()
+        }
+        None => {
+            let (ip, port) = host.split_at(host.find(':').unwrap_or(host.len()));
+            is_port(port).then_some(())?;
+            IpAddr::V4(ip.parse::<Ipv4Addr>().ok()?)
+        }
+    };
+    let pointless = ip.is_loopback() || ip.is_unspecified() || ip.is_multicast() || ip == Ipv4Addr::BROADCAST;
+    (!pointless).then_some(ip)
+}
+
+fn is_port(text: &str) -> bool {
+    text.is_empty() || text.strip_prefix(':').is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_digit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(answer: &Answer) -> String {
+        let body: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+        body["error"]["code"].as_str().unwrap().to_owned()
+    }
+
+    fn admission() -> Admitted {
+        let listener = ListenerId::parse("00112233445566778899aabbccddeeff").unwrap();
+        Admitted { listener, answer: "v=0\r\n".into(), etag: "\"e1\"".into() }
+    }
+
+    fn with_if_match(values: &[&str]) -> IfMatch {
+        if_match(&Request {
+            method: "PATCH".into(),
+            path: "/".into(),
+            headers: values.iter().map(|v| ("If-Match".to_owned(), (*v).to_owned())).collect(),
+            body: Vec::new(),
+            client: "127.0.0.1:1".parse().unwrap(),
+        })
+    }
+
+    #[test]
+    fn an_admitted_listener_learns_its_address_and_tag() {
+        let answer = admitted(Ok(admission()), "main");
+        assert_eq!(answer.status, 201);
+        assert_eq!(answer.find("location"), Some("/whep/main/00112233445566778899aabbccddeeff"));
+        assert_eq!(answer.find("etag"), Some("\"e1\""));
+        assert_eq!(answer.find("content-type"), Some(SDP));
+        assert_eq!(answer.find("accept-patch"), Some(FRAGMENT));
+        assert_eq!(&*answer.body, b"v=0\r\n");
+    }
+
+    #[test]
+    fn an_offer_as_json_is_answered_as_json() {
+        let answer = answered(Ok(admission()));
+        let body: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+        assert_eq!((answer.status, body), (200, json!({"sdp": "v=0\r\n", "type": "answer"})));
+    }
+
+    #[test]
+    fn each_refusal_has_its_status_and_says_when_to_try_again() {
+        let cases = [
+            (Refusal::BadOffer("No audio.".into()), 400, "bad-offer", None),
+            (Refusal::Full, 503, "full", Some("10")),
+            (Refusal::NotOnAir, 409, "not-on-air", Some("1")),
+            (Refusal::Busy, 503, "busy", Some("1")),
+        ];
+        for (refusal, status, word, retry) in cases {
+            for answer in [admitted(Err(refusal.clone()), "main"), answered(Err(refusal))] {
+                assert_eq!((answer.status, code(&answer).as_str(), answer.find("retry-after")), (status, word, retry));
+            }
+        }
+        assert!(String::from_utf8_lossy(&refused(Refusal::BadOffer("No audio.".into())).body).contains("No audio."));
+    }
+
+    #[test]
+    fn each_outcome_of_a_patch_has_its_status() {
+        assert_eq!(patched(Ok(Patched::Trickled)), Answer::new(204));
+        let restarted = patched(Ok(Patched::Restarted { fragment: "a=x\r\n".into(), etag: "\"e2\"".into() }));
+        assert_eq!((restarted.status, restarted.find("etag")), (200, Some("\"e2\"")));
+        assert_eq!((restarted.find("content-type"), &*restarted.body), (Some(FRAGMENT), b"a=x\r\n".as_slice()));
+        let cases = [
+            (PatchRefusal::Unknown, 404, "unknown-listener"),
+            (PatchRefusal::BadFragment("?".into()), 400, "bad-fragment"),
+            (PatchRefusal::StaleTag, 412, "stale-tag"),
+            (PatchRefusal::TagRequired, 428, "tag-required"),
+            (PatchRefusal::Unprocessable("?".into()), 422, "unprocessable"),
+            (PatchRefusal::Busy, 503, "busy"),
+        ];
+        for (refusal, status, word) in cases {
+            let answer = patched(Err(refusal));
+            assert_eq!((answer.status, code(&answer).as_str()), (status, word));
+        }
+    }
+
+    #[test]
+    fn if_match_is_absent_any_or_a_list_of_strong_tags() {
+        assert_eq!(with_if_match(&[]), IfMatch::Absent);
+        assert_eq!(with_if_match(&[" * "]), IfMatch::Any);
+        assert_eq!(with_if_match(&["\"a\" , \"b,c\""]), IfMatch::Tags(vec!["\"a\"".into(), "\"b,c\"".into()]));
+        assert_eq!(with_if_match(&["\"a\"", "\"b\""]), IfMatch::Tags(vec!["\"a\"".into(), "\"b\"".into()]));
+        assert_eq!(with_if_match(&["W/\"a\", \"b\""]), IfMatch::Tags(vec!["\"b\"".into()]));
+        for nothing in ["W/\"a\"", "a", "\"a", ""] {
+            assert_eq!(with_if_match(&[nothing]), IfMatch::Tags(vec![]), "{nothing}");
+        }
+    }
+
+    #[test]
+    fn the_host_says_where_the_server_was_reached_if_it_is_an_address() {
+        let some = |text: &str| Some(text.parse::<IpAddr>().unwrap());
+        assert_eq!(reached_at("192.0.2.7:8088"), some("192.0.2.7"));
+        assert_eq!(reached_at("192.0.2.7"), some("192.0.2.7"));
+        assert_eq!(reached_at("[2001:db8::1]:8088"), some("2001:db8::1"));
+        assert_eq!(reached_at("[2001:db8::1]"), some("2001:db8::1"));
+        assert_eq!(reached_at("[::ffff:192.0.2.7]"), some("192.0.2.7"));
+        for pointless in ["127.0.0.1:1", "[::1]:1", "0.0.0.0", "[::]", "224.0.0.1", "[ff02::1]", "255.255.255.255"] {
+            assert_eq!(reached_at(pointless), None, "{pointless}");
+        }
+        for no_address in
+            ["", "example.org", "1.2.3", "1.2.3.4.5", "[::1", "2001:db8::1", "[fe80::1%eth0]", "1.2.3.4:x"]
+        {
+            assert_eq!(reached_at(no_address), None, "{no_address}");
+        }
+    }
+}
