@@ -210,8 +210,7 @@ function paint(now_ms) {
   const aria_due = now_ms - aria_ms >= ARIA_MS;
   meter.read(now_ms).forEach(({ level_dbfs, hold_dbfs }, index) => {
     const channel = channels[index];
-    dial.style.setProperty(`--${channel.side}`, marksOf(level_dbfs).toFixed(1));
-    dial.style.setProperty(`--${channel.side}-held`, Math.round(marksOf(hold_dbfs)).toFixed(0));
+    light(channel.side, marksOf(level_dbfs), marksOf(hold_dbfs));
     if (digits_due) channel.digits.textContent = decibelsOf(hold_dbfs);
     if (aria_due) tellLevel(channel.meter, hold_dbfs);
   });
@@ -219,10 +218,20 @@ function paint(now_ms) {
   if (aria_due) aria_ms = now_ms;
 }
 
+/**
+ * Lights whole marks only, each of which is 0.4 of a decibel wide.
+ * @param {string} side
+ * @param {number} marks
+ * @param {number} held
+ */
+function light(side, marks, held) {
+  dial.style.setProperty(`--${side}`, marks > 0 ? `${Math.round(marks) + 0.4}` : "0");
+  dial.style.setProperty(`--${side}-held`, `${Math.round(held)}`);
+}
+
 function rest() {
   for (const { side, meter: element, digits } of channels) {
-    dial.style.setProperty(`--${side}`, "0");
-    dial.style.setProperty(`--${side}-held`, "0");
+    light(side, 0, 0);
     digits.textContent = "−∞";
     tellLevel(element, -Infinity);
   }
