@@ -1,0 +1,243 @@
+import assert from "node:assert/strict";
+import { mock, test } from "node:test";
+import { SessionError, WhepSession, retryAfterOf } from "../../www/whep.js";
+
+const MEDIA = "m=audio 9 UDP/TLS/RTP/SAVPF 111";
+const description = (ufrag) => `v=0\r\n${MEDIA}\r\na=mid:0\r\na=ice-ufrag:${ufrag}\r\na=ice-pwd:pwd-of-${ufrag}\r\na=rtpmap:111 opus/48000/2\r\n`;
+
+class FakePeerConnection {
+  connectionState = "new";
+  localDescription = null;
+  remoteDescription = null;
+  #offers = 0;
+
+  addTransceiver(kind, options) {
+    this.transceiver = { kind, options };
+    return { receiver: { track: "track" } };
+  }
+  async createOffer(options) {
+    this.#offers += options?.iceRestart || this.#offers === 0 ? 1 : 0;
+    return { sdp: description(`ours${this.#offers}`) };
+  }
+  async setLocalDescription(it) {
+    this.localDescription = it;
+  }
+  async setRemoteDescription(it) {
+    this.remoteDescription = it;
+  }
+  find(candidate) {
+    this.onicecandidate({ candidate: candidate === null ? null : { candidate } });
+  }
+  become(state) {
+    this.connectionState = state;
+    this.onconnectionstatechange();
+  }
+  close() {
+    this.connectionState = "closed";
+  }
+}
+
+/** Lets every promise that can settle do so. */
+async function settle() {
+  for (let turn = 0; turn < 50; turn += 1) await Promise.resolve();
+}
+
+/**
+ * A session against a server that answers from `answers`, keyed by method.
+ */
+function rig(t, answers = {}) {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const requests = [];
+  const events = [];
+  const pc = new FakePeerConnection();
+  const all = {
+    POST: () => new Response(description("theirs1"), {
+      status: 201,
+      headers: { Location: "/whep/session/7", ETag: '"one"', "Content-Type": "application/sdp" },
+    }),
+    PATCH: () => new Response(null, { status: 204 }),
+    DELETE: () => new Response(null, { status: 200 }),
+    GET: () => new Response(null, { status: 204 }),
+    ...answers,
+  };
+  const session = new WhepSession("http://host.test/whep", {
+    onConnected: () => events.push("connected"),
+    onRepairing: () => events.push("repairing"),
+    onBroken: (error) => events.push(`broken: ${error.reason}`),
+  }, {
+    peerConnection: () => pc,
+    mediaStream: (tracks) => ({ tracks }),
+    fetch: async (url, request) => {
+      const made = { url, ...request };
+      requests.push(made);
+      const response = await all[request.method](made);
+      Object.defineProperty(response, "url", { value: url });
+      return response;
+    },
+  });
+  return { session, pc, requests, events, of: (method) => requests.filter((each) => each.method === method) };
+}
+
+test("the stream is there before anything was asked", (t) => {
+  const { session, pc, requests } = rig(t);
+  assert.deepEqual(session.stream, { tracks: ["track"] });
+  assert.deepEqual(pc.transceiver, { kind: "audio", options: { direction: "recvonly" } });
+  assert.equal(requests.length, 0);
+});
+
+test("the offer asks for two channels, in our own description too, and the answer is taken", async (t) => {
+  const { session, pc, of } = rig(t);
+  await session.start();
+  const [post] = of("POST");
+  assert.equal(post.headers["Content-Type"], "application/sdp");
+  assert.match(post.body, /a=fmtp:111 stereo=1;sprop-stereo=1/);
+  assert.equal(pc.localDescription.sdp, post.body);
+  assert.equal(pc.remoteDescription.sdp, description("theirs1"));
+});
+
+test("candidates found meanwhile leave together in one PATCH of the session", async (t) => {
+  const { session, pc, of } = rig(t);
+  const started = session.start();
+  await settle();
+  pc.find("candidate:1");
+  await started;
+  pc.find("candidate:2");
+  pc.find(null);
+  t.mock.timers.tick(100);
+  await settle();
+  assert.equal(of("PATCH").length, 1);
+  const [patch] = of("PATCH");
+  assert.equal(patch.url, "http://host.test/whep/session/7");
+  assert.deepEqual(patch.headers, { "Content-Type": "application/trickle-ice-sdpfrag", "If-Match": '"one"' });
+  assert.equal(patch.body, `${MEDIA}\r\na=mid:0\r\na=ice-ufrag:ours1\r\na=ice-pwd:pwd-of-ours1\r\na=candidate:1\r\na=candidate:2\r\na=end-of-candidates\r\n`);
+});
+
+test("stop ends the session at the server; leaving the page lets the request outlive it", async (t) => {
+  for (const leaving of [false, true]) {
+    const { session, pc, of } = rig(t);
+    await session.start();
+    session.stop(leaving);
+    session.stop(leaving);
+    assert.deepEqual(of("DELETE").map(({ url, keepalive }) => [url, keepalive]), [["http://host.test/whep/session/7", leaving]]);
+    assert.equal(pc.connectionState, "closed");
+    t.mock.timers.reset();
+  }
+});
+
+test("a session that was stopped while its answer was on the way is still ended at the server", async (t) => {
+  const { session, of } = rig(t);
+  const started = session.start();
+  session.stop();
+  await started;
+  assert.equal(of("DELETE").length, 1);
+});
+
+test("a path that returns within two seconds is left alone", async (t) => {
+  const { session, pc, events, of } = rig(t);
+  await session.start();
+  pc.become("connected");
+  pc.become("disconnected");
+  t.mock.timers.tick(1900);
+  pc.become("connected");
+  t.mock.timers.tick(10_000);
+  await settle();
+  assert.deepEqual(events, ["connected", "connected"]);
+  assert.equal(of("PATCH").length, 0);
+});
+
+const restarted = () => new Response(`${MEDIA}\r\na=mid:0\r\na=ice-ufrag:theirs2\r\na=ice-pwd:pwd-of-theirs2\r\na=candidate:9\r\na=end-of-candidates\r\n`, {
+  status: 200,
+  headers: { ETag: '"two"' },
+});
+
+test("a path that stays away is replaced by an ICE restart, and later candidates carry the new ETag", async (t) => {
+  const { session, pc, events, of } = rig(t, { PATCH: ({ headers }) => (headers["If-Match"] === "*" ? restarted() : new Response(null, { status: 204 })) });
+  await session.start();
+  pc.become("connected");
+  pc.become("disconnected");
+  t.mock.timers.tick(2100);
+  await settle();
+  assert.match(of("PATCH")[0].body, /a=ice-ufrag:ours2/);
+  const { sdp } = pc.remoteDescription;
+  assert.match(sdp, /a=ice-ufrag:theirs2\r\na=ice-pwd:pwd-of-theirs2/);
+  assert.match(sdp, /a=candidate:9\r\na=end-of-candidates/);
+  assert.doesNotMatch(sdp, /theirs1/);
+
+  pc.find("candidate:3");
+  t.mock.timers.tick(100);
+  await settle();
+  assert.equal(of("PATCH")[1].headers["If-Match"], '"two"');
+  assert.match(of("PATCH")[1].body, /ours2[\s\S]*a=candidate:3/);
+  pc.become("connected");
+  t.mock.timers.tick(10_000);
+  assert.deepEqual(events, ["connected", "repairing", "connected"]);
+});
+
+test("a restart that brings no path breaks the session", async (t) => {
+  const { session, pc, events } = rig(t, { PATCH: restarted });
+  await session.start();
+  pc.become("failed");
+  t.mock.timers.tick(0);
+  await settle();
+  t.mock.timers.tick(4100);
+  assert.deepEqual(events, ["repairing", "broken: no-path"]);
+});
+
+test("a restart of a session the host has forgotten breaks it at once", async (t) => {
+  const { session, pc, events } = rig(t, { PATCH: () => new Response(null, { status: 404 }) });
+  await session.start();
+  pc.become("failed");
+  t.mock.timers.tick(0);
+  await settle();
+  assert.deepEqual(events, ["repairing", "broken: cut"]);
+});
+
+for (const [status, reason] of [[503, "full"], [409, "full"], [404, "missing"], [400, "refused"], [415, "refused"], [500, "unreachable"]]) {
+  test(`a POST answered ${status} breaks as ${reason}`, async (t) => {
+    const { session, events } = rig(t, { POST: () => new Response('{"message":"because"}', { status }) });
+    await session.start();
+    assert.deepEqual(events, [`broken: ${reason}`]);
+  });
+}
+
+test("a host that does not answer is unreachable", async (t) => {
+  const { session, events } = rig(t, { POST: () => { throw new TypeError("fetch failed"); } });
+  await session.start();
+  assert.deepEqual(events, ["broken: unreachable"]);
+});
+
+test("a full host says when to come again", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const onBroken = mock.fn();
+  const session = new WhepSession("http://host.test/whep", { onConnected() {}, onRepairing() {}, onBroken }, {
+    peerConnection: () => new FakePeerConnection(),
+    mediaStream: () => ({}),
+    fetch: async () => new Response("no room", { status: 503, headers: { "Retry-After": "7" } }),
+  });
+  await session.start();
+  const [error] = onBroken.mock.calls[0].arguments;
+  assert.ok(error instanceof SessionError);
+  assert.equal(error.retry_after_ms, 7000);
+  assert.equal(error.detail, "no room");
+});
+
+test("Retry-After is seconds or a date, and nonsense is nothing", () => {
+  const now_ms = Date.parse("2024-01-01T00:00:00Z");
+  assert.equal(retryAfterOf("12", now_ms), 12_000);
+  assert.equal(retryAfterOf("Mon, 01 Jan 2024 00:00:30 GMT", now_ms), 30_000);
+  assert.equal(retryAfterOf("Sun, 31 Dec 2023 00:00:00 GMT", now_ms), 0);
+  assert.equal(retryAfterOf("soon", now_ms), 0);
+  assert.equal(retryAfterOf(null, now_ms), 0);
+});
+
+test("a session is known until the host says otherwise or says nothing", async (t) => {
+  let answer = () => new Response(null, { status: 204 });
+  const { session } = rig(t, { GET: () => answer() });
+  assert.equal(await session.isKnown(), false);
+  await session.start();
+  assert.equal(await session.isKnown(), true);
+  answer = () => new Response(null, { status: 404 });
+  assert.equal(await session.isKnown(), false);
+  answer = () => { throw new TypeError("fetch failed"); };
+  assert.equal(await session.isKnown(), false);
+});
