@@ -2,10 +2,10 @@
 //!
 //! Runs on the thread that starts it. It decides nothing about sound, sessions or HTTP.
 
+use std::io;
 use std::net::{IpAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
 use std::time::Instant;
-use std::io;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
@@ -18,7 +18,7 @@ use crate::rtc::{candidates, datagrams};
 use crate::source;
 use crate::web::assets::Assets;
 use crate::web::descriptors;
-use crate::web::door::{self, Door, DoorHandle};
+use crate::web::door::{self, Door, DoorHandle, DoorSettings};
 use crate::web::site::Site;
 
 /// Reports that wait for `main`; more than there are threads. Full means one report is lost beside others like it.
@@ -86,7 +86,7 @@ impl App {
             limits: config.limits.clone(),
             max_listeners: config.max_listeners,
         };
-        let door = Door::start(tcp, site, report.clone()).map_err(no_thread)?;
+        let door = Door::start(tcp, site, DoorSettings::default()).map_err(no_thread)?;
         let addresses = addresses(local.ip(), local.port());
         for address in &addresses {
             log::info!("open {address}");
@@ -174,10 +174,12 @@ pub fn start_log(config: &Config) -> Result<(), StartError> {
 fn assets(config: &Config) -> Result<Assets, StartError> {
     match &config.www {
         None => Ok(Assets::embedded()),
-        Some(folder) => Assets::folder(folder).map_err(|error| {
-            let message = format!("--www {}: {error}. Name a folder that holds the pages.", folder.display());
-            StartError::new(ExitCode::File, message)
-        }),
+        Some(folder) if folder.is_dir() => Ok(Assets::Folder(folder.clone())),
+        Some(folder) => {
+            let message =
+                format!("--www {}: there is no such folder. Name one that holds the pages.", folder.display());
+            Err(StartError::new(ExitCode::File, message))
+        }
     }
 }
 

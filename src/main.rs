@@ -1,1 +1,44 @@
-fn main() {}
+//! The program: reads the command line, starts the log and the house, waits, and ends with a documented exit code.
+
+use std::process;
+
+use roomtone::app::{self, App};
+use roomtone::audio::device;
+use roomtone::config::{self, Command, Config, ExitCode, StartError};
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let code = match config::parse(&args, |name| std::env::var(name).ok()).and_then(run) {
+        Ok(code) => code,
+        Err(StartError { code, message }) => {
+            eprintln!("roomtone: {message}");
+            code
+        }
+    };
+    process::exit(code as i32);
+}
+
+fn run(command: Command) -> Result<ExitCode, StartError> {
+    match command {
+        Command::Print(text) => println!("{text}"),
+        Command::ListDevices { json } => list_devices(json),
+        Command::Serve(config) => return serve(config),
+    }
+    Ok(ExitCode::Stopped)
+}
+
+fn list_devices(json: bool) {
+    let devices = device::list();
+    if json {
+        println!("{}", serde_json::to_string_pretty(&devices).expect("device entries are plain data"));
+    } else if devices.is_empty() {
+        println!("No capture device found. roomtone --sine-wave plays a test tone.");
+    } else {
+        println!("{}", device::table(&devices));
+    }
+}
+
+fn serve(config: Config) -> Result<ExitCode, StartError> {
+    app::start_log(&config)?;
+    Ok(App::start(config)?.wait())
+}

@@ -4,12 +4,12 @@
 //! and packets come through bounded channels whose senders ring the doorbell. New sessions are built on the thread that
 //! asks for them, so that reading a stranger's SDP costs the listeners nothing.
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
+use std::{fmt, io};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use mio::{Events, Interest, Poll, Token, Waker};
@@ -61,6 +61,12 @@ pub struct EngineSetup {
     pub max_listeners: usize,
     /// Where the engine counts.
     pub metrics: Arc<RtcMetrics>,
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Handle({})", self.shared.local)
+    }
 }
 
 enum Command {
