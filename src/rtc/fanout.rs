@@ -229,6 +229,7 @@ impl Fanout {
     }
 
     fn drain(&mut self, key: usize, now: Instant) {
+        let mut told_the_time = false;
         loop {
             let Some(seat) = self.seats.get_mut(key) else { return };
             let (id, station) = (seat.listener.id, seat.listener.station);
@@ -240,7 +241,16 @@ impl Fanout {
                     self.outputs.push_back(Output::Connected { listener: id, station });
                 }
                 Ok(listener::Output::Gone(reason)) => return self.forget(key, reason),
-                Ok(listener::Output::Wait(deadline)) => return self.schedule(key, deadline.max(now + SHORTEST_WAIT)),
+                // The engine moves a written packet to the wire only when told the time; it says so by a deadline of now.
+                Ok(listener::Output::Wait(deadline)) if deadline <= now && !told_the_time => {
+                    told_the_time = true;
+                    if catch_unwind(AssertUnwindSafe(|| listener.handle_timeout(now))).is_err() {
+                        return self.forget(key, Reason::Broken);
+                    }
+                }
+                Ok(listener::Output::Wait(deadline)) => {
+                    return self.schedule(key, deadline.max(now + SHORTEST_WAIT));
+                }
                 Err(_) => return self.forget(key, Reason::Broken),
             }
         }

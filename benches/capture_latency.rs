@@ -1,0 +1,243 @@
+//! From the capture callback to the datagram on the wire.
+//!
+//!     cargo bench --bench capture_latency [-- --quick]
+//!
+//! A simulated device calls back on time; a client on a thread of its own, over real loopback sockets, with real ICE, DTLS
+//! and SRTP, notes when each packet arrives. What is printed is the time from the callback that delivered a packet's last
+//! sample to that arrival, so a packet's own duration is not in it, but the client's wake-up is. The last column is the
+//! ratio of the median to the bare way measured in the same run: two threads handing a datagram over a channel and a
+//! loopback socket, without sound, codec or crypto. If a PulseAudio server runs, the same is done through it, counted from
+//! the capture time of the packet's last sample by the server's own clock.
+
+#[path = "../tests/it/simulated.rs"]
+#[allow(dead_code)]
+mod simulated;
+
+use std::collections::HashMap;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{bounded, unbounded};
+use hdrhistogram::Histogram;
+use roomtone::audio::capture::Finder;
+use roomtone::audio::device::{self, DeviceChoice, Found};
+use roomtone::audio::encoder::{Encoder, Encoding};
+use roomtone::audio::sine::Sine;
+use roomtone::audio::station::{self, Source, Station};
+use roomtone::observe::metrics::RtcMetrics;
+use roomtone::rtc::datagrams;
+use roomtone::rtc::engine::{self, EngineSetup, StationSetup};
+use roomtone::rtc::session::Offer;
+use simulated::Simulated;
+use str0m::change::SdpAnswer;
+use str0m::media::{Direction, MediaKind};
+use str0m::net::{Protocol, Receive};
+use str0m::{Candidate, Event, Input, Output, Rtc};
+
+/// Packets while everything warms up: connecting, first pages, caches.
+const WARM_UP: Duration = Duration::from_secs(1);
+
+fn main() {
+    let quick = std::env::args().any(|arg| arg == "--quick");
+    let duration = Duration::from_secs(if quick { 2 } else { 10 });
+    println!("capture callback to datagram on the wire, {} s each, times in ms", duration.as_secs());
+    let bare = bare_way(if quick { 200 } else { 1_000 });
+    print_row("bare: channel, thread, loopback UDP", &bare, &bare);
+    for packet_samples in [120, 240, 480, 960] {
+        let encoding = Encoding { packet_samples, ..Encoding::default() };
+        let name = format!("simulated, {} ms packets", encoding.packet_ms());
+        print_row(&format!("  of which Opus, {} ms", encoding.packet_ms()), &encoding_alone(&encoding), &bare);
+        let device = Simulated::new(48_000, 2, [440.0, 660.0]);
+        let seen = device.clone();
+        let finder: Finder =
+            Arc::new(move || Ok(Found::of(cpal::platform::CustomDevice::from_device(device.clone()).into())));
+        let packets = run(finder, &encoding, duration);
+        print_row(&name, &since_callback(&packets, &seen.calls(), &encoding), &bare);
+    }
+    for (choice, what) in [(DeviceChoice::Loopback, "PulseAudio monitor")] {
+        if device::find(&choice).is_err() {
+            println!("no PulseAudio server runs here");
+            continue;
+        }
+        for packet_samples in [120, 240, 480, 960] {
+            let encoding = Encoding { packet_samples, ..Encoding::default() };
+            let choice = choice.clone();
+            let packets = run(Arc::new(move || device::find(&choice)), &encoding, duration);
+            let name = format!("{what}, {} ms packets", encoding.packet_ms());
+            print_row(&name, &since_capture(&packets, &encoding), &bare);
+        }
+    }
+}
+
+/// A packet as the client saw it.
+struct Arrival {
+    /// When its first sample was captured.
+    captured: Instant,
+    arrived: Instant,
+}
+
+/// Runs a station and one client; what arrived after the warm-up.
+fn run(finder: Finder, encoding: &Encoding, duration: Duration) -> Vec<Arrival> {
+    let socket = datagrams::bind(Some([127, 0, 0, 1].into()), 0).expect("a UDP port");
+    let station = Station { name: "bench".into(), encoding: encoding.clone(), metrics: Arc::default() };
+    let setup = EngineSetup {
+        stations: vec![StationSetup { stereo: true, fec: false, packet_ms: 10, metrics: station.metrics.clone() }],
+        max_listeners: 10,
+        metrics: Arc::<RtcMetrics>::default(),
+    };
+    let (reports, _ended) = bounded(16);
+    let engine = engine::start(socket, setup, reports.clone()).expect("an engine");
+    let captured: Arc<Mutex<HashMap<u32, Instant>>> = Arc::default();
+    let (sender, notes) = (engine.senders[0].clone(), captured.clone());
+    let sink = Box::new(move |packet: roomtone::audio::pcm::OpusPacket| {
+        notes.lock().expect("no one panics").insert(packet.rtp_time_samples as u32, packet.captured);
+        sender.send(packet);
+    });
+    let running = station::start(station, Source::Device { kind: "device", finder }, sink, reports).expect("a station");
+    let arrivals = client(&engine.handle, duration + WARM_UP);
+    running.stop().expect("the station ends");
+    engine.stop().expect("the engine ends");
+    let captured = captured.lock().expect("no one panics");
+    let begin = arrivals.first().map_or(Instant::now(), |(_, at)| *at) + WARM_UP;
+    (arrivals.iter().filter(|(_, at)| *at >= begin))
+        .filter_map(|(time, arrived)| Some(Arrival { captured: *captured.get(time)?, arrived: *arrived }))
+        .collect()
+}
+
+/// A real client on this thread: RTP time and arrival of each packet.
+fn client(handle: &engine::Handle, duration: Duration) -> Vec<(u32, Instant)> {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a UDP port");
+    let here: SocketAddr = socket.local_addr().expect("an address");
+    let start = Instant::now();
+    let mut rtc = Rtc::builder().set_rtp_mode(true).clear_codecs().enable_opus(true, false).build(start);
+    rtc.add_local_candidate(Candidate::host(here, Protocol::Udp).expect("a candidate"));
+    let mut change = rtc.sdp_api();
+    change.add_media(MediaKind::Audio, Direction::RecvOnly, None, None, None);
+    let (offer, pending) = change.apply().expect("an offer");
+    let offer = Offer { sdp: offer.to_sdp_string(), station: 0, reached_at: None };
+    // The station is on air as soon as its first packet is.
+    let admitted = loop {
+        match handle.admit(offer.clone()) {
+            Ok(admitted) => break admitted,
+            Err(_) if start.elapsed() < Duration::from_secs(5) => thread::sleep(Duration::from_millis(5)),
+            Err(refusal) => panic!("{refusal:?}"),
+        }
+    };
+    rtc.sdp_api()
+        .accept_answer(pending, SdpAnswer::from_sdp_string(&admitted.answer).expect("SDP"))
+        .expect("an answer");
+    let mut arrivals = vec![];
+    let mut bytes = [0; 2_000];
+    while start.elapsed() < duration {
+        let deadline = loop {
+            match rtc.poll_output().expect("the client lives") {
+                Output::Timeout(deadline) => break deadline,
+                Output::Transmit(t) => drop(socket.send_to(&t.contents, t.destination)),
+                Output::Event(Event::RtpPacket(p)) => arrivals.push((p.header.timestamp, p.timestamp)),
+                Output::Event(_) => {}
+            }
+        };
+        let wait = deadline.saturating_duration_since(Instant::now());
+        socket.set_read_timeout(Some(wait.max(Duration::from_millis(1)))).expect("a time-out");
+        let received = socket.recv_from(&mut bytes);
+        let now = Instant::now();
+        let input = match received {
+            Ok((length, source)) => {
+                let contents = bytes[..length].try_into().expect("a WebRTC datagram");
+                Input::Receive(now, Receive { proto: Protocol::Udp, source, destination: here, contents })
+            }
+            Err(_) => Input::Timeout(now),
+        };
+        rtc.handle_input(input).expect("the client lives");
+    }
+    handle.dismiss(admitted.listener);
+    arrivals
+}
+
+/// From the callback that delivered the last sample.
+fn since_callback(packets: &[Arrival], calls: &[Instant], encoding: &Encoding) -> Histogram<u64> {
+    let mut times = histogram();
+    for packet in packets {
+        // The callback stamps its block's capture time one block back, so the two agree to the clock's reading.
+        let complete = packet.captured + encoding.packet_duration() - Duration::from_micros(200);
+        let call = calls.partition_point(|call| *call < complete);
+        if let Some(call) = calls.get(call) {
+            times.saturating_record(packet.arrived.saturating_duration_since(*call).as_nanos() as u64);
+        }
+    }
+    times
+}
+
+/// From the capture of the last sample.
+fn since_capture(packets: &[Arrival], encoding: &Encoding) -> Histogram<u64> {
+    let mut times = histogram();
+    for packet in packets {
+        let complete = packet.captured + encoding.packet_duration();
+        times.saturating_record(packet.arrived.saturating_duration_since(complete).as_nanos() as u64);
+    }
+    times
+}
+
+fn encoding_alone(encoding: &Encoding) -> Histogram<u64> {
+    let mut encoder = Encoder::new(encoding).expect("an encoder");
+    let mut sine = Sine::new(440.0);
+    let mut times = histogram();
+    for _ in 0..1_000 {
+        let samples = sine.next_block(encoding.packet_samples, encoding.channels);
+        let begin = Instant::now();
+        encoder.encode(&samples).expect("a packet");
+        times.saturating_record(begin.elapsed().as_nanos() as u64);
+    }
+    times
+}
+
+/// The same hand-overs with nothing in them: a timer thread, a channel, a thread that sends, a thread that receives.
+fn bare_way(rounds: usize) -> Histogram<u64> {
+    let receiver = UdpSocket::bind("127.0.0.1:0").expect("a UDP port");
+    let target = receiver.local_addr().expect("an address");
+    let (blocks, to_encode) = bounded::<Instant>(8);
+    let (packets, to_send) = bounded::<Instant>(8);
+    let (stamps, sent) = unbounded();
+    thread::spawn(move || to_encode.iter().try_for_each(|at| packets.send(at)));
+    thread::spawn(move || {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a UDP port");
+        for at in to_send {
+            let _ = stamps.send(at);
+            let _ = socket.send_to(&[0; 200], target);
+        }
+    });
+    thread::spawn(move || {
+        for _ in 0..rounds {
+            thread::sleep(Duration::from_millis(5));
+            let _ = blocks.send(Instant::now());
+        }
+    });
+    let mut times = histogram();
+    let mut bytes = [0; 300];
+    for _ in 0..rounds {
+        let _ = receiver.recv(&mut bytes);
+        let arrived = Instant::now();
+        if let Ok(at) = sent.recv() {
+            times.saturating_record(arrived.saturating_duration_since(at).as_nanos() as u64);
+        }
+    }
+    times
+}
+
+fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, 10_000_000_000, 3).expect("bounds that hdrhistogram takes")
+}
+
+fn print_row(name: &str, times: &Histogram<u64>, bare: &Histogram<u64>) {
+    let ms = |nanos: u64| nanos as f64 / 1e6;
+    println!(
+        "{name:<38} n {:>5}   p50 {:>6.3}   p99 {:>6.3}   max {:>7.3}   {:>5.1} x bare",
+        times.len(),
+        ms(times.value_at_quantile(0.5)),
+        ms(times.value_at_quantile(0.99)),
+        ms(times.max()),
+        times.value_at_quantile(0.5) as f64 / bare.value_at_quantile(0.5).max(1) as f64,
+    );
+}
