@@ -21,8 +21,12 @@ pub(super) fn host() -> Option<cpal::Host> {
 pub(super) fn captures(has_server: bool) -> Vec<(cpal::Device, bool)> {
     let Some(host) = host() else { return Vec::new() };
     let all: Vec<_> = host.devices().map(Iterator::collect).unwrap_or_default();
+    // cpal lists every card once more by its number, which changes from boot to boot. A configuration that has no
+    // names to offer, such as a minimal one, leaves only these.
+    let has_names = all.iter().any(|device| is_named(&pcm_of(device), "plughw:CARD="));
     let starting_with = |prefix: &str| -> Vec<(cpal::Device, bool)> {
-        let named = all.iter().filter(|device| is_named_card(&pcm_of(device), prefix) && device.supports_input());
+        let fits = |pcm: String| if has_names { is_named(&pcm, prefix) } else { pcm.starts_with(prefix) };
+        let named = all.iter().filter(|device| fits(pcm_of(device)) && device.supports_input());
         named.map(|device| (device.clone(), false)).collect()
     };
     let cards = starting_with("plughw:CARD=");
@@ -46,8 +50,8 @@ fn pcm_of(device: &cpal::Device) -> String {
     device.id().map(|id| id.id().to_owned()).unwrap_or_default()
 }
 
-/// A card by its name. cpal lists every card once more by its number, which changes from boot to boot.
-fn is_named_card(pcm: &str, prefix: &str) -> bool {
+/// Whether a device gives its card by name.
+fn is_named(pcm: &str, prefix: &str) -> bool {
     pcm.strip_prefix(prefix).is_some_and(|card| !card.starts_with(|first: char| first.is_ascii_digit()))
 }
 
@@ -75,9 +79,9 @@ mod tests {
 
     #[test]
     fn numeric_repetitions_of_a_card_are_left_out() {
-        assert!(is_named_card("plughw:CARD=PCH,DEV=0", "plughw:CARD="));
-        assert!(!is_named_card("plughw:CARD=0,DEV=0", "plughw:CARD="));
-        assert!(!is_named_card("sysdefault:CARD=PCH", "plughw:CARD="));
+        assert!(is_named("plughw:CARD=PCH,DEV=0", "plughw:CARD="));
+        assert!(!is_named("plughw:CARD=0,DEV=0", "plughw:CARD="));
+        assert!(!is_named("sysdefault:CARD=PCH", "plughw:CARD="));
     }
 
     #[test]

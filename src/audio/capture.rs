@@ -353,3 +353,134 @@ fn clamp_buffer(samples: u32, supported: &SupportedBufferSize) -> u32 {
 fn block_bytes(format: CaptureFormat, block_samples: u32) -> usize {
     format.bytes_per_sample_of_all_channels().max(1) * block_samples.max(1) as usize
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FORMAT: CaptureFormat =
+        CaptureFormat { rate_hz: 48_000, channels: 2, sample_format: cpal::SampleFormat::I16 };
+
+    /// A callback with a pool of `blocks` of 480 samples, and both ends of its queues.
+    fn filler(blocks: usize, queue: usize) -> (Filler, Receiver<CaptureEvent>, Sender<CaptureBlock>) {
+        let (event_sender, events) = bounded(queue);
+        let (empty_sender, empties) = bounded(16);
+        for _ in 0..blocks {
+            let bytes = Vec::with_capacity(1_920);
+            empty_sender.send(CaptureBlock { bytes, format: FORMAT, captured: Instant::now() }).expect("room");
+        }
+        let metrics = Arc::default();
+        let filler = Filler { format: FORMAT, block_bytes: 1_920, events: event_sender, empties, spare: None, metrics };
+        (filler, events, empty_sender)
+    }
+
+    fn blocks(events: &Receiver<CaptureEvent>) -> Vec<CaptureBlock> {
+        let block = |event| match event {
+            CaptureEvent::Block(block) => block,
+            other => panic!("{other:?}"),
+        };
+        events.try_iter().map(block).collect()
+    }
+
+    #[test]
+    fn a_long_callback_is_spread_over_blocks_with_advancing_times() {
+        let (mut filler, events, _empties) = filler(4, 8);
+        let bytes: Vec<u8> = (0..1_920 * 2 + 400).map(|n| (n % 251) as u8).collect();
+        let now = Instant::now();
+        filler.take(&bytes, now, Duration::from_millis(25));
+        let blocks = blocks(&events);
+        assert_eq!(blocks.iter().map(|block| block.bytes.len()).collect::<Vec<_>>(), [1_920, 1_920, 400]);
+        assert_eq!(blocks.iter().flat_map(|block| block.bytes.clone()).collect::<Vec<_>>(), bytes);
+        let ages: Vec<_> = blocks.iter().map(|block| (now - block.captured).as_millis()).collect();
+        assert_eq!(ages, [25, 15, 5]);
+    }
+
+    #[test]
+    fn without_an_empty_block_sound_is_dropped_and_counted_and_goes_on_after() {
+        let (mut filler, events, empties) = filler(1, 8);
+        let sound = [7; 1_920];
+        for _ in 0..3 {
+            filler.take(&sound, Instant::now(), Duration::ZERO);
+        }
+        assert_eq!(filler.metrics.blocks_dropped.read(), 2);
+        let block = blocks(&events).pop().expect("the first came through");
+        empties.send(block).expect("room");
+        filler.take(&sound, Instant::now(), Duration::ZERO);
+        assert_eq!(blocks(&events).len(), 1);
+        assert_eq!(filler.metrics.blocks_dropped.read(), 2);
+    }
+
+    #[test]
+    fn no_block_ever_grows_or_is_freed_by_the_callback() {
+        let (mut filler, events, empties) = filler(1, 1);
+        filler.take(&[1; 1_920], Instant::now(), Duration::ZERO);
+        empties
+            .send(CaptureBlock { bytes: Vec::with_capacity(1_920), format: FORMAT, captured: Instant::now() })
+            .expect("room");
+        // The queue is full: the block stays with the callback and is used next.
+        filler.take(&[2; 1_920], Instant::now(), Duration::ZERO);
+        assert!(filler.spare.is_some());
+        assert_eq!(blocks(&events)[0].bytes[0], 1);
+        filler.take(&[3; 1_920], Instant::now(), Duration::ZERO);
+        let block = blocks(&events).remove(0);
+        assert_eq!((block.bytes[0], block.bytes.capacity()), (3, 1_920));
+    }
+
+    #[test]
+    fn a_device_with_a_wrong_clock_is_not_believed() {
+        let (mut filler, events, _empties) = filler(1, 8);
+        let now = Instant::now();
+        filler.take(&[0; 400], now, Duration::from_secs(3_000));
+        assert!(now - blocks(&events)[0].captured <= CAPTURE_AGE_LIMIT);
+    }
+
+    #[test]
+    fn a_failure_is_told_once_and_glitches_are_none() {
+        let (events, received) = bounded(8);
+        let outlet = Outlet { events, failed: Arc::default() };
+        let mut trouble = Trouble { outlet: outlet.clone(), device: "mic".to_owned(), glitched: false };
+        trouble.handle(&ErrorKind::Xrun.into());
+        trouble.handle(&ErrorKind::RealtimeDenied.into());
+        assert!(received.is_empty());
+        trouble.handle(&cpal::Error::with_message(ErrorKind::DeviceNotAvailable, "It was unplugged."));
+        trouble.handle(&ErrorKind::StreamInvalidated.into());
+        outlet.fail("again".to_owned(), true);
+        let CaptureEvent::Failed { reason, retry } = received.recv().expect("one failure") else {
+            panic!("not a failure")
+        };
+        assert_eq!((reason.as_str(), retry), ("mic: It was unplugged.", true));
+        assert!(received.is_empty());
+    }
+
+    #[test]
+    fn a_device_that_cannot_be_found_fails_with_the_reason() {
+        let finder: Finder = Arc::new(|| Err(FindError::NoInput { why: "no cable".to_owned() }));
+        let capture = Capture::open(finder, 480, Arc::default(), "cap-none");
+        match capture.events().recv_timeout(Duration::from_secs(5)) {
+            Ok(CaptureEvent::Failed { reason, retry: true }) => assert!(reason.contains("no cable"), "{reason}"),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_finder_that_hangs_makes_nobody_wait() {
+        let (_hold, hung) = bounded::<()>(0);
+        let finder: Finder = Arc::new(move || {
+            let _ = hung.recv();
+            Err(FindError::NoInput { why: String::new() })
+        });
+        let started = Instant::now();
+        drop(Capture::open(finder, 480, Arc::default(), "cap-hung"));
+        assert!(started.elapsed() < Duration::from_millis(500));
+    }
+
+    #[test]
+    fn blocks_last_as_long_at_every_rate() {
+        assert_eq!(scale(480, 48_000), 480);
+        assert_eq!(scale(120, 44_100), 110);
+        assert_eq!(scale(480, 192_000), 1_920);
+        assert_eq!(clamp_buffer(480, &SupportedBufferSize::Range { min: 64, max: 256 }), 256);
+        assert_eq!(clamp_buffer(480, &SupportedBufferSize::Range { min: 512, max: 1_024 }), 512);
+        assert_eq!(clamp_buffer(480, &SupportedBufferSize::Unknown), 480);
+    }
+}

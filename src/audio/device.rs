@@ -263,7 +263,7 @@ mod platform {
     pub(super) fn devices() -> Vec<Found> {
         let served = PulseHost::new().list();
         let has_server = served.is_ok();
-        let served = served.unwrap_or_default().into_iter().map(found_on_server);
+        let served = served.unwrap_or_default().into_iter().map(Found::from);
         let cards = alsa::captures(has_server).into_iter().map(|(device, is_default)| {
             let mut found = found_on_card(device);
             found.entry.is_default = is_default;
@@ -274,19 +274,21 @@ mod platform {
         devices
     }
 
-    pub(super) fn found_on_server(device: PulseDevice) -> Found {
-        let mut entry = DeviceEntry {
-            id: format!("{SERVER}:{}", device.name()),
-            host: SERVER.to_owned(),
-            is_default: device.is_default(),
-            is_loopback: device.is_monitor(),
-            ..DeviceEntry::default()
-        };
-        let device = cpal::Device::from(cpal::platform::CustomDevice::from_device(device));
-        entry.name = device.to_string();
-        // What the server has said already: this asks nobody.
-        describe_formats(&mut entry, &device);
-        Found { device, entry }
+    impl From<PulseDevice> for Found {
+        fn from(device: PulseDevice) -> Found {
+            let mut entry = DeviceEntry {
+                id: format!("{SERVER}:{}", device.name()),
+                host: SERVER.to_owned(),
+                is_default: device.is_default(),
+                is_loopback: device.is_monitor(),
+                ..DeviceEntry::default()
+            };
+            let device = cpal::Device::from(cpal::platform::CustomDevice::from_device(device));
+            entry.name = device.to_string();
+            // What the server has said already: this asks nobody.
+            describe_formats(&mut entry, &device);
+            Found { device, entry }
+        }
     }
 
     fn found_on_card(device: cpal::Device) -> Found {
@@ -307,7 +309,7 @@ mod platform {
 
     pub(super) fn default_input() -> Result<Found, FindError> {
         let served = match PulseHost::new().input_device() {
-            Ok(device) => return Ok(found_on_server(device)),
+            Ok(device) => return Ok(Found::from(device)),
             Err(e) => e,
         };
         let cards = alsa::captures(false);
@@ -322,7 +324,7 @@ mod platform {
 
     pub(super) fn loopback() -> Result<Found, FindError> {
         let monitor = PulseHost::new().loopback_device();
-        monitor.map(found_on_server).map_err(|e| FindError::NoLoopback { why: e.to_string() })
+        monitor.map(Found::from).map_err(|e| FindError::NoLoopback { why: e.to_string() })
     }
 
     /// An ALSA device of a configuration of the user's own, by its exact id.
@@ -392,5 +394,102 @@ mod platform {
 
     pub(super) fn unlisted(_wanted: &str) -> Option<Found> {
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(index: usize, host: &str, name: &str, id: &str) -> DeviceEntry {
+        DeviceEntry { index, host: host.into(), name: name.into(), id: id.into(), ..DeviceEntry::default() }
+    }
+
+    /// A host as it usually is: a sound server, and the same cards once more by ALSA.
+    fn usual() -> Vec<DeviceEntry> {
+        vec![
+            entry(0, "pulseaudio", "Monitor of Built-in Audio", "pulseaudio:alsa_output.pci.monitor"),
+            entry(1, "pulseaudio", "Built-in Audio", "pulseaudio:alsa_input.pci"),
+            entry(2, "pulseaudio", "USB Microphone", "pulseaudio:alsa_input.usb-1"),
+            entry(3, "pulseaudio", "USB Microphone", "pulseaudio:alsa_input.usb-2"),
+            entry(4, "alsa", "HDA Intel, ALC256 Analog", "alsa:plughw:CARD=PCH,DEV=0"),
+            entry(5, "alsa", "HDA Intel, ALC256 Analog", "alsa:hw:CARD=PCH,DEV=0"),
+            entry(6, "alsa", "USB Microphone, USB Audio", "alsa:plughw:CARD=Mic,DEV=0"),
+        ]
+    }
+
+    fn chosen(wanted: &str) -> usize {
+        choose(wanted, &usual()).unwrap_or_else(|e| panic!("{wanted}: {e}"))
+    }
+
+    #[test]
+    fn a_device_is_named_by_index_id_name_or_a_part_of_either() {
+        assert_eq!(chosen("3"), 3);
+        assert_eq!(chosen("alsa:hw:CARD=PCH,DEV=0"), 5);
+        assert_eq!(chosen("PULSEAUDIO:alsa_input.PCI"), 1);
+        // The whole name of one is a part of the name of another.
+        assert_eq!(chosen("built-in audio"), 1);
+        assert_eq!(chosen("monitor of"), 0);
+        assert_eq!(chosen(" usb-2 "), 3);
+    }
+
+    #[test]
+    fn the_two_ways_to_one_card_are_one_device() {
+        assert_eq!(chosen("alc256"), 4);
+    }
+
+    #[test]
+    fn a_name_that_fits_several_is_ambiguous_and_lists_them() {
+        let error = choose("usb", &usual()).expect_err("two microphones");
+        let text = error.to_string();
+        assert!(text.starts_with("Several devices fit \"usb\""), "{text}");
+        assert!(text.contains("\n  2  USB Microphone  (pulseaudio:alsa_input.usb-1)"), "{text}");
+        assert!(text.contains("\n  3  "), "{text}");
+        assert!(!text.contains("alsa:"), "the sound server's devices are the ones meant: {text}");
+    }
+
+    #[test]
+    fn an_unknown_name_lists_everything() {
+        for wanted in ["theremin", "7", ""] {
+            let error = choose(wanted, &usual()).expect_err("no such device");
+            let FindError::Unknown { candidates, .. } = &error else { panic!("{error:?}") };
+            assert_eq!(candidates.len(), usual().len());
+        }
+        let alone = choose("x", &[]).expect_err("no devices").to_string();
+        assert!(alone.contains("none at all"), "{alone}");
+        assert!(!alone.contains('\n'));
+    }
+
+    #[test]
+    fn the_table_has_aligned_columns_and_marks_what_is_special() {
+        let mut entries = usual();
+        entries[1].is_default = true;
+        entries[0].is_loopback = true;
+        entries[0].channels = Some(2);
+        (entries[0].min_rate_hz, entries[0].max_rate_hz) = (Some(48_000), Some(48_000));
+        (entries[1].min_rate_hz, entries[1].max_rate_hz) = (Some(8_000), Some(96_000));
+        let text = table(&entries);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 8);
+        let id_column = lines[0].find("ID").expect("a heading");
+        for (line, entry) in lines[1..].iter().zip(&entries) {
+            assert_eq!(line.find(&entry.id), Some(id_column), "{text}");
+        }
+        assert!(lines[1].contains("Monitor of Built-in Audio (loopback)") && lines[1].contains("  48000  "), "{text}");
+        assert!(lines[2].contains("Built-in Audio (default)") && lines[2].contains("8000-96000"), "{text}");
+        assert_eq!(table(&[]), "No input devices.\n");
+    }
+
+    #[test]
+    fn listing_and_finding_work_on_any_host() {
+        let entries = list();
+        assert!(entries.iter().enumerate().all(|(at, entry)| entry.index == at));
+        for choice in [DeviceChoice::DefaultInput, DeviceChoice::Loopback] {
+            if let Err(e) = find(&choice) {
+                assert!(matches!(e, FindError::NoInput { .. } | FindError::NoLoopback { .. }), "{e}");
+            }
+        }
+        let unknown = find(&DeviceChoice::Named("no such device anywhere".into())).expect_err("it is not there");
+        assert!(matches!(unknown, FindError::Unknown { .. }), "{unknown}");
     }
 }

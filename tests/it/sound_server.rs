@@ -3,7 +3,7 @@
 //! neither the environment of this process nor any other sound server of the host.
 
 use std::f64::consts::TAU;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -74,7 +74,7 @@ impl SoundServer {
     pub fn play(&self, wav: &Path, sink: &str) -> Player {
         let mut command = self.command("paplay");
         // Without this up to two seconds pass before the first block.
-        command.arg("--latency-msec=20").arg("-d").arg(sink).arg(wav);
+        command.arg("--latency-msec=50").arg("-d").arg(sink).arg(wav);
         Player(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("paplay is installed"))
     }
 
@@ -165,21 +165,22 @@ fn wav_of_tones(left_hz: f64, right_hz: f64, seconds: u32) -> Vec<u8> {
     wav
 }
 
-/// The frequency of a pure tone at 48 kHz, from its first to its last rising zero.
+/// The strongest frequency in sound at 48 kHz, to a fraction of a Hz. It does not mind gaps: `paplay` makes some when
+/// the machine is busy.
 pub fn tone_hz(samples: &[f32]) -> f64 {
-    let rising: Vec<f64> = samples
-        .windows(2)
-        .enumerate()
-        .filter(|(_, pair)| pair[0] < 0.0 && pair[1] >= 0.0)
-        .map(|(at, pair)| at as f64 + f64::from(-pair[0] / (pair[1] - pair[0])))
-        .collect();
-    match (rising.first(), rising.last()) {
-        (Some(first), Some(last)) if last > first => (rising.len() - 1) as f64 * 48_000.0 / (last - first),
-        _ => 0.0,
-    }
+    let length = samples.len().min(1 << 17);
+    let fft = realfft::RealFftPlanner::<f32>::new().plan_fft_forward(length);
+    let window = |n: usize| 0.5 - 0.5 * (std::f32::consts::TAU * n as f32 / length as f32).cos();
+    let mut input: Vec<f32> = samples.iter().take(length).enumerate().map(|(n, sample)| sample * window(n)).collect();
+    let mut spectrum = fft.make_output_vec();
+    fft.process(&mut input, &mut spectrum).expect("the lengths fit");
+    let power: Vec<f64> = spectrum.iter().map(|bin| f64::from(bin.norm_sqr())).collect();
+    let peak = (0..power.len()).max_by(|&a, &b| power[a].total_cmp(&power[b])).unwrap_or(0);
+    peak as f64 * 48_000.0 / length as f64
 }
 
-/// Writes an impulse of 5 ms every 100 ms into a microphone's FIFO, in real time, and returns when each was written.
+/// Writes an impulse of 5 ms every 100 ms into a microphone's FIFO, in real time, and returns when each began: 5 ms
+/// before it was written, as with a card that hands a block over when its last sample has been captured.
 pub fn write_impulses(fifo: &Path, impulses: u32) -> Vec<Instant> {
     let mut pipe = std::fs::OpenOptions::new().write(true).open(fifo).expect("the FIFO");
     let started = Instant::now();
@@ -191,21 +192,11 @@ pub fn write_impulses(fifo: &Path, impulses: u32) -> Vec<Instant> {
         let due = started + Duration::from_millis(5) * slot;
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
         if is_impulse {
-            written.push(Instant::now());
+            written.push(Instant::now() - Duration::from_millis(5));
         }
         if pipe.write_all(&block).is_err() {
             break;
         }
     }
     written
-}
-
-/// Reads whatever a child has printed; for messages of failed tests.
-#[allow(dead_code)]
-pub fn printed(child: &mut Child) -> String {
-    let mut text = String::new();
-    if let Some(stderr) = &mut child.stderr {
-        let _ = stderr.read_to_string(&mut text);
-    }
-    text
 }

@@ -39,6 +39,9 @@ const FIRST_LATENCY_ANSWERS: u32 = 4;
 /// An answer that took longer leaves too much doubt about when the server gave it.
 const LATENCY_DOUBT_NANOS: i64 = 5_000_000;
 
+/// A server that claims to hold more than this back is wrong.
+const LATENCY_LIMIT_NANOS: i64 = 10_000_000_000;
+
 /// Nothing for this long means that the source stood still, and its time line is broken.
 const GAP_NANOS: i64 = 200_000_000;
 
@@ -391,10 +394,14 @@ impl<D: FnMut(&Data, &InputCallbackInfo)> Reader<D> {
         }
         // The server answers in the order of its messages, so what it had sent when it answered is what has been
         // received, and what it had queued beyond that comes next.
-        let queued = u64::try_from(latency.write_offset - latency.read_offset).unwrap_or(0);
-        let source = i64::try_from(latency.source_usec.saturating_mul(1000)).unwrap_or(0);
+        let queued = u64::try_from(latency.write_offset.saturating_sub(latency.read_offset)).unwrap_or(0);
+        let source = i64::try_from(latency.source_usec.saturating_mul(1000)).unwrap_or(i64::MAX);
+        let age = self.clock.nanos_of(queued).saturating_add(source);
+        if age > LATENCY_LIMIT_NANOS {
+            return;
+        }
         let answered = asked + (now - asked) / 2;
-        let captured = answered - source - self.clock.nanos_of(queued);
+        let captured = answered - age;
         self.clock.correct(self.position_bytes, captured);
     }
 }

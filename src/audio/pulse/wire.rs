@@ -114,12 +114,21 @@ fn connect(path: &Path) -> io::Result<UnixStream> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_write_timeout(Some(PATIENCE))?;
     socket.set_read_timeout(Some(PATIENCE))?;
+    // A server knows its own user by the credentials that come with the first message, and lets that user in whatever
+    // the cookie. It asks for them only after accepting, so a message that arrives between the two carries none and is
+    // refused; asking on our side makes the kernel attach them always.
+    socket.set_passcred(true)?;
     socket.connect(&SockAddr::unix(path)?)?;
     Ok(socket.into())
 }
 
 fn is_timeout(e: &io::Error) -> bool {
     matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+}
+
+fn has_ended(e: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+    matches!(e.kind(), BrokenPipe | ConnectionReset | UnexpectedEof)
 }
 
 /// The sending half. Every command leaves in one write, so that two threads can share a socket.
@@ -269,6 +278,7 @@ fn error_of(e: ProtocolError) -> Error {
         ProtocolError::Io(e) if is_timeout(&e) => {
             (ErrorKind::HostUnavailable, "The sound server does not answer.".to_owned())
         }
+        ProtocolError::Io(e) if has_ended(&e) => (ErrorKind::StreamInvalidated, "The sound server ended.".to_owned()),
         ProtocolError::Io(e) => {
             (ErrorKind::StreamInvalidated, format!("The connection to the sound server ended: {e}."))
         }
