@@ -220,6 +220,10 @@ impl Listener {
         if !tag_fits {
             return Err(PatchRefusal::StaleTag);
         }
+        if let Some(mid) = fragment.mid.filter(|mid| *mid != self.mid.to_string()) {
+            let sentence = format!("this session carries a=mid:{}, not a=mid:{mid}", self.mid);
+            return Err(PatchRefusal::Unprocessable(sentence));
+        }
         let Some((ufrag, pwd)) = restart else { return Ok(Patched::Trickled) };
         // RFC 9725 §4.3.3: a restart says `If-Match: *`; without it an old trickle could tear a new session down.
         if *if_match == IfMatch::Absent {

@@ -30,6 +30,8 @@ pub struct AudioOffer {
 pub struct IceFragment {
     /// The client's ICE credentials (user fragment, password), where given.
     pub credentials: Option<(String, String)>,
+    /// Which section it is about, where said.
+    pub mid: Option<String>,
 }
 
 impl AudioOffer {
@@ -149,7 +151,7 @@ impl IceFragment {
             (None, None) => None,
             _ => return Err("a=ice-ufrag and a=ice-pwd belong together".into()),
         };
-        Ok(IceFragment { credentials })
+        Ok(IceFragment { credentials, mid: attribute(&lines, "mid").map(str::to_owned) })
     }
 }
 
@@ -324,9 +326,10 @@ mod tests {
     fn a_fragment_is_read_or_refused() {
         let restart = "a=ice-ufrag:wxyz\r\na=ice-pwd:0123456789012345678901\r\nm=audio 9 X 0\r\na=mid:0\r\n";
         let credentials = Some(("wxyz".to_owned(), "0123456789012345678901".to_owned()));
-        assert_eq!(IceFragment::parse(restart), Ok(IceFragment { credentials }));
+        let mid = Some("0".to_owned());
+        assert_eq!(IceFragment::parse(restart), Ok(IceFragment { credentials, mid: mid.clone() }));
         let trickle = "m=audio 9 X 0\r\na=mid:0\r\na=candidate:1 1 udp 1 x.local 5 typ host\r\na=end-of-candidates\r\n";
-        assert_eq!(IceFragment::parse(trickle), Ok(IceFragment { credentials: None }));
+        assert_eq!(IceFragment::parse(trickle), Ok(IceFragment { credentials: None, mid }));
         for bad in ["", "nonsense", "a=ice-ufrag:abcd", "a=candidate:1", "a=ice-ufrag:a\r\na=ice-pwd:b"] {
             assert!(IceFragment::parse(bad).is_err(), "{bad:?}");
         }

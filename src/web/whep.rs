@@ -153,7 +153,7 @@ fn answered(reply: Result<Admitted, Refusal>) -> Answer {
 
 fn refused(refusal: Refusal) -> Answer {
     match refusal {
-        Refusal::BadOffer(wrong) => Answer::error(Code::BadOffer, wrong),
+        Refusal::BadOffer(format!("{wrong}.")) => Answer::error(Code::BadOffer, wrong),
         Refusal::Full => {
             Answer::error(Code::Full, "As many listeners as are allowed are here.").retry_after(FULL_RETRY_S)
         }

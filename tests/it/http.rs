@@ -9,9 +9,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use roomtone::audio::encoder::Encoding;
+use roomtone::audio::pcm::OpusPacket;
 use roomtone::audio::station::Station;
 use roomtone::observe::metrics::{DoorMetrics, RtcMetrics, StationMetrics};
-use roomtone::rtc::engine;
+use roomtone::rtc::datagrams;
+use roomtone::rtc::engine::{self, EngineSetup, StationSetup};
 use roomtone::web::assets::Assets;
 use roomtone::web::descriptors;
 use roomtone::web::door::{Door, DoorHandle, DoorSettings, bind};
@@ -23,15 +25,19 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Short, but long enough for a busy machine to send what a test wants to be in time.
 const SHORT: Duration = Duration::from_millis(400);
 
-/// A running server with a folder of pages.
-struct House {
-    door: DoorHandle,
+/// Sessions that a house takes.
+pub const MAX_LISTENERS: usize = 2;
+
+/// A running server with a folder of pages and two stations, of which only the first is on air.
+pub struct House {
+    pub door: DoorHandle,
     metrics: Arc<DoorMetrics>,
     www: tempfile::TempDir,
+    _engine: engine::Engine,
 }
 
 impl House {
-    fn open() -> House {
+    pub fn open() -> House {
         House::with(Limits::default())
     }
 
@@ -45,19 +51,22 @@ impl House {
             encoding: Encoding::default(),
             metrics: Arc::new(StationMetrics::default()),
         };
+        let stations: Arc<[Station]> = [station("main"), station("other")].into();
+        let listener = bind(Some(Ipv4Addr::LOCALHOST.into()), 0).unwrap();
+        let rtc_metrics = Arc::new(RtcMetrics::default());
+        let engine = start_engine(&stations, &rtc_metrics);
         let site = Site {
             started: Instant::now(),
-            stations: [station("main"), station("other")].into(),
-            rtc: engine::Handle {},
-            rtc_metrics: Arc::new(RtcMetrics::default()),
+            stations,
+            rtc: engine.handle.clone(),
+            rtc_metrics,
             door_metrics: Arc::clone(&metrics),
             assets: Assets::Folder(www.path().to_owned()),
             limits,
-            max_listeners: 10,
+            max_listeners: MAX_LISTENERS,
         };
-        let listener = bind(Some(Ipv4Addr::LOCALHOST.into()), 0).unwrap();
         let door = Door::start(listener, site, DoorSettings::default()).unwrap();
-        House { door, metrics, www }
+        House { door, metrics, www, _engine: engine }
     }
 
     fn client(&self) -> Client {
@@ -65,7 +74,7 @@ impl House {
     }
 
     /// Asks on a connection of its own.
-    fn ask(&self, method: &str, path: &str, fields: &str, body: &[u8]) -> Reply {
+    pub fn ask(&self, method: &str, path: &str, fields: &str, body: &[u8]) -> Reply {
         let mut client = self.client();
         client.ask(method, path, fields, body);
         client.reply(method)
@@ -82,15 +91,35 @@ impl House {
     }
 }
 
+fn start_engine(stations: &[Station], metrics: &Arc<RtcMetrics>) -> engine::Engine {
+    let setup = |station: &Station| StationSetup {
+        stereo: true,
+        fec: false,
+        packet_ms: 20,
+        metrics: Arc::clone(&station.metrics),
+    };
+    let setup = EngineSetup {
+        stations: stations.iter().map(setup).collect(),
+        max_listeners: MAX_LISTENERS,
+        metrics: Arc::clone(metrics),
+    };
+    let socket = datagrams::bind(Some(Ipv4Addr::LOCALHOST.into()), 0).unwrap();
+    let (reports, _) = crossbeam_channel::bounded(8);
+    let engine = engine::start(socket, setup, reports).unwrap();
+    let payload = vec![0xfc, 0xff, 0xfe].into();
+    engine.senders[0].send(OpusPacket { payload, rtp_time_samples: 0, captured: Instant::now() });
+    engine
+}
+
 struct Client {
     stream: TcpStream,
     inbox: Vec<u8>,
 }
 
-struct Reply {
-    status: u16,
-    head: String,
-    body: Vec<u8>,
+pub struct Reply {
+    pub status: u16,
+    pub head: String,
+    pub body: Vec<u8>,
 }
 
 impl Client {
@@ -147,18 +176,18 @@ impl Client {
 }
 
 impl Reply {
-    fn field(&self, name: &str) -> Option<&str> {
+    pub fn field(&self, name: &str) -> Option<&str> {
         let mut lines = self.head.lines().filter_map(|line| line.split_once(": "));
         lines.find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
-    fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         assert_eq!(self.field("content-type"), Some("application/json"), "{}", self.head);
         serde_json::from_slice(&self.body).unwrap()
     }
 
     /// Status and code of an error, which has what every error has.
-    fn error(&self) -> (u16, String) {
+    pub fn error(&self) -> (u16, String) {
         assert_eq!(self.field("access-control-allow-origin"), Some("*"), "{}", self.head);
         let error = &self.json()["error"];
         assert!(error["message"].as_str().unwrap().ends_with('.'), "{error}");
@@ -166,7 +195,7 @@ impl Reply {
     }
 }
 
-fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !condition() {
         assert!(begun.elapsed() < PATIENCE, "{what} did not happen");
@@ -174,7 +203,7 @@ fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-fn code(status: u16, word: &str) -> (u16, String) {
+pub fn code(status: u16, word: &str) -> (u16, String) {
     (status, word.to_owned())
 }
 

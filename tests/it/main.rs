@@ -8,3 +8,4 @@ mod simulated;
 #[cfg(target_os = "linux")]
 mod sound_server;
 mod virtual_time;
+mod whep;

@@ -1,0 +1,181 @@
+//! WHEP by the letter of draft-ietf-wish-whep-03, and the plain `/offer` beside it: every status, header and refusal.
+
+use str0m::media::{Direction, MediaKind};
+use str0m::{Candidate, Rtc};
+
+use crate::http::{House, MAX_LISTENERS, Reply, code, wait_until};
+
+const SDP: &str = "Content-Type: application/sdp\r\n";
+const FRAGMENT: &str = "Content-Type: application/trickle-ice-sdpfrag\r\n";
+
+/// What a browser offers that was asked for sound and pictures, shortened to what matters.
+const AUDIO_VIDEO: &str = "v=0\r\no=- 4611731400430051336 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n\
+a=group:BUNDLE 0 1\r\na=extmap-allow-mixed\r\na=msid-semantic: WMS\r\n\
+m=audio 9 UDP/TLS/RTP/SAVPF 111 63 9 0 8 13 110 126\r\nc=IN IP4 0.0.0.0\r\na=rtcp:9 IN IP4 0.0.0.0\r\n\
+a=ice-ufrag:3Dli\r\na=ice-pwd:e8rGVmqCjU0gzNIBKZF5jSoP\r\na=ice-options:trickle\r\n\
+a=fingerprint:sha-256 9E:6D:52:A5:1B:5E:20:0D:F3:EE:9B:AE:73:FE:9C:6A:48:F4:29:9D:2D:09:65:BD:8B:63:0B:15:3B:67:90:66\r\n\
+a=setup:actpass\r\na=mid:0\r\na=extmap:1 urn:ietf:params:rtp-hdrext:ssrc-audio-level\r\n\
+a=extmap:3 http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01\r\n\
+a=extmap:4 urn:ietf:params:rtp-hdrext:sdes:mid\r\na=recvonly\r\na=rtcp-mux\r\n\
+a=rtpmap:111 opus/48000/2\r\na=rtcp-fb:111 transport-cc\r\na=fmtp:111 minptime=10;useinbandfec=1;stereo=1\r\n\
+a=rtpmap:63 red/48000/2\r\na=fmtp:63 111/111\r\na=rtpmap:9 G722/8000\r\na=rtpmap:0 PCMU/8000\r\n\
+a=rtpmap:8 PCMA/8000\r\na=rtpmap:13 CN/8000\r\na=rtpmap:110 telephone-event/48000\r\n\
+a=rtpmap:126 telephone-event/8000\r\n\
+m=video 9 UDP/TLS/RTP/SAVPF 96 97\r\nc=IN IP4 0.0.0.0\r\na=rtcp:9 IN IP4 0.0.0.0\r\n\
+a=ice-ufrag:3Dli\r\na=ice-pwd:e8rGVmqCjU0gzNIBKZF5jSoP\r\na=ice-options:trickle\r\n\
+a=fingerprint:sha-256 9E:6D:52:A5:1B:5E:20:0D:F3:EE:9B:AE:73:FE:9C:6A:48:F4:29:9D:2D:09:65:BD:8B:63:0B:15:3B:67:90:66\r\n\
+a=setup:actpass\r\na=mid:1\r\na=recvonly\r\na=rtcp-mux\r\na=rtpmap:96 VP8/90000\r\na=rtpmap:97 rtx/90000\r\n\
+a=fmtp:97 apt=96\r\n";
+
+fn offer() -> String {
+    let mut rtc = Rtc::builder().clear_codecs().enable_opus(true, false).build(std::time::Instant::now());
+    rtc.add_local_candidate(Candidate::host("127.0.0.1:9".parse().unwrap(), "udp").unwrap());
+    let mut change = rtc.sdp_api();
+    change.add_media(MediaKind::Audio, Direction::RecvOnly, None, None, None);
+    change.apply().unwrap().0.to_sdp_string()
+}
+
+fn post(house: &House, path: &str, offer: &str) -> Reply {
+    house.ask("POST", path, SDP, offer.as_bytes())
+}
+
+fn text(reply: &Reply) -> String {
+    String::from_utf8(reply.body.clone()).unwrap()
+}
+
+fn restart_fragment() -> &'static [u8] {
+    b"a=ice-ufrag:WxYz\r\na=ice-pwd:0123456789012345678901\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\n"
+}
+
+fn listeners(house: &House) -> u64 {
+    house.ask("GET", "/api/status", "", b"").json()["rtc"]["sessions"].as_u64().unwrap()
+}
+
+#[test]
+fn an_offer_is_answered_201_with_all_the_draft_asks_for() {
+    let house = House::open();
+    let created = post(&house, "/whep", &offer());
+    assert_eq!(created.status, 201, "{}", text(&created));
+    assert_eq!(created.field("content-type"), Some("application/sdp"));
+    let location = created.field("location").unwrap();
+    assert!(location.starts_with("/whep/main/") && location.len() == "/whep/main/".len() + 32, "{location}");
+    let etag = created.field("etag").unwrap();
+    assert!(etag.starts_with('"') && etag.ends_with('"') && etag.len() > 4, "{etag}");
+    assert_eq!(created.field("accept-patch"), Some("application/trickle-ice-sdpfrag"));
+    let exposed = created.field("access-control-expose-headers").unwrap();
+    for name in ["Location", "Link", "ETag", "Accept-Patch", "Retry-After"] {
+        assert!(exposed.contains(name), "{name} is not exposed: {exposed}");
+    }
+    let answer = text(&created);
+    for needed in ["a=sendonly", "a=ice-lite", " 127.0.0.1 ", "typ host", "a=end-of-candidates", "a=setup:passive"] {
+        assert!(answer.contains(needed), "{needed} is missing in {answer}");
+    }
+    let fmtp = answer.lines().find(|l| l.starts_with("a=fmtp:")).unwrap();
+    assert!(fmtp.contains("stereo=1") && fmtp.contains("sprop-stereo=1"), "{fmtp}");
+}
+
+#[test]
+fn video_is_rejected_inside_a_201_and_sendrecv_becomes_sendonly() {
+    let house = House::open();
+    let answer = text(&post(&house, "/whep", AUDIO_VIDEO));
+    let media: Vec<&str> = answer.lines().filter(|l| l.starts_with("m=")).collect();
+    assert_eq!(media, ["m=audio 9 UDP/TLS/RTP/SAVPF 111", "m=video 0 UDP/TLS/RTP/SAVPF 96 97"], "{answer}");
+    assert!(answer.contains("a=group:BUNDLE 0\r\n"), "{answer}");
+    let both_ways = AUDIO_VIDEO.replace("a=recvonly", "a=sendrecv");
+    let answer = text(&post(&house, "/whep/main", &both_ways));
+    assert!(answer.contains("a=sendonly") && !answer.contains("a=sendrecv"), "{answer}");
+}
+
+#[test]
+fn offers_without_candidates_or_with_hidden_ones_only_are_taken() {
+    let house = House::open();
+    let bare: String = offer().lines().filter(|l| !l.starts_with("a=candidate")).map(|l| format!("{l}\r\n")).collect();
+    assert_eq!(post(&house, "/whep", &bare).status, 201);
+    let hidden = bare + "a=candidate:1 1 udp 2113937151 4f6c1e0e-7f0b-4a4e-8f2c-7a0d3b0a9c11.local 53705 typ host\r\n";
+    assert_eq!(post(&house, "/whep", &hidden).status, 201);
+}
+
+#[test]
+fn candidates_trickle_and_ice_restarts_under_the_right_tag_only() {
+    let house = House::open();
+    let created = post(&house, "/whep", AUDIO_VIDEO);
+    let (session, etag) = (created.field("location").unwrap(), created.field("etag").unwrap());
+    let patch = |if_match: &str, body: &[u8]| house.ask("PATCH", session, &format!("{FRAGMENT}{if_match}"), body);
+    let candidate = b"a=ice-ufrag:3Dli\r\na=ice-pwd:e8rGVmqCjU0gzNIBKZF5jSoP\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\n\
+        a=mid:0\r\na=candidate:1 1 udp 1 127.0.0.1 9 typ host\r\na=end-of-candidates\r\n";
+    assert_eq!(patch("", candidate).status, 204);
+    assert_eq!(patch(&format!("If-Match: {etag}\r\n"), candidate).status, 204);
+    assert_eq!(patch("If-Match: \"another\"\r\n", candidate).error(), code(412, "stale-tag"));
+    assert_eq!(patch("", restart_fragment()).error().0, 428);
+    assert_eq!(patch("If-Match: \"another\"\r\n", restart_fragment()).error().0, 412);
+    assert_eq!(patch("", b"nonsense").error().0, 400);
+    assert_eq!(patch("", b"m=audio 9 X 0\r\na=mid:7\r\n").error().0, 422);
+
+    let restarted = patch("If-Match: *\r\n", restart_fragment());
+    assert_eq!(restarted.status, 200, "{}", text(&restarted));
+    assert_eq!(restarted.field("content-type"), Some("application/trickle-ice-sdpfrag"));
+    let fresh = restarted.field("etag").unwrap();
+    assert_ne!(fresh, etag);
+    assert!(text(&restarted).contains("a=ice-ufrag:") && text(&restarted).contains("a=candidate:"));
+    assert_eq!(patch(&format!("If-Match: {etag}\r\n"), restart_fragment()).error().0, 412, "the old tag is stale");
+    assert_eq!(patch(&format!("If-Match: {fresh}\r\n"), restart_fragment()).status, 204);
+}
+
+#[test]
+fn delete_ends_the_session_at_once() {
+    let house = House::open();
+    let created = post(&house, "/whep", &offer());
+    let session = created.field("location").unwrap();
+    assert_eq!(listeners(&house), 1);
+    assert_eq!(house.ask("DELETE", session, "", b"").status, 200);
+    wait_until("the session's end", || listeners(&house) == 0);
+    assert_eq!(house.ask("DELETE", session, "", b"").error(), code(404, "unknown-listener"));
+    assert_eq!(house.ask("PATCH", session, FRAGMENT, restart_fragment()).error(), code(404, "unknown-listener"));
+}
+
+#[test]
+fn what_cannot_be_served_now_says_when_to_come_again() {
+    let house = House::open();
+    let silent = post(&house, "/whep/other", &offer());
+    assert_eq!((silent.error(), silent.field("retry-after")), (code(409, "not-on-air"), Some("1")));
+    for _ in 0..MAX_LISTENERS {
+        assert_eq!(post(&house, "/whep", &offer()).status, 201);
+    }
+    let full = post(&house, "/whep", &offer());
+    assert_eq!(full.error(), code(503, "full"));
+    assert!(full.field("retry-after").unwrap().parse::<u32>().unwrap() > 0);
+    assert_eq!(post(&house, "/whep/nowhere", &offer()).error().0, 404);
+}
+
+#[test]
+fn an_unusable_offer_is_400_and_the_body_names_what_is_wrong() {
+    let house = House::open();
+    let video_only = AUDIO_VIDEO.replace("m=audio", "m=video");
+    let sending = AUDIO_VIDEO.replace("a=recvonly", "a=sendonly");
+    let no_fingerprint: String =
+        AUDIO_VIDEO.lines().filter(|l| !l.starts_with("a=fingerprint")).map(|l| format!("{l}\r\n")).collect();
+    let cases = [
+        ("hello", "hello"),
+        (video_only.as_str(), "audio"),
+        (sending.as_str(), "receive"),
+        (no_fingerprint.as_str(), "fingerprint"),
+    ];
+    for (offer, named) in cases {
+        let refused = post(&house, "/whep", offer);
+        assert_eq!(refused.error(), code(400, "bad-offer"));
+        let message = refused.json()["error"]["message"].as_str().unwrap().to_owned();
+        assert!(message.contains(named), "{message}");
+    }
+    assert_eq!(listeners(&house), 0);
+}
+
+#[test]
+fn a_json_offer_is_answered_in_json() {
+    let house = House::open();
+    let body = serde_json::json!({ "sdp": offer(), "type": "offer", "anything": "else" }).to_string();
+    let reply = house.ask("POST", "/offer", "Content-Type: application/json\r\n", body.as_bytes());
+    assert_eq!(reply.status, 200, "{}", text(&reply));
+    let json = reply.json();
+    assert_eq!(json["type"], "answer");
+    assert!(json["sdp"].as_str().unwrap().contains("a=sendonly"));
+}
