@@ -218,12 +218,53 @@ fn options(place: &Place<'_>, allowed: &str) -> Answer {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpStream;
+    use std::time::Instant;
+
     use super::*;
+    use crate::rtc::engine;
+    use crate::web::assets::Assets;
+    use crate::web::site::Limits;
 
     #[test]
     fn a_panicking_handler_answers_500() {
         let answer = guarded(|| panic!("by intent, in a test"));
         assert_eq!(answer.status, 500);
         assert!(String::from_utf8_lossy(&answer.body).contains("\"internal\""));
+    }
+
+    #[test]
+    fn only_who_knows_the_secret_is_answered() {
+        let site = Site {
+            started: Instant::now(),
+            stations: [].into(),
+            rtc: engine::Handle {},
+            rtc_metrics: Arc::default(),
+            door_metrics: Arc::default(),
+            assets: Assets::Table(&[]),
+            limits: Limits::default(),
+            max_listeners: 0,
+        };
+        let http = Http::start(&Arc::new(site), 1).unwrap();
+        let status_with = |field: &str| {
+            let mut stream = TcpStream::connect(http.address).unwrap();
+            write!(stream, "GET /healthz HTTP/1.1\r\n{field}Connection: close\r\n\r\n").unwrap();
+            let mut reply = String::new();
+            stream.read_to_string(&mut reply).unwrap();
+            reply["HTTP/1.1 ".len()..][..3].to_owned()
+        };
+        let (secret, zeros) = (Arc::clone(&http.secret), "0".repeat(32));
+        assert_eq!(status_with(&format!("{INTERNAL_FIELD}: {secret} 192.0.2.1:5\r\n")), "200");
+        for wrong in [
+            String::new(),
+            format!("{INTERNAL_FIELD}: {zeros} 192.0.2.1:5\r\n"),
+            format!("{INTERNAL_FIELD}:  192.0.2.1:5\r\n"),
+            format!("{INTERNAL_FIELD}: {} 192.0.2.1:5\r\n", &secret[..31]),
+            format!("{INTERNAL_FIELD}: {secret}\r\n"),
+        ] {
+            assert_eq!(status_with(&wrong), "403", "{wrong}");
+        }
+        http.stop();
     }
 }
