@@ -22,7 +22,8 @@ use crate::observe::reports::{self, Report};
 
 /// A source that is open but delivers nothing for this long is taken for dead and opened again. Some devices die without
 /// an error; others (what a Windows host plays, while it plays nothing) are only quiet, and opening them again does no harm.
-const STALLED_AFTER: Duration = Duration::from_secs(2);
+/// Longer than the 2 s that a PulseAudio sink may take to wake up.
+const STALLED_AFTER: Duration = Duration::from_secs(5);
 
 /// First and longest pause between two attempts to open a source.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));

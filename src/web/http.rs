@@ -223,7 +223,9 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
-    use crate::rtc::engine;
+    use std::net::Ipv4Addr;
+
+    use crate::rtc::{datagrams, engine};
     use crate::web::assets::Assets;
     use crate::web::site::Limits;
 
@@ -234,12 +236,18 @@ mod tests {
         assert!(String::from_utf8_lossy(&answer.body).contains("\"internal\""));
     }
 
+    fn idle_engine() -> engine::Engine {
+        let socket = datagrams::bind(Some(Ipv4Addr::LOCALHOST.into()), 0).unwrap();
+        let setup = engine::EngineSetup { stations: vec![], max_listeners: 0, metrics: Arc::default() };
+        engine::start(socket, setup, crossbeam_channel::bounded(1).0).unwrap()
+    }
+
     #[test]
     fn only_who_knows_the_secret_is_answered() {
         let site = Site {
             started: Instant::now(),
             stations: [].into(),
-            rtc: engine::Handle {},
+            rtc: idle_engine().handle.clone(),
             rtc_metrics: Arc::default(),
             door_metrics: Arc::default(),
             assets: Assets::Table(&[]),

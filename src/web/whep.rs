@@ -153,7 +153,7 @@ fn answered(reply: Result<Admitted, Refusal>) -> Answer {
 
 fn refused(refusal: Refusal) -> Answer {
     match refusal {
-        Refusal::BadOffer(format!("{wrong}.")) => Answer::error(Code::BadOffer, wrong),
+        Refusal::BadOffer(wrong) => Answer::error(Code::BadOffer, format!("{wrong}.")),
         Refusal::Full => {
             Answer::error(Code::Full, "As many listeners as are allowed are here.").retry_after(FULL_RETRY_S)
         }
@@ -170,10 +170,10 @@ fn patched(reply: Result<Patched, PatchRefusal>) -> Answer {
             answer.body(FRAGMENT, fragment.into_bytes())
         }
         Err(PatchRefusal::Unknown) => unknown_listener(),
-        Err(PatchRefusal::BadFragment(wrong)) => Answer::error(Code::BadFragment, wrong),
+        Err(PatchRefusal::BadFragment(wrong)) => Answer::error(Code::BadFragment, format!("{wrong}.")),
         Err(PatchRefusal::StaleTag) => Answer::error(Code::StaleTag, "If-Match names an ICE session that is over."),
         Err(PatchRefusal::TagRequired) => Answer::error(Code::TagRequired, "An ICE restart needs If-Match: *."),
-        Err(PatchRefusal::Unprocessable(wrong)) => Answer::error(Code::Unprocessable, wrong),
+        Err(PatchRefusal::Unprocessable(wrong)) => Answer::error(Code::Unprocessable, format!("{wrong}.")),
         Err(PatchRefusal::Busy) => busy(),
     }
 }
@@ -208,9 +208,13 @@ fn if_match(request: &Request) -> IfMatch {
     IfMatch::Tags(tags)
 }
 
-/// The address by which the client found this host, if it is a literal and means something to other hosts: the loopback
-/// ones are in the host's own list already, and nobody is reached at an unspecified or multicast one.
+/// The address by which the client found this host, if it is a literal that a host can have. Loopback counts: it says
+/// that the client is on this very host.
 fn reached_at(host: &str) -> Option<IpAddr> {
+    // RFC 6761 §6.3: this name is loopback everywhere.
+    if host.split(':').next().is_some_and(|name| name.eq_ignore_ascii_case("localhost")) {
+        return Some(Ipv4Addr::LOCALHOST.into());
+    }
     let ip = match host.strip_prefix('[') {
         Some(rest) => {
             let (ip, port) = rest.split_once(']')?;
@@ -223,7 +227,7 @@ fn reached_at(host: &str) -> Option<IpAddr> {
             IpAddr::V4(ip.parse::<Ipv4Addr>().ok()?)
         }
     };
-    let pointless = ip.is_loopback() || ip.is_unspecified() || ip.is_multicast() || ip == Ipv4Addr::BROADCAST;
+    let pointless = ip.is_unspecified() || ip.is_multicast() || ip == Ipv4Addr::BROADCAST;
     (!pointless).then_some(ip)
 }
 
@@ -276,7 +280,7 @@ mod tests {
     #[test]
     fn each_refusal_has_its_status_and_says_when_to_try_again() {
         let cases = [
-            (Refusal::BadOffer("No audio.".into()), 400, "bad-offer", None),
+            (Refusal::BadOffer("No audio".into()), 400, "bad-offer", None),
             (Refusal::Full, 503, "full", Some("10")),
             (Refusal::NotOnAir, 409, "not-on-air", Some("1")),
             (Refusal::Busy, 503, "busy", Some("1")),
@@ -286,7 +290,7 @@ mod tests {
                 assert_eq!((answer.status, code(&answer).as_str(), answer.find("retry-after")), (status, word, retry));
             }
         }
-        assert!(String::from_utf8_lossy(&refused(Refusal::BadOffer("No audio.".into())).body).contains("No audio."));
+        assert!(String::from_utf8_lossy(&refused(Refusal::BadOffer("No audio".into())).body).contains("No audio"));
     }
 
     #[test]
@@ -329,7 +333,9 @@ mod tests {
         assert_eq!(reached_at("[2001:db8::1]:8088"), some("2001:db8::1"));
         assert_eq!(reached_at("[2001:db8::1]"), some("2001:db8::1"));
         assert_eq!(reached_at("[::ffff:192.0.2.7]"), some("192.0.2.7"));
-        for pointless in ["127.0.0.1:1", "[::1]:1", "0.0.0.0", "[::]", "224.0.0.1", "[ff02::1]", "255.255.255.255"] {
+        assert_eq!(reached_at("localhost:8088"), some("127.0.0.1"));
+        assert_eq!(reached_at("[::1]:8088"), some("::1"));
+        for pointless in ["0.0.0.0", "[::]", "224.0.0.1", "[ff02::1]", "255.255.255.255"] {
             assert_eq!(reached_at(pointless), None, "{pointless}");
         }
         for no_address in
