@@ -483,6 +483,7 @@ mod tests {
     #[test]
     fn listing_and_finding_work_on_any_host() {
         let entries = list();
+        println!("{}", table(&entries));
         assert!(entries.iter().enumerate().all(|(at, entry)| entry.index == at));
         for choice in [DeviceChoice::DefaultInput, DeviceChoice::Loopback] {
             if let Err(e) = find(&choice) {
