@@ -86,7 +86,7 @@ impl App {
             limits: config.limits.clone(),
             max_listeners: config.max_listeners,
         };
-        let door = Door::start(tcp, site, DoorSettings::default()).map_err(no_thread)?;
+        let door = Door::start(tcp, site, DoorSettings::default(), report.clone()).map_err(no_thread)?;
         let addresses = addresses(local.ip(), local.port());
         for address in &addresses {
             log::info!("open {address}");

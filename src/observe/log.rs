@@ -1,7 +1,7 @@
 //! Where log lines go: the terminal and, unless told otherwise, a file.
 
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, IsTerminal};
 use std::path::Path;
 
 use log::LevelFilter;
@@ -24,8 +24,9 @@ pub fn start(level: LevelFilter, file: Option<File>) {
     // Without a known time zone the lines are in UTC.
     let _ = builder.set_time_offset_to_local();
     let config = builder.build();
+    let color = if io::stderr().is_terminal() { ColorChoice::Auto } else { ColorChoice::Never };
     let mut loggers: Vec<Box<dyn SharedLogger>> =
-        vec![TermLogger::new(level, config.clone(), TerminalMode::Stderr, ColorChoice::Auto)];
+        vec![TermLogger::new(level, config.clone(), TerminalMode::Stderr, color)];
     if let Some(file) = file {
         loggers.push(WriteLogger::new(level, config, file));
     }

@@ -14,6 +14,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use mio::{Events, Interest, Poll, Token, Waker};
 use socket2::{Domain, Socket, Type};
 
+use crate::observe::reports::{self, Report};
 use crate::web::conn::{self, Inside};
 use crate::web::descriptors;
 use crate::web::exchange::{Answer, Code};
@@ -81,11 +82,16 @@ fn listen(addr: SocketAddr, dual_stack: bool) -> io::Result<TcpListener> {
 pub struct Door {}
 
 impl Door {
-    /// Starts the threads and lets the public in.
+    /// Starts the threads and lets the public in. The end of the thread `door` is reported.
     ///
     /// # Errors
     /// If sockets or threads cannot be made.
-    pub fn start(listener: TcpListener, site: Site, settings: DoorSettings) -> io::Result<DoorHandle> {
+    pub fn start(
+        listener: TcpListener,
+        site: Site,
+        settings: DoorSettings,
+        reports: Sender<Report>,
+    ) -> io::Result<DoorHandle> {
         let site = Arc::new(site);
         let address = listener.local_addr()?;
         listener.set_nonblocking(true)?;
@@ -115,7 +121,7 @@ impl Door {
             full: false,
             starved: false,
         };
-        let thread = thread::Builder::new().name("door".into()).spawn(move || {
+        let thread = reports::spawn("door".into(), reports, move || {
             keeper.run();
             http.stop();
         })?;

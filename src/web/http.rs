@@ -13,11 +13,10 @@ use crossbeam_channel::{Receiver, bounded};
 use socket2::{Domain, Socket, Type};
 
 use crate::web::exchange::{Answer, Code, Request};
+use crate::web::loopback::INTERNAL_FIELD;
 use crate::web::site::Site;
 use crate::web::{api, assets, whep};
 
-/// Carries the secret and the client's address from the door to a handler.
-pub(super) const INTERNAL_FIELD: &str = "Roomtone-Door";
 /// How long a stop waits for handlers that are still at it.
 const STOP_PATIENCE: Duration = Duration::from_secs(1);
 

@@ -19,8 +19,9 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::web::exchange::{Answer, Code};
 use crate::web::head::Head;
-use crate::web::http::INTERNAL_FIELD;
 
+/// Carries the secret and the client's address from the door to a handler.
+pub(super) const INTERNAL_FIELD: &str = "Roomtone-Door";
 /// How long a request waits for a free connection before it is told to come again.
 const BORROW_PATIENCE: Duration = Duration::from_secs(10);
 /// Longer than any handler takes: those that ask the rtc thread give up after 5 s.

@@ -65,7 +65,7 @@ impl House {
             limits,
             max_listeners: MAX_LISTENERS,
         };
-        let door = Door::start(listener, site, DoorSettings::default()).unwrap();
+        let door = Door::start(listener, site, DoorSettings::default(), crossbeam_channel::bounded(8).0).unwrap();
         House { door, metrics, www, _engine: engine }
     }
 
