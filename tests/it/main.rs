@@ -3,9 +3,14 @@
 mod http;
 mod layers;
 #[cfg(target_os = "linux")]
+mod program;
+#[cfg(target_os = "linux")]
 mod pulse;
+#[allow(dead_code, reason = "the bench uses all of it")]
 mod simulated;
 #[cfg(target_os = "linux")]
 mod sound_server;
+#[cfg(target_os = "linux")]
+mod station;
 mod virtual_time;
 mod whep;

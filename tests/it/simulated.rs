@@ -18,7 +18,7 @@ use cpal::{
 pub struct Simulated {
     pub rate_hz: u32,
     pub channels: u16,
-    /// Tone of the first channel and of all others; 0 is silence.
+    /// Tones of the first two channels; further ones are silent.
     pub tones_hz: [f64; 2],
     state: Arc<State>,
 }
@@ -195,7 +195,7 @@ impl Simulated {
         let mut block = Vec::with_capacity(samples as usize * usize::from(self.channels));
         for n in position..position + u64::from(samples) {
             for channel in 0..self.channels {
-                let hz = self.tones_hz[usize::from(channel != 0)];
+                let hz = self.tones_hz.get(usize::from(channel)).copied().unwrap_or(0.0);
                 let turns = (n as f64 * hz / f64::from(self.rate_hz)).fract();
                 block.push((0.25 * (std::f64::consts::TAU * turns).sin()) as f32);
             }

@@ -46,6 +46,11 @@ impl SoundServer {
         self.dir.path().join("pulse/native")
     }
 
+    /// What its clients take for a home, where its cookie is.
+    pub fn folder(&self) -> &Path {
+        self.dir.path()
+    }
+
     /// roomtone's own way to it.
     pub fn host(&self) -> PulseHost {
         PulseHost::at(self.socket())
