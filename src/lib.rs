@@ -1,4 +1,98 @@
-//! roomtone (architecture page comes here)
+//! roomtone turns a host into a place where people listen: its sound is captured once, encoded to Opus once, and streamed
+//! over WebRTC to as many browsers as ask for it. This page is the map of the house; the program itself is described in
+//! the README.
+//!
+//! # Floors
+//!
+//! A file imports only from floors below its own, so no cycle can exist; `tests/it/layers.rs` keeps it so.
+//!
+//! ```text
+//! main                parse, log, run App, exit code
+//! app                 creates every channel, starts every thread, stops them in reverse order
+//! source · menu       which source the station gets
+//! config              command line and environment, as plain structs
+//! web::door           accepts; web::conn reads requests within limits; web::loopback passes them on
+//! web::http           tiny_http on a private socket, and the routes: web::{whep, api, assets}
+//! rtc::engine         the rtc thread                      audio::station      the encoder thread
+//! rtc::fanout   pure  all sessions                        audio::capture      opens devices
+//! rtc::listener pure  one session                         audio::blocks pure  timing, gaps, silence
+//! rtc::{sdp, session, datagrams, candidates}              audio::{device, pulse, alsa, convert, resample, sine, encoder, pcm}
+//! observe             counters, the log, what threads report
+//! ```
+//!
+//! `audio` and `rtc` know nothing of each other but the shape of a packet, and neither knows of `web`.
+//!
+//! # Threads
+//!
+//! | thread | owns | blocks on |
+//! |---|---|---|
+//! | `main` | every handle | reports of other threads, of which a signal is one |
+//! | `door` | the TCP listener | accept, or its doorbell |
+//! | `conn-<n>` | one client's socket | that socket, within limits |
+//! | `http-<n>` | nothing | the next request |
+//! | audio callback (cpal's own) | a few empty blocks | the device |
+//! | `cap-<station>` | the open stream | opening, then the order to close; never waited for |
+//! | `enc-<station>` | timing, resampler, Opus | captured blocks, until the next deadline |
+//! | `rtc` | the UDP socket and every session | socket, doorbell, next deadline |
+//!
+//! State has one owning thread; others hold a sender. Sound crosses two queues from the device to the wire: callback to
+//! encoder, encoder to `rtc`. Both are bounded and drop rather than delay.
+//!
+//! # The cores
+//!
+//! What decides anything is pure: it takes time as an argument and touches no socket, thread or clock, so that its tests
+//! run in virtual time. All follow one contract, str0m's: change one thing, then drain `poll_output` until it says `Wait`.
+//!
+//! Timing, in [`audio::blocks`] — sound that does not come is replaced by silence when it is due:
+//!
+//! ```
+//! use std::time::{Duration, Instant};
+//! use roomtone::audio::blocks::{Blocks, Output};
+//!
+//! let start = Instant::now();
+//! let mut blocks = Blocks::new(1, 960, 0, start);
+//! blocks.handle_pcm(&[0.5; 960], start, start + Duration::from_millis(20));
+//! assert!(matches!(blocks.poll_output(), Output::Packet { position_samples: 0, .. }));
+//!
+//! // Nothing more comes from the source, and a second later a second of packets has been made all the same.
+//! let Output::Wait(deadline) = blocks.poll_output() else { panic!() };
+//! assert!(deadline < start + Duration::from_millis(100));
+//! blocks.handle_timeout(start + Duration::from_millis(1020));
+//! let made = std::iter::from_fn(|| match blocks.poll_output() {
+//!     Output::Packet { pcm, .. } => Some(pcm),
+//!     Output::Wait(_) => None,
+//! });
+//! assert_eq!(made.count(), 50);
+//! ```
+//!
+//! Sessions, in [`rtc::fanout`] — datagrams and packets in, datagrams out:
+//!
+//! ```
+//! use std::time::Instant;
+//! use roomtone::rtc::fanout::{Fanout, Output};
+//!
+//! let now = Instant::now();
+//! let mut fanout = Fanout::default();
+//! let stranger = "192.0.2.7:5000".parse().unwrap();
+//! let here = "192.0.2.1:8088".parse().unwrap();
+//! assert!(!fanout.handle_datagram(stranger, here, b"\x80 who are you?", now));
+//! assert!(matches!(fanout.poll_output(now), Output::Wait(_)));
+//! ```
+//!
+//! # As a library
+//!
+//! ```no_run
+//! use roomtone::app::App;
+//! use roomtone::config::{Config, SourceChoice};
+//!
+//! # fn main() -> Result<(), roomtone::config::StartError> {
+//! let app = App::start(Config { source: SourceChoice::Sine { tone_hz: 440.0 }, ..Config::default() })?;
+//! println!("open {}", app.addresses()[0]);
+//! app.wait();
+//! # Ok(())
+//! # }
+//! ```
+
 #![deny(missing_docs)]
 #![deny(unsafe_op_in_unsafe_fn)]
 
