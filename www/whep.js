@@ -134,8 +134,8 @@ export class WhepSession {
     this.#pc = world.peerConnection({ bundlePolicy: "max-bundle" });
     const transceiver = this.#pc.addTransceiver("audio", { direction: "recvonly" });
     this.stream = world.mediaStream([transceiver.receiver.track]);
-    this.#pc.onicecandidate = ({ candidate }) => this.#found(candidate);
-    this.#pc.onconnectionstatechange = () => this.#changed();
+    this.#pc.addEventListener("icecandidate", ({ candidate }) => this.#found(candidate));
+    this.#pc.addEventListener("connectionstatechange", () => this.#changed());
   }
 
   /** Asks the server for the session. Failing, it breaks by its callback like any other time. */
@@ -212,7 +212,7 @@ export class WhepSession {
   }
 
   #scheduleTrickle() {
-    if (this.#resource === null || this.#batch_timer !== undefined) return;
+    if (this.#stopped || this.#resource === null || this.#batch_timer !== undefined) return;
     this.#batch_timer = setTimeout(() => {
       this.#batch_timer = undefined;
       void this.#trickle();
@@ -353,8 +353,6 @@ export class WhepSession {
     this.#stopped = true;
     clearTimeout(this.#batch_timer);
     clearTimeout(this.#repair_timer);
-    this.#pc.onicecandidate = null;
-    this.#pc.onconnectionstatechange = null;
     this.#pc.close();
     this.#dismiss(leaving);
   }

@@ -116,7 +116,7 @@ export function titleOf(station) {
  */
 export function originOf(station) {
   switch (station?.source.kind) {
-    case "sine": return "Test tone";
+    case "sine": return "This host sends";
     case "device": return "Microphone or line";
     case "loopback": return "What this host plays";
     case "file": return "A recording";

@@ -5,7 +5,7 @@ import { SessionError, WhepSession, retryAfterOf } from "../../www/whep.js";
 const MEDIA = "m=audio 9 UDP/TLS/RTP/SAVPF 111";
 const description = (ufrag) => `v=0\r\n${MEDIA}\r\na=mid:0\r\na=ice-ufrag:${ufrag}\r\na=ice-pwd:pwd-of-${ufrag}\r\na=rtpmap:111 opus/48000/2\r\n`;
 
-class FakePeerConnection {
+class FakePeerConnection extends EventTarget {
   connectionState = "new";
   localDescription = null;
   remoteDescription = null;
@@ -26,11 +26,11 @@ class FakePeerConnection {
     this.remoteDescription = it;
   }
   find(candidate) {
-    this.onicecandidate({ candidate: candidate === null ? null : { candidate } });
+    this.dispatchEvent(Object.assign(new Event("icecandidate"), { candidate: candidate === null ? null : { candidate } }));
   }
   become(state) {
     this.connectionState = state;
-    this.onconnectionstatechange();
+    this.dispatchEvent(new Event("connectionstatechange"));
   }
   close() {
     this.connectionState = "closed";

@@ -1,0 +1,118 @@
+/**
+ * The house under test: the real binary, and the browsers that visit it.
+ */
+
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import puppeteer from "puppeteer-core";
+
+const BINARY = process.env.ROOMTONE_BIN ?? fileURLToPath(new URL("../../target/debug/roomtone", import.meta.url));
+const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
+const FIREFOX = process.env.FIREFOX ?? "/usr/bin/firefox-esr";
+
+/** How long anything may take on a busy machine before a test gives up waiting. */
+const PATIENCE_MS = 30_000;
+
+/**
+ * Waits until `probe` gives something true, and returns it.
+ * @template T
+ * @param {string} what for the error
+ * @param {() => T | Promise<T>} probe
+ * @param {number} patience_ms
+ * @returns {Promise<T>}
+ */
+export async function until(what, probe, patience_ms = PATIENCE_MS) {
+  const end_ms = Date.now() + patience_ms;
+  for (;;) {
+    const result = await probe();
+    if (result) return result;
+    if (Date.now() > end_ms) throw new Error(`waited ${patience_ms} ms in vain: ${what}`);
+    await new Promise((done) => setTimeout(done, 50));
+  }
+}
+
+/** One run of the server. */
+export class House {
+  #process;
+  #log = "";
+
+  /**
+   * Starts the binary with the test tone and waits until it says where it is.
+   * @param {number} port 0 for any free one
+   */
+  static async open(port = 0) {
+    if (!existsSync(BINARY)) throw new Error(`no binary at ${BINARY}: build it, or name it in ROOMTONE_BIN`);
+    const house = new House(port);
+    house.port = await until("the address in the log", () => house.#addressed());
+    house.origin = `http://127.0.0.1:${house.port}`;
+    await until("an answer from the server", () => house.status());
+    return house;
+  }
+
+  /** @param {number} port */
+  constructor(port) {
+    const flags = ["--sine-wave", "--port", String(port), "--log-file", "none"];
+    this.#process = spawn(BINARY, flags, { stdio: ["ignore", "pipe", "pipe"] });
+    for (const stream of [this.#process.stdout, this.#process.stderr]) {
+      stream.setEncoding("utf8").on("data", (text) => { this.#log += text; });
+    }
+    this.#process.on("error", (error) => { this.#log += String(error); });
+    this.ended = once(this.#process, "exit");
+  }
+
+  #addressed() {
+    if (this.#process.exitCode !== null) throw new Error(`the server ended at once:\n${this.#log}`);
+    const found = /https?:\/\/\S*?:(\d+)/.exec(this.#log);
+    return found === null ? null : Number(found[1]);
+  }
+
+  /** The status page, or null while nobody answers. */
+  async status() {
+    try {
+      return await (await fetch(`${this.origin}/api/status`)).json();
+    } catch {
+      return null;
+    }
+  }
+
+  async listeners() {
+    return (await this.status())?.stations[0].listeners;
+  }
+
+  /** Ends it without a word, as a power cut does. */
+  async kill() {
+    if (this.#process.exitCode === null && this.#process.signalCode === null) this.#process.kill("SIGKILL");
+    await this.ended;
+  }
+}
+
+const CHROMIUM_FLAGS = [
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+];
+
+/** The ways a browser may come: what differs is what it tells of its own address. */
+export const VISITORS = {
+  "Chromium": () => puppeteer.launch({ executablePath: CHROMIUM, args: CHROMIUM_FLAGS }),
+  "Chromium with its addresses told": () => puppeteer.launch({
+    executablePath: CHROMIUM,
+    args: [...CHROMIUM_FLAGS, "--disable-features=WebRtcHideLocalIpsWithMdns"],
+  }),
+  "Firefox": () => puppeteer.launch({
+    browser: "firefox",
+    executablePath: FIREFOX,
+    extraPrefsFirefox: {
+      // Without a network other than loopback, Firefox would find no candidate at all.
+      "media.peerconnection.ice.loopback": true,
+      // Without a sound card its Web Audio would never begin to run; this one is only thought up.
+      "media.cubeb.force_mock_context": true,
+    },
+  }),
+};
