@@ -48,13 +48,15 @@ fn main() {
     for packet_samples in [120, 240, 480, 960] {
         let encoding = Encoding { packet_samples, ..Encoding::default() };
         let name = format!("simulated, {} ms packets", encoding.packet_ms());
-        print_row(&format!("  of which Opus, {} ms", encoding.packet_ms()), &encoding_alone(&encoding), &bare);
+        print_row(&format!("  Opus alone, {} ms", encoding.packet_ms()), &encoding_alone(&encoding), &bare);
         let device = Simulated::new(48_000, 2, [440.0, 660.0]);
         let seen = device.clone();
         let finder: Finder =
             Arc::new(move || Ok(Found::of(cpal::platform::CustomDevice::from_device(device.clone()).into())));
         let packets = run(finder, &encoding, duration);
-        print_row(&name, &since_callback(&packets, &seen.calls(), &encoding), &bare);
+        let [encoded, arrived] = since_callback(&packets, &seen.calls(), &encoding);
+        print_row("  of which until encoded", &encoded, &bare);
+        print_row(&name, &arrived, &bare);
     }
     for (choice, what) in [(DeviceChoice::Loopback, "PulseAudio monitor")] {
         if device::find(&choice).is_err() {
@@ -75,6 +77,8 @@ fn main() {
 struct Arrival {
     /// When its first sample was captured.
     captured: Instant,
+    /// When the encoder thread was done with it.
+    encoded: Instant,
     arrived: Instant,
 }
 
@@ -89,10 +93,10 @@ fn run(finder: Finder, encoding: &Encoding, duration: Duration) -> Vec<Arrival> 
     };
     let (reports, _ended) = bounded(16);
     let engine = engine::start(socket, setup, reports.clone()).expect("an engine");
-    let captured: Arc<Mutex<HashMap<u32, Instant>>> = Arc::default();
+    let captured: Arc<Mutex<HashMap<u32, (Instant, Instant)>>> = Arc::default();
     let (sender, notes) = (engine.senders[0].clone(), captured.clone());
     let sink = Box::new(move |packet: roomtone::audio::pcm::OpusPacket| {
-        notes.lock().expect("no one panics").insert(packet.rtp_time_samples as u32, packet.captured);
+        notes.lock().expect("no one panics").insert(packet.rtp_time_samples as u32, (packet.captured, Instant::now()));
         sender.send(packet);
     });
     let running = station::start(station, Source::Device { kind: "device", finder }, sink, reports).expect("a station");
@@ -102,7 +106,10 @@ fn run(finder: Finder, encoding: &Encoding, duration: Duration) -> Vec<Arrival> 
     let captured = captured.lock().expect("no one panics");
     let begin = arrivals.first().map_or(Instant::now(), |(_, at)| *at) + WARM_UP;
     (arrivals.iter().filter(|(_, at)| *at >= begin))
-        .filter_map(|(time, arrived)| Some(Arrival { captured: *captured.get(time)?, arrived: *arrived }))
+        .filter_map(|(time, arrived)| {
+            let (captured, encoded) = *captured.get(time)?;
+            Some(Arrival { captured, encoded, arrived: *arrived })
+        })
         .collect()
 }
 
@@ -156,15 +163,17 @@ fn client(handle: &engine::Handle, duration: Duration) -> Vec<(u32, Instant)> {
     arrivals
 }
 
-/// From the callback that delivered the last sample.
-fn since_callback(packets: &[Arrival], calls: &[Instant], encoding: &Encoding) -> Histogram<u64> {
-    let mut times = histogram();
+/// From the callback that delivered the last sample: until encoded, and until arrived.
+fn since_callback(packets: &[Arrival], calls: &[Instant], encoding: &Encoding) -> [Histogram<u64>; 2] {
+    let mut times = [histogram(), histogram()];
     for packet in packets {
         // The callback stamps its block's capture time one block back, so the two agree to the clock's reading.
         let complete = packet.captured + encoding.packet_duration() - Duration::from_micros(200);
         let call = calls.partition_point(|call| *call < complete);
         if let Some(call) = calls.get(call) {
-            times.saturating_record(packet.arrived.saturating_duration_since(*call).as_nanos() as u64);
+            for (times, end) in times.iter_mut().zip([packet.encoded, packet.arrived]) {
+                times.saturating_record(end.saturating_duration_since(*call).as_nanos() as u64);
+            }
         }
     }
     times

@@ -5,7 +5,9 @@ use std::io::{self, IsTerminal};
 use std::path::Path;
 
 use log::LevelFilter;
-use simplelog::{ColorChoice, CombinedLogger, ConfigBuilder, SharedLogger, TermLogger, TerminalMode, WriteLogger};
+use simplelog::{
+    ColorChoice, CombinedLogger, ConfigBuilder, SharedLogger, TermLogger, TerminalMode, WriteLogger, format_description,
+};
 
 /// Opens a log file, to be written at its end.
 ///
@@ -19,7 +21,10 @@ pub fn open(path: &Path) -> io::Result<File> {
 /// speaks of their insides. A second call changes nothing.
 pub fn start(level: LevelFilter, file: Option<File>) {
     let mut builder = ConfigBuilder::new();
-    builder.set_time_format_rfc3339().add_filter_allow_str("roomtone").set_target_level(LevelFilter::Debug);
+    builder.set_time_format_custom(time::macros::format_description!(
+        "[year]-[month]-[day] [hour]:[minute]:[second].[subsecond digits:3]"
+    ));
+    builder.add_filter_allow_str("roomtone").set_target_level(LevelFilter::Debug);
     builder.set_location_level(LevelFilter::Off).set_thread_level(LevelFilter::Debug);
     // Without a known time zone the lines are in UTC.
     let _ = builder.set_time_offset_to_local();
