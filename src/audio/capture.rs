@@ -56,8 +56,6 @@ pub enum CaptureEvent {
     Failed {
         /// Why, in a sentence.
         reason: String,
-        /// Whether trying again later may help.
-        retry: bool,
     },
 }
 
@@ -91,7 +89,7 @@ impl Capture {
         };
         let outlet = opening.outlet.clone();
         if let Err(e) = std::thread::Builder::new().name(thread_name.to_owned()).spawn(move || opening.run()) {
-            outlet.fail(format!("No thread to open the device with: {e}."), true);
+            outlet.fail(format!("No thread to open the device with: {e}."));
         }
         Capture { events, empties, _alive: alive_sender }
     }
@@ -116,10 +114,10 @@ struct Outlet {
 }
 
 impl Outlet {
-    fn fail(&self, reason: String, retry: bool) {
+    fn fail(&self, reason: String) {
         if !self.failed.swap(true, Ordering::Relaxed) {
             // There is always room; if not, the receiver is gone.
-            let _ = self.events.try_send(CaptureEvent::Failed { reason, retry });
+            let _ = self.events.try_send(CaptureEvent::Failed { reason });
         }
     }
 }
@@ -143,23 +141,23 @@ impl Opening {
                 let _ = self.alive.recv();
                 drop(stream);
             }
-            Err((reason, retry)) => self.outlet.fail(reason, retry),
+            Err(reason) => self.outlet.fail(reason),
         }
     }
 
     /// `None` if nobody wants it any more.
-    fn open(&self) -> Result<Option<cpal::Stream>, (String, bool)> {
-        let found = (self.finder)().map_err(|e| (e.to_string(), true))?;
+    fn open(&self) -> Result<Option<cpal::Stream>, String> {
+        let found = (self.finder)().map_err(|e| e.to_string())?;
         if self.is_abandoned() {
             return Ok(None);
         }
-        let (stream, format) = self.build(&found.device).map_err(|e| failure(&found.entry, &e))?;
+        let (stream, format) = self.build(&found.device).map_err(|e| sentence(&found.entry.name, &e))?;
         if self.is_abandoned() {
             return Ok(None);
         }
         // Before `play`, so that no block can come before it.
         let _ = self.outlet.events.try_send(CaptureEvent::Opened { entry: found.entry.clone(), format });
-        stream.play().map_err(|e| failure(&found.entry, &e))?;
+        stream.play().map_err(|e| sentence(&found.entry.name, &e))?;
         Ok(Some(stream))
     }
 
@@ -288,24 +286,14 @@ impl Trouble {
                 }
             }
             _ => {
-                let (reason, retry) = (sentence(&self.device, e), may_recover(e.kind()));
-                self.outlet.fail(reason, retry);
+                self.outlet.fail(sentence(&self.device, e));
             }
         }
     }
 }
 
-fn failure(entry: &DeviceEntry, e: &cpal::Error) -> (String, bool) {
-    (sentence(&entry.name, e), may_recover(e.kind()))
-}
-
 fn sentence(device: &str, e: &cpal::Error) -> String {
     format!("{device}: {e}")
-}
-
-/// Whether the same device may work another time. `DeviceChanged` counts: opening it anew takes the new default.
-fn may_recover(kind: ErrorKind) -> bool {
-    !matches!(kind, ErrorKind::UnsupportedOperation | ErrorKind::UnsupportedConfig | ErrorKind::InvalidInput)
 }
 
 /// 48 kHz as the device has it, in the format it prefers and with at most two channels; else what it prefers.
@@ -444,11 +432,9 @@ mod tests {
         assert!(received.is_empty());
         trouble.handle(&cpal::Error::with_message(ErrorKind::DeviceNotAvailable, "It was unplugged."));
         trouble.handle(&ErrorKind::StreamInvalidated.into());
-        outlet.fail("again".to_owned(), true);
-        let CaptureEvent::Failed { reason, retry } = received.recv().expect("one failure") else {
-            panic!("not a failure")
-        };
-        assert_eq!((reason.as_str(), retry), ("mic: It was unplugged.", true));
+        outlet.fail("again".to_owned());
+        let CaptureEvent::Failed { reason } = received.recv().expect("one failure") else { panic!("not a failure") };
+        assert_eq!(reason, "mic: It was unplugged.");
         assert!(received.is_empty());
     }
 
@@ -457,7 +443,7 @@ mod tests {
         let finder: Finder = Arc::new(|| Err(FindError::NoInput { why: "no cable".to_owned() }));
         let capture = Capture::open(finder, 480, Arc::default(), "cap-none");
         match capture.events().recv_timeout(Duration::from_secs(5)) {
-            Ok(CaptureEvent::Failed { reason, retry: true }) => assert!(reason.contains("no cable"), "{reason}"),
+            Ok(CaptureEvent::Failed { reason }) => assert!(reason.contains("no cable"), "{reason}"),
             other => panic!("{other:?}"),
         }
     }

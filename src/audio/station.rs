@@ -157,7 +157,7 @@ impl StationThread {
             recv(captured) -> event => match event {
                 Ok(CaptureEvent::Opened { entry, format }) => Event::Opened { entry, format },
                 Ok(CaptureEvent::Block(block)) => Event::Block(block),
-                Ok(CaptureEvent::Failed { reason, .. }) => Event::Failed { reason },
+                Ok(CaptureEvent::Failed { reason }) => Event::Failed { reason },
                 Err(_) => Event::Failed { reason: "the thread that opened it is gone".into() },
             },
             recv(self.stopped) -> _ => Event::Stop,

@@ -5,9 +5,7 @@ use std::io::{self, IsTerminal};
 use std::path::Path;
 
 use log::LevelFilter;
-use simplelog::{
-    ColorChoice, CombinedLogger, ConfigBuilder, SharedLogger, TermLogger, TerminalMode, WriteLogger, format_description,
-};
+use simplelog::{ColorChoice, CombinedLogger, ConfigBuilder, SharedLogger, TermLogger, TerminalMode, WriteLogger};
 
 /// Opens a log file, to be written at its end.
 ///

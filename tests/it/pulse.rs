@@ -49,7 +49,7 @@ fn wait_for_sound(capture: &Capture) {
     while let Ok(event) = capture.events().recv_deadline(end) {
         match event {
             CaptureEvent::Opened { .. } => {}
-            CaptureEvent::Failed { reason, .. } => panic!("{reason}"),
+            CaptureEvent::Failed { reason } => panic!("{reason}"),
             CaptureEvent::Block(block) => return capture.give_back(block),
         }
     }
@@ -63,7 +63,7 @@ impl Heard {
         while let Ok(event) = capture.events().recv_deadline(end) {
             match event {
                 CaptureEvent::Opened { format, .. } => heard.format = Some(format),
-                CaptureEvent::Failed { reason, .. } => {
+                CaptureEvent::Failed { reason } => {
                     heard.failed = Some(reason);
                     break;
                 }
@@ -346,7 +346,7 @@ fn many_channels_are_capped_and_odd_rates_kept() {
                 format = Some(block.format);
                 capture.give_back(block);
             }
-            CaptureEvent::Failed { reason, .. } => panic!("{reason}"),
+            CaptureEvent::Failed { reason } => panic!("{reason}"),
         }
     }
     let format = format.expect("blocks came");
