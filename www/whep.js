@@ -50,6 +50,8 @@ export class SessionError extends Error {
  * @property {typeof globalThis.fetch} fetch
  * @property {(configuration: RTCConfiguration) => RTCPeerConnection} peerConnection
  * @property {(tracks: MediaStreamTrack[]) => MediaStream} mediaStream
+ * @property {(run: () => void, wait_ms: number) => any} later
+ * @property {(timer: any) => void} never
  */
 
 /** @type {World} */
@@ -57,6 +59,8 @@ const BROWSER = {
   fetch: (...request) => fetch(...request),
   peerConnection: (configuration) => new RTCPeerConnection(configuration),
   mediaStream: (tracks) => new MediaStream(tracks),
+  later: (run, wait_ms) => setTimeout(run, wait_ms),
+  never: (timer) => clearTimeout(timer),
 };
 
 /**
@@ -85,7 +89,7 @@ async function refusalOf(response) {
   } catch {
     // Plain text is shown as it is.
   }
-  const said = json?.message ?? json?.detail ?? json?.error ?? body;
+  const said = json?.error?.message ?? body;
   const detail = typeof said === "string" && said.length < 300 ? said.trim() : "";
   const retry_after_ms = retryAfterOf(response.headers.get("Retry-After"), Date.now());
   if (response.status === 503 || response.status === 409 || response.status === 429) {
@@ -114,12 +118,12 @@ export class WhepSession {
   /** @type {string[]} */
   #candidates = [];
   #gathered = false;
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  /** @type {any} */
   #batch_timer;
 
   /** True from the moment a repair begins until the path is there again. */
   #repairing = false;
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  /** @type {any} */
   #repair_timer;
 
   /**
@@ -213,7 +217,7 @@ export class WhepSession {
 
   #scheduleTrickle() {
     if (this.#stopped || this.#resource === null || this.#batch_timer !== undefined) return;
-    this.#batch_timer = setTimeout(() => {
+    this.#batch_timer = this.#world.later(() => {
       this.#batch_timer = undefined;
       void this.#trickle();
     }, BATCH_MS);
@@ -251,7 +255,7 @@ export class WhepSession {
     if (this.#stopped || this.#broken) return;
     switch (this.#pc.connectionState) {
       case "connected":
-        clearTimeout(this.#repair_timer);
+        this.#world.never(this.#repair_timer);
         this.#repairing = false;
         this.#callbacks.onConnected();
         break;
@@ -269,8 +273,8 @@ export class WhepSession {
 
   /** @param {number} wait_ms */
   #repairAfter(wait_ms) {
-    clearTimeout(this.#repair_timer);
-    this.#repair_timer = setTimeout(() => void this.#repair(), wait_ms);
+    this.#world.never(this.#repair_timer);
+    this.#repair_timer = this.#world.later(() => void this.#repair(), wait_ms);
   }
 
   /** The network changed under us: a path that hangs is not waited for any longer. */
@@ -293,8 +297,8 @@ export class WhepSession {
       const restart = readFragment(await this.#offer({ iceRestart: true }));
       if (restart === null) throw new SessionError("no-path");
       // The new ETag comes with the answer: until then, candidates of the new path wait.
-      clearTimeout(this.#batch_timer);
-      this.#batch_timer = setTimeout(() => {}, REQUEST_PATIENCE_MS);
+      this.#world.never(this.#batch_timer);
+      this.#batch_timer = this.#world.later(() => {}, REQUEST_PATIENCE_MS);
       const response = await this.#patch("*", writeFragment(restart));
       if (response.status !== 200) throw new SessionError(response.status === 404 ? "cut" : "no-path");
       this.#etag = response.headers.get("ETag") ?? this.#etag;
@@ -303,10 +307,10 @@ export class WhepSession {
       if (theirs === null || answer === undefined) throw new SessionError("no-path");
       if (this.#stopped) return;
       await this.#pc.setRemoteDescription({ type: "answer", sdp: withRestart(answer, theirs) });
-      clearTimeout(this.#batch_timer);
+      this.#world.never(this.#batch_timer);
       this.#batch_timer = undefined;
       this.#scheduleTrickle();
-      this.#repair_timer = setTimeout(() => this.#break(new SessionError("no-path")), RESTART_PATIENCE_MS);
+      this.#repair_timer = this.#world.later(() => this.#break(new SessionError("no-path")), RESTART_PATIENCE_MS);
     } catch (error) {
       this.#break(error instanceof SessionError ? error : new SessionError("no-path", String(error)));
     }
@@ -351,8 +355,8 @@ export class WhepSession {
   stop(leaving = false) {
     if (this.#stopped) return;
     this.#stopped = true;
-    clearTimeout(this.#batch_timer);
-    clearTimeout(this.#repair_timer);
+    this.#world.never(this.#batch_timer);
+    this.#world.never(this.#repair_timer);
     this.#pc.close();
     this.#dismiss(leaving);
   }

@@ -5,7 +5,7 @@
 
 /**
  * @typedef {object} Heard
- * @property {number} hz of the left channel: strongest bin, interpolated
+ * @property {number[]} hz of left and right: strongest bin, interpolated
  * @property {number[]} rms of left and right
  * @property {boolean} playing the element plays: not paused, not muted, its clock runs
  */
@@ -19,7 +19,7 @@ export function hear(page) {
   return page.evaluate(async () => {
     const audio = document.querySelector("audio");
     const stream = audio.srcObject;
-    const nothing = { hz: 0, rms: [0, 0], playing: false };
+    const nothing = { hz: [0, 0], rms: [0, 0], playing: false };
     if (stream === null) return nothing;
 
     const size = 16_384;
@@ -32,7 +32,6 @@ export function hear(page) {
       ear.source = context.createMediaStreamSource(stream);
       const splitter = context.createChannelSplitter(2);
       ear.source.connect(splitter);
-      // A stream decoded in mono leaves the splitter's second way silent, so this tells whether two channels came.
       ear.analysers = [0, 1].map((channel) => {
         const analyser = context.createAnalyser();
         analyser.fftSize = size;
@@ -53,15 +52,58 @@ export function hear(page) {
       return Math.sqrt(samples.reduce((sum, sample) => sum + sample * sample, 0) / size);
     });
     const bins = new Float32Array(size / 2);
-    ear.analysers[0].getFloatFrequencyData(bins);
-    let top = 1;
-    for (let bin = 2; bin < bins.length - 1; bin += 1) if (bins[bin] > bins[top]) top = bin;
-    const [below, at, above] = [bins[top - 1], bins[top], bins[top + 1]];
-    const shift = (below - above) / (2 * (below - 2 * at + above)) || 0;
+    const hz = ear.analysers.map((analyser) => {
+      analyser.getFloatFrequencyData(bins);
+      let top = 1;
+      for (let bin = 2; bin < bins.length - 1; bin += 1) if (bins[bin] > bins[top]) top = bin;
+      const [below, at, above] = [bins[top - 1], bins[top], bins[top + 1]];
+      const shift = (below - above) / (2 * (below - 2 * at + above)) || 0;
+      return ((top + shift) * context.sampleRate) / size;
+    });
     return {
-      hz: ((top + shift) * context.sampleRate) / size,
+      hz,
       rms,
       playing: !audio.paused && !audio.muted && audio.volume > 0 && audio.currentTime > began[1],
     };
   });
+}
+
+/**
+ * Runs in the page: a sender within it plays 500 Hz on the left and 1500 Hz on the right, always in stereo, to a receiver
+ * whose own description is edited by the page's `sdp.js`; what arrives becomes the stream of the `<audio>` element. The
+ * host's test tone is the same on both sides and could not tell a browser that decodes in mono from one that does not.
+ */
+export async function sendTwoTones() {
+  const { withStereo } = await import("/sdp.js");
+  const context = new AudioContext();
+  await context.resume();
+  const merger = context.createChannelMerger(2);
+  [500, 1500].forEach((hz, channel) => {
+    const tone = new OscillatorNode(context, { frequency: hz });
+    const quiet = new GainNode(context, { gain: 0.25 });
+    tone.connect(quiet).connect(merger, 0, channel);
+    tone.start();
+  });
+  const output = new MediaStreamAudioDestinationNode(context, { channelCount: 2 });
+  merger.connect(output);
+
+  const [sender, receiver] = [new RTCPeerConnection(), new RTCPeerConnection()];
+  window.kept = { context, sender, receiver };
+  sender.onicecandidate = ({ candidate }) => receiver.addIceCandidate(candidate);
+  const early = [];
+  receiver.onicecandidate = ({ candidate }) => (sender.remoteDescription ? sender.addIceCandidate(candidate) : early.push(candidate));
+
+  const { track } = receiver.addTransceiver("audio", { direction: "recvonly" }).receiver;
+  const { sdp } = await receiver.createOffer();
+  await receiver.setLocalDescription({ type: "offer", sdp: withStereo(sdp) });
+  const stereo = (text) => text.replace(/;(sprop-)?stereo=[01]/g, "").replace(/(a=fmtp:\d+ .*useinbandfec=1)/, "$1;stereo=1;sprop-stereo=1");
+  await sender.setRemoteDescription({ type: "offer", sdp: stereo(sdp) });
+  sender.addTrack(output.stream.getAudioTracks()[0], output.stream);
+  await sender.setLocalDescription();
+  for (const candidate of early) await sender.addIceCandidate(candidate);
+  await receiver.setRemoteDescription({ type: "answer", sdp: stereo(sender.localDescription.sdp) });
+
+  const audio = document.querySelector("audio");
+  audio.srcObject = new MediaStream([track]);
+  await audio.play();
 }

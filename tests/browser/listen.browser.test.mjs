@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { hear } from "./ear.mjs";
+import { hear, sendTwoTones } from "./ear.mjs";
 import { House, VISITORS, until } from "./house.mjs";
 
 /** @param {import("puppeteer-core").Page} page */
@@ -18,7 +18,7 @@ async function hearsTheTone(page) {
   let heard;
   await until("sound in both channels", async () => {
     heard = await hear(page);
-    return heard.playing && heard.rms.every((rms) => rms > 0.01) && Math.abs(heard.hz - 440) < 2;
+    return heard.playing && heard.rms.every((rms) => rms > 0.01) && heard.hz.every((hz) => Math.abs(hz - 440) < 2);
   }).catch((error) => assert.fail(`${error.message}; last heard ${JSON.stringify(heard)}`));
   const [left, right] = heard.rms;
   assert.ok(left < 1 && right < 1, `clipped: ${heard.rms}`);
@@ -39,8 +39,10 @@ async function visit(t, browser, house, path, prepare = () => {}) {
   page.on("console", (message) => {
     if (/Content.Security.Policy/i.test(message.text())) errors.push(message.text());
   });
+  const asked = [];
+  page.on("request", (request) => asked.push(`${request.method()} ${new URL(request.url()).pathname}`));
   await page.goto(house.origin + path, { waitUntil: "load" });
-  return { page, errors };
+  return { page, errors, asked };
 }
 
 for (const [name, launch] of Object.entries(VISITORS)) {
@@ -66,7 +68,7 @@ for (const [name, launch] of Object.entries(VISITORS)) {
     });
 
     test("Start is pressed, the tone is heard, Stop ends it here and at the host", async (t) => {
-      const { page, errors } = await visit(t, browser, house, "/listen");
+      const { page, errors, asked } = await visit(t, browser, house, "/listen");
       assert.equal(await powerOf(page), "Start");
       assert.equal(await house.listeners(), 0);
       await page.click("#power");
@@ -89,16 +91,36 @@ for (const [name, launch] of Object.entries(VISITORS)) {
       assert.deepEqual(await page.$eval("audio", (audio) => audio.srcObject), null);
       // Far sooner than a session ends that only fell silent.
       await until("the host to be rid of the listener", async () => (await house.listeners()) === 0, 2000);
+      assert.equal(asked.filter((each) => each.startsWith("DELETE /whep/")).length, 1, asked.join("\n"));
       assert.deepEqual(errors, []);
     });
 
-    test("leaving the page ends the session at the host", async (t) => {
+    test("left and right stay apart with the page's edit of the offer", async (t) => {
       const { page } = await visit(t, browser, house, "/listen");
+      await page.click("h1"); // Web Audio wants a tap.
+      await page.evaluate(sendTwoTones);
+      let heard;
+      await until("a tone on each side", async () => {
+        heard = await hear(page);
+        return Math.abs(heard.hz[0] - 500) < 2 && Math.abs(heard.hz[1] - 1500) < 2;
+      }, 10_000).catch((error) => assert.fail(`${error.message}; last heard ${JSON.stringify(heard)}`));
+    });
+
+    test("leaving the page ends the session at the host", async (t) => {
+      const { page } = await visit(t, browser, house, "/listen", () => {
+        // What a page asks for while it goes away is not reported to its driver, so it is written down within.
+        const { fetch } = window;
+        window.fetch = (url, request) => {
+          if (request?.method === "DELETE") sessionStorage.setItem("parting", `${new URL(url).pathname} ${request.keepalive}`);
+          return fetch(url, request);
+        };
+      });
       await page.click("#power");
       await says(page, /^Live$/);
       await until("the host to count a listener", async () => (await house.listeners()) === 1);
-      await page.goto("about:blank");
+      await page.goto(`${house.origin}/`);
       await until("the host to be rid of the listener", async () => (await house.listeners()) === 0, 2000);
+      assert.match(await page.evaluate(() => sessionStorage.getItem("parting")) ?? "no DELETE", /^\/whep\/.* true$/);
     });
 
     test("a host that is killed and restarted is heard again without a tap", async (t) => {
