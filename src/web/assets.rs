@@ -118,12 +118,15 @@ impl Found {
     }
 }
 
-/// File names that a path may mean: `/` is `index.html`, `/listen` is `listen` or else `listen.html`. None if the path
-/// tries to leave the folder or names what is hidden.
+/// File names that a path may mean: `/` is `index.html`, `/listen` is `listen` or else `listen.html`, and every room's link
+/// is the room's page. None if the path tries to leave the folder or names what is hidden.
 fn candidates(path: &str) -> Option<Vec<String>> {
     let decoded = percent_decoded(path.strip_prefix('/')?)?;
     if decoded.is_empty() {
         return Some(vec!["index.html".to_owned()]);
+    }
+    if decoded.strip_prefix("room/").is_some_and(is_room_name) {
+        return Some(vec!["room.html".to_owned()]);
     }
     // A segment that begins with a dot is hidden, or `.`, or `..`; a colon is a drive or a stream on Windows.
     let decent = |segment: &str| {
@@ -134,6 +137,12 @@ fn candidates(path: &str) -> Option<Vec<String>> {
     };
     let clean = decoded.split('/').all(decent);
     clean.then(|| vec![decoded.clone(), format!("{decoded}.html")])
+}
+
+/// What a room may be called: 1 to 64 of letters, digits, `-`, `_` and `.`.
+fn is_room_name(name: &str) -> bool {
+    let decent = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    (1..=64).contains(&name.len()) && name.bytes().all(decent)
 }
 
 /// The file of that name, if it is really in the folder once all links are followed.
@@ -203,6 +212,7 @@ mod tests {
         Asset { name: "index.html", tag: "aa", raw: b"<p>index", gzip: Some(b"GZIP") },
         Asset { name: "listen.html", tag: "bb", raw: b"<p>listen", gzip: None },
         Asset { name: "img/a b.png", tag: "cc", raw: b"png", gzip: None },
+        Asset { name: "room.html", tag: "dd", raw: b"<p>room", gzip: None },
     ];
 
     fn ask(assets: &Assets, path: &str, headers: &[(&str, &str)]) -> Answer {
@@ -224,6 +234,17 @@ mod tests {
         assert_eq!(ask(&table, "/img/a%20b.png", &[]).find("content-type"), Some("image/png"));
         assert_eq!(ask(&table, "/nothing", &[]).status, 404);
         assert!(table.has("/listen") && !table.has("/nothing"));
+    }
+
+    #[test]
+    fn every_rooms_link_is_the_rooms_page_and_no_other_path_is() {
+        let table = Assets::Table(TABLE);
+        for name in ["kitchen", "a", "A-b_c.d", &"x".repeat(64)] {
+            assert_eq!(&*ask(&table, &format!("/room/{name}"), &[]).body, b"<p>room", "{name}");
+        }
+        for name in ["", "a/b", "a%2fb", "a b", "\u{e4}", &"x".repeat(65)] {
+            assert_eq!(ask(&table, &format!("/room/{name}"), &[]).status, 404, "{name}");
+        }
     }
 
     #[test]
