@@ -1,5 +1,6 @@
 //! The program: reads the command line, starts the log and the house, waits, and ends with a documented exit code.
 
+use std::io::{self, Write};
 use std::process;
 
 use roomtone::app::{self, App};
@@ -20,7 +21,7 @@ fn main() {
 
 fn run(command: Command) -> Result<ExitCode, StartError> {
     match command {
-        Command::Print(text) => println!("{text}"),
+        Command::Print(text) => print(&text),
         Command::ListDevices { json } => list_devices(json),
         Command::Serve(config) => return serve(config),
     }
@@ -30,12 +31,17 @@ fn run(command: Command) -> Result<ExitCode, StartError> {
 fn list_devices(json: bool) {
     let devices = device::list();
     if json {
-        println!("{}", serde_json::to_string_pretty(&devices).expect("device entries are plain data"));
+        print(&serde_json::to_string_pretty(&devices).expect("device entries are plain data"));
     } else if devices.is_empty() {
-        println!("No capture device found. roomtone --sine-wave plays a test tone.");
+        print("No capture device found. roomtone --sine-wave plays a test tone.");
     } else {
-        println!("{}", device::table(&devices));
+        print(&device::table(&devices));
     }
+}
+
+/// Unlike `println!`, it does not mind when whoever read has read enough, as `head` does.
+fn print(text: &str) {
+    let _ = writeln!(io::stdout(), "{text}");
 }
 
 fn serve(config: Config) -> Result<ExitCode, StartError> {

@@ -182,6 +182,14 @@ fn help_version_and_devices_are_printed() {
 }
 
 #[test]
+fn a_reader_who_has_read_enough_causes_no_panic() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = Command::new(BINARY).arg("--help").stdout(writer).stderr(Stdio::piped()).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}
+
+#[test]
 fn without_any_device_the_tone_is_served_and_the_log_says_how_to_choose() {
     let program = Program::start(&[], None);
     let line = program.logged("no sound device found").expect("one line says so");
