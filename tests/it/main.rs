@@ -6,6 +6,7 @@ mod layers;
 mod program;
 #[cfg(target_os = "linux")]
 mod pulse;
+mod rooms;
 #[allow(dead_code, reason = "the bench uses all of it")]
 mod simulated;
 #[cfg(target_os = "linux")]
