@@ -302,3 +302,157 @@ impl<'de> Deserialize<'de> for Members {
         deserializer.deserialize_map(Reader)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const PROTOCOL: &str = include_str!("../../docs/rooms.md");
+
+    fn id(n: u8) -> PeerId {
+        Token::from_bytes([n; 32]).id()
+    }
+
+    /// The examples under a heading of the protocol's description.
+    fn examples(heading: &str) -> Vec<&'static str> {
+        let section = PROTOCOL.split(heading).nth(1).and_then(|rest| rest.split("\n## ").next()).unwrap();
+        section.lines().filter(|line| line.starts_with("{\"type\"")).collect()
+    }
+
+    fn fault(text: &str) -> Code {
+        match parse(text) {
+            Said::Wrong(fault) => fault.code,
+            said => panic!("{text}: {said:?}"),
+        }
+    }
+
+    #[test]
+    fn every_example_of_what_a_browser_says_is_understood() {
+        let said: Vec<Said> = examples("\n## From the browser").into_iter().map(parse).collect();
+        let relay = |kind, members: &str| Said::Relay { kind, target: id(0), members: members.into() };
+        let state = |muted, screen: Option<&str>| PeerState {
+            name: "Ada".into(),
+            muted,
+            camera: true,
+            screen: screen.map(str::to_owned),
+        };
+        let candidate = r#"{"candidate":"candidate:1 1 UDP 1 192.0.2.1 9 typ host","sdpMid":"0"}"#;
+        let expected = [
+            relay(Relay::Offer, r#","sdp":{"type":"offer","sdp":"v=0"}"#),
+            relay(Relay::Answer, r#","sdp":{"type":"answer","sdp":"v=0"}"#),
+            relay(Relay::IceCandidate, &format!(r#","candidate":{candidate}"#)),
+            Said::Hello(state(false, None)),
+            Said::State(state(true, Some("9f5cd6f1-2b3c-4a75-8f34-52ea5bd5a1d0"))),
+            Said::Chat("Hello".into()),
+            Said::Leave,
+        ];
+        assert_eq!(said, expected);
+    }
+
+    #[test]
+    fn every_example_of_what_a_browser_is_told_is_written_so() {
+        let room = RoomName::default();
+        let turn = IceServer {
+            urls: vec!["turn:turn.example.net".into()],
+            username: Some("user".into()),
+            credential: Some("secret".into()),
+        };
+        let config = Config {
+            instance: "0123456789abcdef",
+            resume: Token::from_bytes([0; 32]),
+            resumed: false,
+            room: &room,
+            ice_servers: &[turn],
+            stun_port: 8088,
+            stations: &["main".into()],
+            limits: ConfigLimits {
+                room_size: 16,
+                message_bytes: 65_536,
+                messages_per_second: 50,
+                name_chars: NAME_CHARS,
+                chat_chars: CHAT_CHARS,
+                seat_seconds: 20,
+            },
+        };
+        let state = PeerState { name: "Ada".into(), muted: false, camera: true, screen: None };
+        let candidate = r#"{"candidate":"candidate:1 1 UDP 1 192.0.2.1 9 typ host","sdpMid":"0"}"#;
+        let told = [
+            ToBrowser::InitPeers { id: id(0), peer_ids: &[id(1)] }.text(),
+            ToBrowser::Config(config).text(),
+            ToBrowser::NewPeer { id: id(1) }.text(),
+            ToBrowser::PeerDisconnect { id: id(1) }.text(),
+            relayed(Relay::Offer, id(1), r#","sdp":{"type":"offer","sdp":"v=0"}"#),
+            relayed(Relay::Answer, id(1), r#","sdp":{"type":"answer","sdp":"v=0"}"#),
+            relayed(Relay::IceCandidate, id(1), &format!(r#","candidate":{candidate}"#)),
+            ToBrowser::PeerState { id: id(1), state: &state }.text(),
+            ToBrowser::Chat { seq: 7, sender_id: id(1), name: "Ada", text: "Hello", age_ms: 1_500 }.text(),
+            ToBrowser::Error { code: Code::UnknownTarget, message: &unknown_target().message }.text(),
+        ];
+        assert_eq!(told.map(|text| text.to_string()).to_vec(), examples("\n## To the browser"));
+    }
+
+    #[test]
+    fn what_peers_say_to_one_another_passes_as_it_came() {
+        let text = format!(
+            r#"{{"type":"offer","targetId":"{}","payload":{{ "sdp" : {{"a": 1.50, "b":"\u0041\/","c":1e400}} , "x":[ ] }}}}"#,
+            id(2)
+        );
+        let Said::Relay { kind, members, .. } = parse(&text) else { panic!("{text}") };
+        let passed = relayed(kind, id(1), &members);
+        assert!(passed.contains(r#""sdp":{"a": 1.50, "b":"\u0041\/","c":1e400},"x":[ ]"#), "{passed}");
+    }
+
+    #[test]
+    fn nobody_can_say_who_they_are() {
+        for name in ["senderId", "sender\\u0049d", "\\u0073enderId"] {
+            let text = format!(
+                r#"{{"type":"answer","targetId":"{}","payload":{{"sdp":1,"{name}":"{}","{name}":2}}}}"#,
+                id(2),
+                id(3)
+            );
+            let Said::Relay { kind, members, .. } = parse(&text) else { panic!("{text}") };
+            let passed: Value = serde_json::from_str(&relayed(kind, id(1), &members)).unwrap();
+            assert_eq!(passed["payload"], json!({"senderId": id(1).to_string(), "sdp": 1}));
+        }
+    }
+
+    #[test]
+    fn each_kind_of_nonsense_has_its_code() {
+        for text in ["", "{", "hello", "{\"type\":\"chat\",\"payload\":{\"text\":\"a\"}} x", &"[".repeat(10_000)] {
+            assert_eq!(fault(text), Code::BadJson, "{text}");
+        }
+        let target = id(2);
+        for text in [
+            "1",
+            "[]",
+            "{}",
+            r#"{"type":1}"#,
+            r#"{"type":"chat"}"#,
+            r#"{"type":"chat","payload":{"text":1}}"#,
+            r#"{"type":"chat","payload":{"text":" \n"}}"#,
+            r#"{"type":"hello","payload":{"name":1}}"#,
+            r#"{"type":"hello","payload":null}"#,
+            &format!(r#"{{"type":"offer","targetId":"{target}","payload":"v=0"}}"#),
+            &format!(r#"{{"type":"chat","payload":{{"text":"{}"}}}}"#, "ä".repeat(CHAT_CHARS + 1)),
+            &format!(r#"{{"type":"hello","payload":{{"name":"{}"}}}}"#, "ä".repeat(NAME_CHARS + 1)),
+            &format!(r#"{{"type":"hello","payload":{{"screen":"{}"}}}}"#, "x".repeat(STREAM_ID_CHARS + 1)),
+        ] {
+            assert_eq!(fault(text), Code::BadMessage, "{text}");
+        }
+        assert_eq!(fault(r#"{"type":"dance","payload":[1]}"#), Code::UnknownType);
+        assert_eq!(fault(r#"{"type":"offer","payload":{}}"#), Code::UnknownTarget);
+        assert_eq!(fault(r#"{"type":"offer","targetId":"2","payload":{}}"#), Code::UnknownTarget);
+    }
+
+    #[test]
+    fn limits_are_inclusive_and_names_are_one_line() {
+        let chat = format!(r#"{{"type":"chat","payload":{{"text":"{}"}}}}"#, "ä".repeat(CHAT_CHARS));
+        assert!(matches!(parse(&chat), Said::Chat(_)));
+        let name = "ä".repeat(NAME_CHARS);
+        let hello = format!(r#"{{"type":"hello","payload":{{"name":" {name}\u0000\n","more":1}}}}"#);
+        assert_eq!(parse(&hello), Said::Hello(PeerState { name, ..PeerState::default() }));
+        assert_eq!(parse(r#"{"type":"leave"}"#), Said::Leave);
+    }
+}

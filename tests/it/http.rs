@@ -37,6 +37,8 @@ pub struct House {
     www: tempfile::TempDir,
     _engine: engine::Engine,
     pub hub: hub::Hub,
+    /// The UDP port.
+    pub media: SocketAddr,
     pub room_metrics: Arc<RoomMetrics>,
 }
 
@@ -62,7 +64,7 @@ impl House {
         let stations: Arc<[Station]> = [station("main"), station("other")].into();
         let listener = bind(Some(Ipv4Addr::LOCALHOST.into()), 0).unwrap();
         let rtc_metrics = Arc::new(RtcMetrics::default());
-        let engine = start_engine(&stations, &rtc_metrics);
+        let (engine, media) = start_engine(&stations, &rtc_metrics);
         let (reports, _) = crossbeam_channel::bounded(8);
         let room_metrics = Arc::new(RoomMetrics::default());
         let facts = rooms::Facts { instance: "0123456789abcdef".into(), ice_servers: vec![ice_server()], stun_port: 9 };
@@ -81,7 +83,7 @@ impl House {
             max_listeners: MAX_LISTENERS,
         };
         let door = Door::start(listener, site, DoorSettings::default(), crossbeam_channel::bounded(8).0).unwrap();
-        House { door, metrics, www, _engine: engine, hub, room_metrics }
+        House { door, metrics, www, _engine: engine, media, hub, room_metrics }
     }
 
     fn client(&self) -> Client {
@@ -110,7 +112,7 @@ fn ice_server() -> IceServer {
     IceServer { urls: vec!["turn:turn.example.net".into()], username: Some("u".into()), credential: Some("c".into()) }
 }
 
-fn start_engine(stations: &[Station], metrics: &Arc<RtcMetrics>) -> engine::Engine {
+fn start_engine(stations: &[Station], metrics: &Arc<RtcMetrics>) -> (engine::Engine, SocketAddr) {
     let setup = |station: &Station| StationSetup {
         stereo: true,
         fec: false,
@@ -123,11 +125,12 @@ fn start_engine(stations: &[Station], metrics: &Arc<RtcMetrics>) -> engine::Engi
         metrics: Arc::clone(metrics),
     };
     let socket = datagrams::bind(Some(Ipv4Addr::LOCALHOST.into()), 0).unwrap();
+    let media = socket.local_addr().unwrap();
     let (reports, _) = crossbeam_channel::bounded(8);
     let engine = engine::start(socket, setup, reports).unwrap();
     let payload = vec![0xfc, 0xff, 0xfe].into();
     engine.senders[0].send(OpusPacket { payload, rtp_time_samples: 0, captured: Instant::now() });
-    engine
+    (engine, media)
 }
 
 struct Client {

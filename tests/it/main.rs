@@ -13,5 +13,6 @@ mod simulated;
 mod sound_server;
 #[cfg(target_os = "linux")]
 mod station;
+mod virtual_rooms;
 mod virtual_time;
 mod whep;
