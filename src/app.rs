@@ -11,10 +11,12 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::audio::station::{self, Source, Station};
 use crate::config::{Config, ExitCode, LogFile, StartError};
-use crate::observe::metrics::{DoorMetrics, RtcMetrics};
+use crate::observe::metrics::{DoorMetrics, RoomMetrics, RtcMetrics};
 use crate::observe::reports::Report;
 use crate::rtc::engine::{self, Engine, EngineSetup, StationSetup};
 use crate::rtc::{candidates, datagrams};
+use crate::signal::hub::{self, Hub};
+use crate::signal::rooms::Facts;
 use crate::source;
 use crate::web::assets::Assets;
 use crate::web::descriptors;
@@ -38,6 +40,7 @@ pub struct App {
     reports: Receiver<Report>,
     report: Sender<Report>,
     door: DoorHandle,
+    hub: Hub,
     encoder: station::Running,
     engine: Engine,
 }
@@ -76,11 +79,17 @@ impl App {
         let sender = engine.senders[0].clone();
         let sink = Box::new(move |packet| sender.send(packet));
         let encoder = station::start(station.clone(), source, sink, report.clone()).map_err(no_thread)?;
+        let room_metrics = Arc::<RoomMetrics>::default();
+        let facts = Facts { instance: instance()?, ice_servers: config.ice_servers.clone(), stun_port: local.port() };
+        let hub = hub::start(config.rooms.clone(), facts, room_metrics.clone(), report.clone()).map_err(no_thread)?;
         let site = Site {
             started: Instant::now(),
             stations: Arc::new([station.clone()]),
             rtc: engine.handle.clone(),
             rtc_metrics,
+            rooms: hub.handle.clone(),
+            room_metrics,
+            ice_servers: config.ice_servers.clone(),
             door_metrics: Arc::<DoorMetrics>::default(),
             assets,
             limits: config.limits.clone(),
@@ -91,7 +100,7 @@ impl App {
         for address in &addresses {
             log::info!("open {address}");
         }
-        Ok(App { port: local.port(), addresses, station, reports, report, door, encoder, engine })
+        Ok(App { port: local.port(), addresses, station, reports, report, door, hub, encoder, engine })
     }
 
     /// The port of the door.
@@ -131,12 +140,14 @@ impl App {
         code
     }
 
-    /// Stops everything: newcomers are refused, listeners told goodbye, threads joined.
+    /// Stops everything: newcomers are refused, peers and listeners told goodbye, threads joined.
     pub fn stop(self) {
+        // Before the door, which would cut the connections that peers are told goodbye on.
+        let hub = self.hub.stop();
         self.door.stop();
         let encoder = self.encoder.stop();
         let engine = self.engine.stop();
-        for (name, ended) in [("encoder", encoder), ("rtc", engine)] {
+        for (name, ended) in [("hub", hub), ("encoder", encoder), ("rtc", engine)] {
             if ended.is_err() {
                 log::error!("the {name} thread had panicked");
             }
@@ -223,6 +234,13 @@ fn cannot_bind(config: &Config, error: &io::Error) -> StartError {
         _ => format!("port {port} cannot be opened: {error}. Choose another with --port N."),
     };
     StartError::new(ExitCode::Port, message)
+}
+
+/// Tells browsers whether the server they come back to is the one they left.
+fn instance() -> Result<String, StartError> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).map_err(|error| no_thread(io::Error::other(error.to_string())))?;
+    Ok(format!("{:016x}", u64::from_be_bytes(bytes)))
 }
 
 fn no_thread(error: io::Error) -> StartError {

@@ -9,6 +9,8 @@ use log::LevelFilter;
 
 use crate::audio::device::DeviceChoice;
 use crate::audio::encoder::{Application, Encoding};
+use crate::signal::rooms;
+use crate::signal::wire::IceServer;
 use crate::web::site::Limits;
 
 /// How the program ends; documented in the README.
@@ -95,6 +97,10 @@ pub struct Config {
     pub encoding: Encoding,
     /// Sessions in all.
     pub max_listeners: usize,
+    /// What rooms put up with.
+    pub rooms: rooms::Limits,
+    /// STUN and TURN servers besides this host, for peers and listeners.
+    pub ice_servers: Vec<IceServer>,
     /// What strangers may cost.
     pub limits: Limits,
     /// A folder to serve the pages from instead of the ones inside the binary.
@@ -125,6 +131,8 @@ impl Default for Config {
             tone_hz: 440.0,
             encoding: Encoding::default(),
             max_listeners: 4_000,
+            rooms: rooms::Limits::default(),
+            ice_servers: vec![],
             limits: Limits::default(),
             www: None,
             log_file: LogFile::Default,
@@ -177,7 +185,15 @@ fn options() -> Options {
     o.optflag("", "no-fec", "no forward error correction (default)");
     o.optflag("", "dtx", "send nothing while the source is silent");
     o.optopt("", "max-listeners", "listeners at the same time (default 4000)", "N");
-    o.optopt("", "max-connections", "TCP connections at the same time (default 4000)", "N");
+    o.optopt("", "max-connections", "TCP connections at the same time (default 12000)", "N");
+    o.optopt("", "max-peers", "people in all rooms together (default 10000)", "N");
+    o.optopt("", "room-size", "people in one room (default 16)", "N");
+    o.optmulti(
+        "",
+        "ice-server",
+        "a STUN or TURN server that browsers shall use besides this host; may be repeated",
+        "URL[,USER,CREDENTIAL]",
+    );
     o.optopt("", "www", "serve the pages from this folder, for working on them", "DIR");
     o.optopt("", "log-file", "log to this file too; `none` for no file (default app.log)", "PATH");
     o.optopt("", "log-level", "error, warn, info, debug or trace (default info)", "LEVEL");
@@ -205,6 +221,11 @@ fn config(matches: &Matches, env: impl Fn(&str) -> Option<String>) -> Result<Con
         max_connections: number(matches, "max-connections", 1..=1_000_000)?.unwrap_or(defaults.limits.max_connections),
         ..defaults.limits
     };
+    let rooms = rooms::Limits {
+        room_size: number(matches, "room-size", 1..=1_000)?.unwrap_or(defaults.rooms.room_size),
+        max_peers: number(matches, "max-peers", 1..=1_000_000)?.unwrap_or(defaults.rooms.max_peers),
+        ..defaults.rooms
+    };
     Ok(Config {
         port: port.map_or(Ok(defaults.port), |(name, value)| {
             value.parse().map_err(|_| usage(format!("{name} takes a port from 0 to 65535, not `{value}`")))
@@ -214,6 +235,8 @@ fn config(matches: &Matches, env: impl Fn(&str) -> Option<String>) -> Result<Con
         tone_hz,
         encoding: encoding(matches)?,
         max_listeners: number(matches, "max-listeners", 1..=1_000_000)?.unwrap_or(defaults.max_listeners),
+        rooms,
+        ice_servers: matches.opt_strs("ice-server").iter().map(|text| ice_server(text)).collect::<Result<_, _>>()?,
         limits,
         www: matches.opt_str("www").map(PathBuf::from),
         log_file: match matches.opt_str("log-file") {
@@ -234,6 +257,28 @@ fn config(matches: &Matches, env: impl Fn(&str) -> Option<String>) -> Result<Con
         )?
         .unwrap_or(defaults.log_level),
     })
+}
+
+/// RFC 7064 and RFC 7065. What a header field could not carry is refused here, where somebody sees it.
+fn ice_server(text: &str) -> Result<IceServer, StartError> {
+    let wrong = |why: &str| usage(format!("--ice-server takes URL or URL,USER,CREDENTIAL: {why} in `{text}`"));
+    let mut parts = text.splitn(3, ',');
+    let url = parts.next().unwrap_or_default();
+    let secrets = (parts.next().map(str::to_owned), parts.next().map(str::to_owned));
+    let (scheme, host) = url.split_once(':').ok_or_else(|| wrong("no URL"))?;
+    if host.is_empty() || host.starts_with('/') || !url.bytes().all(|b| b.is_ascii_graphic() && !b"<>\"".contains(&b)) {
+        return Err(wrong("no STUN or TURN URL such as stun:stun.example.net:3478"));
+    }
+    if !text.bytes().all(|b| (b' '..=b'~').contains(&b)) {
+        return Err(wrong("a character that is not ASCII"));
+    }
+    match (scheme, &secrets) {
+        ("stun" | "stuns", (None, None)) | ("turn" | "turns", (Some(_), Some(_))) => {}
+        ("turn" | "turns", _) => return Err(wrong("no user and credential, which TURN needs,")),
+        ("stun" | "stuns", _) => return Err(wrong("a user, which STUN has no use for,")),
+        _ => return Err(wrong("no scheme of stun, stuns, turn or turns")),
+    }
+    Ok(IceServer { urls: vec![url.to_owned()], username: secrets.0, credential: secrets.1 })
 }
 
 fn source(matches: &Matches, tone_hz: f64) -> Result<SourceChoice, StartError> {
@@ -369,6 +414,22 @@ mod tests {
     }
 
     #[test]
+    fn rooms_are_as_large_and_ice_servers_as_many_as_told() {
+        let config = served(
+            "--room-size 4 --max-peers 9 --ice-server stun:a:3478 --ice-server turn:b?transport=tcp,me,a,b",
+            &[],
+        );
+        assert_eq!((config.rooms.room_size, config.rooms.max_peers), (4, 9));
+        let stun = IceServer { urls: vec!["stun:a:3478".into()], username: None, credential: None };
+        let turn = IceServer {
+            urls: vec!["turn:b?transport=tcp".into()],
+            username: Some("me".into()),
+            credential: Some("a,b".into()),
+        };
+        assert_eq!(config.ice_servers, [stun, turn]);
+    }
+
+    #[test]
     fn what_is_wrong_is_one_sentence_that_names_the_flag() {
         let cases = [
             ("--port 70000", "--port"),
@@ -386,6 +447,13 @@ mod tests {
             ("--sine-wave --loopback", "--loopback"),
             ("--json", "--list-devices"),
             ("--log-level loud", "--log-level"),
+            ("--room-size 0", "--room-size"),
+            ("--max-peers x", "--max-peers"),
+            ("--ice-server stun.example.net", "--ice-server"),
+            ("--ice-server http://a", "--ice-server"),
+            ("--ice-server turn:a", "--ice-server"),
+            ("--ice-server stun:a,b,c", "--ice-server"),
+            ("--ice-server stun:a>b", "--ice-server"),
             ("--nonsense", "nonsense"),
             ("serve", "serve"),
             ("--port", "port"),

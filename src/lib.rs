@@ -102,5 +102,6 @@ pub mod config;
 mod menu;
 pub mod observe;
 pub mod rtc;
+pub mod signal;
 mod source;
 pub mod web;

@@ -11,11 +11,12 @@ use std::time::{Duration, Instant};
 
 use slab::Slab;
 use str0m::ice::StunMessage;
-use str0m::net::Transmit;
+use str0m::net::{Protocol, Transmit};
 
 use crate::audio::pcm::OpusPacket;
 use crate::rtc::listener::{self, Listener, Reason};
 use crate::rtc::session::{IfMatch, ListenerId, PatchRefusal, Patched};
+use crate::rtc::stun;
 
 /// Addresses remembered for one session: a browser checks from every interface it has, and moves between networks.
 const ADDRESSES_PER_SESSION: usize = 16;
@@ -101,6 +102,13 @@ impl Fanout {
 
     /// A datagram arrived. False if it belongs to nobody.
     pub fn handle_datagram(&mut self, source: SocketAddr, destination: SocketAddr, bytes: &[u8], now: Instant) -> bool {
+        if let Some(answer) = stun::answer(bytes, source) {
+            // From the very address it was asked on, like everything else.
+            let (source, destination) = (destination, source);
+            let transmit = Transmit { proto: Protocol::Udp, source, destination, contents: answer.into() };
+            self.outputs.push_back(Output::Transmit(transmit));
+            return true;
+        }
         let Some(key) = self.find_session(source, destination, bytes, now) else { return false };
         self.change(key, now, |listener| listener.handle_datagram(source, destination, bytes, now));
         true

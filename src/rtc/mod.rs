@@ -7,3 +7,4 @@ pub mod fanout;
 pub mod listener;
 pub mod sdp;
 pub mod session;
+pub mod stun;

@@ -17,6 +17,7 @@ pub(super) fn health(_site: &Site, _request: &Request) -> Answer {
 /// `GET /api/status`
 pub(super) fn status(site: &Site, _request: &Request) -> Answer {
     let (rtc, door, limits) = (&site.rtc_metrics, &site.door_metrics, &site.limits);
+    let rooms = &site.room_metrics;
     Answer::json(
         200,
         &Status {
@@ -32,6 +33,15 @@ pub(super) fn status(site: &Site, _request: &Request) -> Answer {
                 datagrams_unknown: rtc.datagrams_unknown.read(),
                 datagrams_unsent: rtc.datagrams_unsent.read(),
             },
+            rooms: Rooms {
+                rooms: rooms.rooms.read(),
+                peers: rooms.peers.read(),
+                connected: rooms.connected.read(),
+                joined: rooms.joined.read(),
+                refused: rooms.refused.read(),
+                messages: rooms.messages.read(),
+                too_slow: rooms.too_slow.read(),
+            },
             door: Door {
                 connections: door.connections.read(),
                 accepted: door.accepted.read(),
@@ -40,6 +50,8 @@ pub(super) fn status(site: &Site, _request: &Request) -> Answer {
             },
             limits: Limits {
                 listeners: site.max_listeners,
+                peers: site.rooms.limits().max_peers,
+                room_size: site.rooms.limits().room_size,
                 connections: limits.max_connections,
                 head_bytes: limits.head_bytes,
                 head_s: limits.head_timeout.as_secs_f64(),
@@ -88,6 +100,7 @@ struct Status<'a> {
     uptime_s: u64,
     stations: Vec<StationStatus<'a>>,
     rtc: Rtc,
+    rooms: Rooms,
     door: Door,
     limits: Limits,
 }
@@ -138,6 +151,18 @@ struct Rtc {
     datagrams_unsent: u64,
 }
 
+/// Numbers only: a room's name is all that is needed to enter it.
+#[derive(Serialize)]
+struct Rooms {
+    rooms: u64,
+    peers: u64,
+    connected: u64,
+    joined: u64,
+    refused: u64,
+    messages: u64,
+    too_slow: u64,
+}
+
 #[derive(Serialize)]
 struct Door {
     connections: u64,
@@ -149,6 +174,8 @@ struct Door {
 #[derive(Serialize)]
 struct Limits {
     listeners: usize,
+    peers: usize,
+    room_size: usize,
     connections: usize,
     head_bytes: usize,
     head_s: f64,

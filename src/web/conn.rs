@@ -13,6 +13,8 @@ use crate::web::exchange::{Answer, Code};
 use crate::web::head::{self, Framing, Head};
 use crate::web::loopback::Loopback;
 use crate::web::site::Limits;
+use crate::web::upgrade::{self, Upgrade};
+use crate::web::ws::{self, Lobby};
 
 /// How much of an answer must leave within the write time-out: a floor of 1.6 KB/s for slow readers, at 10 s.
 const WRITE_PIECE_BYTES: usize = 16 * 1024;
@@ -36,6 +38,8 @@ pub(super) struct Inside {
     pub loopback: Loopback,
     /// What is counted.
     pub metrics: Arc<DoorMetrics>,
+    /// Where WebSockets go.
+    pub rooms: Lobby,
 }
 
 /// Talks with a client until one of both has had enough.
@@ -106,7 +110,9 @@ impl Conversation<'_> {
     /// One request and its answer. True if there may be another.
     fn turn(&mut self, first: bool) -> Result<bool, End> {
         let head = self.read_head(first)?;
-        // The upgrade of `/ws` branches off here: it takes over this thread, the socket and the inbox.
+        if let Some(asked) = upgrade::read(&head)? {
+            return self.enter_room(&asked);
+        }
         let body = self.read_body(&head)?;
         let answer = self.inside.loopback.ask(&head, &body, self.client);
         self.inside.metrics.requests.add(1);
@@ -116,6 +122,17 @@ impl Conversation<'_> {
             self.linger();
         }
         Ok(head.keep_alive)
+    }
+
+    /// From here on this thread, the socket and what has arrived on it are a room's.
+    fn enter_room(&mut self, asked: &Upgrade) -> Result<bool, End> {
+        self.inside.metrics.requests.add(1);
+        self.write(asked.accepted().as_bytes())?;
+        let inbox = std::mem::take(&mut self.inbox);
+        if let Err(error) = ws::attend(self.stream, inbox, asked, &self.inside.rooms) {
+            log::debug!("{}: the WebSocket ended: {error}", self.client);
+        }
+        Ok(false)
     }
 
     /// Says the last word, if there is one. Never goes on.

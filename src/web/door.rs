@@ -20,7 +20,9 @@ use crate::web::descriptors;
 use crate::web::exchange::{Answer, Code};
 use crate::web::http::Http;
 use crate::web::loopback::Loopback;
+use crate::web::readiness::Readiness;
 use crate::web::site::Site;
+use crate::web::ws::Lobby;
 
 const LISTENER: Token = Token(0);
 const DOORBELL: Token = Token(1);
@@ -104,7 +106,13 @@ impl Door {
         let http = Http::start(&site, settings.http_threads)?;
         let loopback = Loopback::open(settings.http_threads, http.address, Arc::clone(&http.secret))?;
         let metrics = Arc::clone(&site.door_metrics);
-        let inside = Arc::new(Inside { limits: site.limits.clone(), loopback, metrics });
+        let readiness = Readiness::start()?;
+        let rooms = Lobby {
+            hub: site.rooms.clone(),
+            readiness: readiness.handle.clone(),
+            stations: Arc::clone(&site.stations),
+        };
+        let inside = Arc::new(Inside { limits: site.limits.clone(), loopback, metrics, rooms });
 
         let max_connections = affordable(site.limits.max_connections);
         let keeper = Keeper {
@@ -124,6 +132,7 @@ impl Door {
         let thread = reports::spawn("door".into(), reports, move || {
             keeper.run();
             http.stop();
+            readiness.stop();
         })?;
         Ok(DoorHandle { address, doorbell, stopping, thread: Some(thread) })
     }

@@ -6,6 +6,9 @@
 //! | `bad-request` | 400 | the request breaks HTTP's syntax or could be read in two ways; the connection is closed |
 //! | `bad-json` | 400 | the body is not the JSON that was asked for |
 //! | `bad-offer` | 400 | the SDP offer cannot be used; the message names what is wrong |
+//! | `bad-upgrade` | 400 | a WebSocket's opening handshake without a proper `Sec-WebSocket-Key` |
+//! | `bad-room` | 400 | no room can have that name |
+//! | `bad-resume` | 400 | `resume` is not a token of ours |
 //! | `bad-fragment` | 400 | the trickle-ICE fragment cannot be read |
 //! | `empty-body` | 400 | an offer was expected |
 //! | `not-by-the-door` | 403 | somebody spoke to the private loopback port |
@@ -21,6 +24,7 @@
 //! | `wrong-type` | 415 | the `Content-Type` is missing or another one than is taken here |
 //! | `expectation-failed` | 417 | an `Expect` other than `100-continue` |
 //! | `unprocessable` | 422 | the fragment is well-formed, but this session cannot take it |
+//! | `upgrade-required` | 426 | rooms are entered over a WebSocket of version 13 |
 //! | `tag-required` | 428 | an ICE restart needs `If-Match: *` |
 //! | `head-too-large` | 431 | more than the limit of bytes, or of header fields |
 //! | `internal` | 500 | our bug; the log says more |
@@ -134,6 +138,9 @@ pub enum Code {
     BadJson,
     BadOffer,
     BadFragment,
+    BadUpgrade,
+    BadRoom,
+    BadResume,
     EmptyBody,
     NotByTheDoor,
     UnknownPath,
@@ -148,6 +155,7 @@ pub enum Code {
     WrongType,
     ExpectationFailed,
     Unprocessable,
+    UpgradeRequired,
     TagRequired,
     HeadTooLarge,
     Internal,
@@ -165,6 +173,9 @@ impl Code {
             Code::BadJson => (400, "bad-json"),
             Code::BadOffer => (400, "bad-offer"),
             Code::BadFragment => (400, "bad-fragment"),
+            Code::BadUpgrade => (400, "bad-upgrade"),
+            Code::BadRoom => (400, "bad-room"),
+            Code::BadResume => (400, "bad-resume"),
             Code::EmptyBody => (400, "empty-body"),
             Code::NotByTheDoor => (403, "not-by-the-door"),
             Code::UnknownPath => (404, "unknown-path"),
@@ -179,6 +190,7 @@ impl Code {
             Code::WrongType => (415, "wrong-type"),
             Code::ExpectationFailed => (417, "expectation-failed"),
             Code::Unprocessable => (422, "unprocessable"),
+            Code::UpgradeRequired => (426, "upgrade-required"),
             Code::TagRequired => (428, "tag-required"),
             Code::HeadTooLarge => (431, "head-too-large"),
             Code::Internal => (500, "internal"),

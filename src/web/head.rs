@@ -28,6 +28,17 @@ pub struct Head {
     pub wants_continue: bool,
     /// The client wants to ask again on this connection.
     pub keep_alive: bool,
+    /// The client asks for a WebSocket (RFC 6455 §4.1).
+    pub websocket: Option<Handshake>,
+}
+
+/// What a WebSocket's opening handshake brings along, as it came.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Handshake {
+    /// `Sec-WebSocket-Key`, if there is exactly one.
+    pub key: Option<String>,
+    /// `Sec-WebSocket-Version`, if there is exactly one.
+    pub version: Option<String>,
 }
 
 /// How a body is delimited (RFC 9112 §6.3).
@@ -98,7 +109,20 @@ pub fn parse(bytes: &[u8]) -> Result<Head, Answer> {
         framing: framing(fields, minor)?,
         wants_continue: wants_continue(fields, minor)?,
         keep_alive: minor == 1 && !list(fields, "connection").any(|option| option.eq_ignore_ascii_case(b"close")),
+        websocket: (minor == 1).then(|| handshake(fields)).flatten(),
     })
+}
+
+/// RFC 6455 §4.2.1, points 3 to 6; an upgrade to anything else is ignored (RFC 9110 §7.8).
+fn handshake(fields: &[httparse::Header<'_>]) -> Option<Handshake> {
+    let asks = |name, option: &[u8]| list(fields, name).any(|one| one.eq_ignore_ascii_case(option));
+    let only = |name| {
+        let mut values = values(fields, name);
+        let first = values.next().filter(|_| values.next().is_none())?;
+        String::from_utf8(first.to_vec()).ok()
+    };
+    (asks("upgrade", b"websocket") && asks("connection", b"upgrade"))
+        .then(|| Handshake { key: only("sec-websocket-key"), version: only("sec-websocket-version") })
 }
 
 fn bad(message: impl AsRef<str>) -> Answer {

@@ -179,7 +179,7 @@ fn answer(site: &Site, request: &Request) -> Answer {
         return assets::unknown_path();
     }
     if method == "OPTIONS" {
-        return options(&place, allowed);
+        return options(site, &place, allowed);
     }
     if !allowed.split(", ").any(|one| one == method) {
         let message = format!("{method} cannot be done here, but {allowed} can.");
@@ -200,7 +200,7 @@ fn answer(site: &Site, request: &Request) -> Answer {
 }
 
 /// What may be done here, asked by a person (RFC 9110 §9.3.7) or as a browser's preflight (Fetch §4.8).
-fn options(place: &Place<'_>, allowed: &str) -> Answer {
+fn options(site: &Site, place: &Place<'_>, allowed: &str) -> Answer {
     let answer = Answer::new(204)
         .header("Allow", allowed)
         .header("Access-Control-Allow-Methods", allowed)
@@ -208,7 +208,7 @@ fn options(place: &Place<'_>, allowed: &str) -> Answer {
         // As long as browsers keep it at the most: Chromium 2 h, Firefox a day.
         .header("Access-Control-Max-Age", "86400");
     match place {
-        Place::Endpoint(_) => answer.header("Accept-Post", whep::SDP),
+        Place::Endpoint(_) => whep::with_ice_servers(site, answer.header("Accept-Post", whep::SDP)),
         Place::Offer => answer.header("Accept-Post", "application/json"),
         Place::Session(..) => answer.header("Accept-Patch", whep::FRAGMENT),
         _ => answer,
@@ -225,6 +225,7 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use crate::rtc::{datagrams, engine};
+    use crate::signal::hub;
     use crate::web::assets::Assets;
     use crate::web::site::Limits;
 
@@ -241,6 +242,10 @@ mod tests {
         engine::start(socket, setup, crossbeam_channel::bounded(1).0).unwrap()
     }
 
+    fn idle_hub() -> hub::Hub {
+        hub::start(Default::default(), Default::default(), Arc::default(), crossbeam_channel::bounded(1).0).unwrap()
+    }
+
     #[test]
     fn only_who_knows_the_secret_is_answered() {
         let site = Site {
@@ -248,6 +253,9 @@ mod tests {
             stations: [].into(),
             rtc: idle_engine().handle.clone(),
             rtc_metrics: Arc::default(),
+            rooms: idle_hub().handle,
+            room_metrics: Arc::default(),
+            ice_servers: vec![],
             door_metrics: Arc::default(),
             assets: Assets::Table(&[]),
             limits: Limits::default(),

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! door -> conn -> { head, body (pure), loopback }      the public socket: limits of size and time, keep-alive
+//!   |--> ws -> { upgrade (pure), readiness }           rooms: a WebSocket on the very thread and socket, told by the hub
 //!   `--> http -> { whep, api, assets } -> exchange, site   tiny_http on a private loopback socket: what is answered
 //! ```
 
@@ -16,5 +17,8 @@ pub mod exchange;
 pub mod head;
 mod http;
 mod loopback;
+mod readiness;
 pub mod site;
+mod upgrade;
 mod whep;
+mod ws;

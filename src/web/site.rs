@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::audio::station::Station;
-use crate::observe::metrics::{DoorMetrics, RtcMetrics};
+use crate::observe::metrics::{DoorMetrics, RoomMetrics, RtcMetrics};
 use crate::rtc::engine;
+use crate::signal::hub;
+use crate::signal::wire::IceServer;
 use crate::web::assets::Assets;
 
 /// Everything handlers need.
@@ -20,6 +22,12 @@ pub struct Site {
     pub rtc: engine::Handle,
     /// What the rtc thread counts.
     pub rtc_metrics: Arc<RtcMetrics>,
+    /// The hub of all rooms.
+    pub rooms: hub::Handle,
+    /// What the hub counts.
+    pub room_metrics: Arc<RoomMetrics>,
+    /// Other people's STUN and TURN servers, for listeners; peers in rooms learn of them from the hub.
+    pub ice_servers: Vec<IceServer>,
     /// What the door counts.
     pub door_metrics: Arc<DoorMetrics>,
     /// The pages.
@@ -52,7 +60,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Limits {
-            max_connections: 4000,
+            max_connections: 12_000,
             head_bytes: 16 * 1024,
             head_timeout: Duration::from_secs(10),
             body_bytes: 64 * 1024,

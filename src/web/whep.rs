@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::audio::station::Station;
 use crate::rtc::session::{Admitted, IfMatch, ListenerId, Offer, PatchRefusal, Patched, Refusal};
+use crate::signal::wire::IceServer;
 use crate::web::exchange::{Answer, Code, Request};
 use crate::web::site::Site;
 
@@ -28,7 +29,10 @@ pub(super) fn admit(site: &Site, request: &Request, name: Option<&str>) -> Answe
     }
     match text(&request.body, "offer") {
         Err(answer) => answer,
-        Ok(sdp) => admitted(site.rtc.admit(offer(request, sdp, index)), &station.name),
+        Ok(sdp) => {
+            let answer = admitted(site.rtc.admit(offer(request, sdp, index)), &station.name);
+            if answer.status == 201 { with_ice_servers(site, answer) } else { answer }
+        }
     }
 }
 
@@ -99,6 +103,26 @@ pub(super) fn session(site: &Site, name: &str, id: &str) -> Answer {
         Some(_) => Answer::new(200).header("Cache-Control", "no-store"),
         None => unknown_listener(),
     }
+}
+
+/// One `Link` for each URL of STUN and TURN servers that a listener may use (RFC 9725 §4.6).
+pub(super) fn with_ice_servers(site: &Site, answer: Answer) -> Answer {
+    let links = site.ice_servers.iter().flat_map(|server| server.urls.iter().map(move |url| ice_link(url, server)));
+    links.fold(answer, |answer, link| answer.header("Link", link))
+}
+
+fn ice_link(url: &str, server: &IceServer) -> String {
+    let mut link = format!("<{url}>; rel=\"ice-server\"");
+    if let (Some(username), Some(credential)) = (&server.username, &server.credential) {
+        link += &format!("; username={}; credential={}", quoted(username), quoted(credential));
+        link += "; credential-type=\"password\"";
+    }
+    link
+}
+
+/// RFC 9110 §5.6.4.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 fn station<'a>(site: &'a Site, name: Option<&str>) -> Option<(usize, &'a Station)> {
@@ -247,6 +271,23 @@ mod tests {
     fn admission() -> Admitted {
         let listener = ListenerId::parse("00112233445566778899aabbccddeeff").unwrap();
         Admitted { listener, answer: "v=0\r\n".into(), etag: "\"e1\"".into() }
+    }
+
+    #[test]
+    fn an_ice_server_is_a_link_with_quoted_secrets() {
+        let server = |urls: &str, secrets: Option<(&str, &str)>| IceServer {
+            urls: vec![urls.into()],
+            username: secrets.map(|(username, _)| username.into()),
+            credential: secrets.map(|(_, credential)| credential.into()),
+        };
+        let stun = server("stun:stun.example.net", None);
+        assert_eq!(ice_link(&stun.urls[0], &stun), "<stun:stun.example.net>; rel=\"ice-server\"");
+        let turn = server("turn:turn.example.net?transport=udp", Some(("user", "a\"b\\c")));
+        assert_eq!(
+            ice_link(&turn.urls[0], &turn),
+            "<turn:turn.example.net?transport=udp>; rel=\"ice-server\"; username=\"user\"; \
+             credential=\"a\\\"b\\\\c\"; credential-type=\"password\""
+        );
     }
 
     fn with_if_match(values: &[&str]) -> IfMatch {

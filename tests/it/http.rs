@@ -11,9 +11,11 @@ use std::time::{Duration, Instant};
 use roomtone::audio::encoder::Encoding;
 use roomtone::audio::pcm::OpusPacket;
 use roomtone::audio::station::Station;
-use roomtone::observe::metrics::{DoorMetrics, RtcMetrics, StationMetrics};
+use roomtone::observe::metrics::{DoorMetrics, RoomMetrics, RtcMetrics, StationMetrics};
 use roomtone::rtc::datagrams;
 use roomtone::rtc::engine::{self, EngineSetup, StationSetup};
+use roomtone::signal::wire::IceServer;
+use roomtone::signal::{hub, rooms};
 use roomtone::web::assets::Assets;
 use roomtone::web::descriptors;
 use roomtone::web::door::{Door, DoorHandle, DoorSettings, bind};
@@ -34,6 +36,10 @@ pub struct House {
     metrics: Arc<DoorMetrics>,
     www: tempfile::TempDir,
     _engine: engine::Engine,
+    pub hub: hub::Hub,
+    /// The UDP port.
+    pub media: SocketAddr,
+    pub room_metrics: Arc<RoomMetrics>,
 }
 
 impl House {
@@ -42,6 +48,10 @@ impl House {
     }
 
     fn with(limits: Limits) -> House {
+        House::with_rooms(limits, rooms::Limits::default())
+    }
+
+    pub fn with_rooms(limits: Limits, rooms: rooms::Limits) -> House {
         let www = tempfile::tempdir().unwrap();
         fs::write(www.path().join("index.html"), "<!doctype html><p>index").unwrap();
         fs::write(www.path().join("listen.html"), "<!doctype html><p>listen").unwrap();
@@ -54,19 +64,26 @@ impl House {
         let stations: Arc<[Station]> = [station("main"), station("other")].into();
         let listener = bind(Some(Ipv4Addr::LOCALHOST.into()), 0).unwrap();
         let rtc_metrics = Arc::new(RtcMetrics::default());
-        let engine = start_engine(&stations, &rtc_metrics);
+        let (engine, media) = start_engine(&stations, &rtc_metrics);
+        let (reports, _) = crossbeam_channel::bounded(8);
+        let room_metrics = Arc::new(RoomMetrics::default());
+        let facts = rooms::Facts { instance: "0123456789abcdef".into(), ice_servers: vec![ice_server()], stun_port: 9 };
+        let hub = hub::start(rooms, facts, Arc::clone(&room_metrics), reports).unwrap();
         let site = Site {
             started: Instant::now(),
             stations,
             rtc: engine.handle.clone(),
             rtc_metrics,
+            rooms: hub.handle.clone(),
+            room_metrics: Arc::clone(&room_metrics),
+            ice_servers: vec![ice_server()],
             door_metrics: Arc::clone(&metrics),
             assets: Assets::Folder(www.path().to_owned()),
             limits,
             max_listeners: MAX_LISTENERS,
         };
         let door = Door::start(listener, site, DoorSettings::default(), crossbeam_channel::bounded(8).0).unwrap();
-        House { door, metrics, www, _engine: engine }
+        House { door, metrics, www, _engine: engine, media, hub, room_metrics }
     }
 
     fn client(&self) -> Client {
@@ -91,7 +108,11 @@ impl House {
     }
 }
 
-fn start_engine(stations: &[Station], metrics: &Arc<RtcMetrics>) -> engine::Engine {
+fn ice_server() -> IceServer {
+    IceServer { urls: vec!["turn:turn.example.net".into()], username: Some("u".into()), credential: Some("c".into()) }
+}
+
+fn start_engine(stations: &[Station], metrics: &Arc<RtcMetrics>) -> (engine::Engine, SocketAddr) {
     let setup = |station: &Station| StationSetup {
         stereo: true,
         fec: false,
@@ -104,11 +125,12 @@ fn start_engine(stations: &[Station], metrics: &Arc<RtcMetrics>) -> engine::Engi
         metrics: Arc::clone(metrics),
     };
     let socket = datagrams::bind(Some(Ipv4Addr::LOCALHOST.into()), 0).unwrap();
+    let media = socket.local_addr().unwrap();
     let (reports, _) = crossbeam_channel::bounded(8);
     let engine = engine::start(socket, setup, reports).unwrap();
     let payload = vec![0xfc, 0xff, 0xfe].into();
     engine.senders[0].send(OpusPacket { payload, rtp_time_samples: 0, captured: Instant::now() });
-    engine
+    (engine, media)
 }
 
 struct Client {
@@ -287,7 +309,7 @@ fn options_says_what_may_be_done() {
 fn an_unknown_path_is_404_and_a_wrong_method_405_with_what_is_allowed() {
     let house = House::open();
     assert_eq!(house.ask("GET", "/nothing", "", b"").error(), code(404, "unknown-path"));
-    assert_eq!(house.ask("GET", "/ws", "", b"").error(), code(404, "unknown-path"));
+    assert_eq!(house.ask("GET", "/ws", "", b"").error(), code(426, "upgrade-required"));
     assert_eq!(house.ask("POST", "/nothing", "", b"x").error(), code(404, "unknown-path"));
     assert_eq!(house.ask("POST", "/whep/nobody", "", b"x").error(), code(404, "unknown-station"));
     let session = "/whep/main/00112233445566778899aabbccddeeff";

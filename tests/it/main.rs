@@ -6,11 +6,13 @@ mod layers;
 mod program;
 #[cfg(target_os = "linux")]
 mod pulse;
+mod rooms;
 #[allow(dead_code, reason = "the bench uses all of it")]
 mod simulated;
 #[cfg(target_os = "linux")]
 mod sound_server;
 #[cfg(target_os = "linux")]
 mod station;
+mod virtual_rooms;
 mod virtual_time;
 mod whep;

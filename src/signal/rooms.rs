@@ -1,0 +1,522 @@
+//! All rooms and who sits in them: who learns of whom, who may speak to whom, who is too many or too loud.
+//!
+//! Pure: time, secrets and connections are arguments. The contract: change one thing, then drain [`Rooms::poll_output`]
+//! until it says `Wait(deadline)`, only then change the next. It knows no socket and never waits; whether a peer is slow
+//! to take what it is sent is somebody else's to see.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::signal::ids::{PeerId, RoomName, Token};
+use crate::signal::wire::{self, Code, Config, ConfigLimits, Fault, IceServer, PeerState, Relay, Said, ToBrowser};
+
+/// With no seat to give up there is nothing to wait for; looking again once an hour costs nothing.
+const IDLE: Duration = Duration::from_secs(3600);
+
+/// What is put up with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Peers in one room, kept seats included.
+    pub room_size: usize,
+    /// Peers in all rooms.
+    pub max_peers: usize,
+    /// How long a seat is kept whose connection dropped.
+    pub seat_kept: Duration,
+    /// Messages of one peer, on average.
+    pub messages_per_s: u32,
+    /// Messages of one peer at once. A newcomer to a room of 16 has 15 offers and a few hundred candidates to send.
+    pub burst: u32,
+    /// Messages kept for a peer that is away. One more, and its seat is given up.
+    pub mailbox: usize,
+    /// The same in bytes.
+    pub mailbox_bytes: usize,
+    /// Chat messages kept for latecomers.
+    pub chat_kept: usize,
+    /// The same in bytes of text: 10,000 rooms of long talks must not eat the host's memory.
+    pub chat_bytes: usize,
+    /// Bytes of one message; the connection's thread sees to it.
+    pub message_bytes: usize,
+    /// How often a connection is asked whether somebody is there.
+    pub ping_every: Duration,
+    /// When nothing was heard for so long, nobody is.
+    pub gone_after: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            room_size: 16,
+            max_peers: 10_000,
+            seat_kept: Duration::from_secs(20),
+            messages_per_s: 50,
+            burst: 500,
+            mailbox: 64,
+            mailbox_bytes: 256 * 1024,
+            chat_kept: 100,
+            chat_bytes: 64 * 1024,
+            message_bytes: 64 * 1024,
+            ping_every: Duration::from_secs(15),
+            gone_after: Duration::from_secs(45),
+        }
+    }
+}
+
+/// What every newcomer is told of the house.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// Another after each start of the server.
+    pub instance: String,
+    /// From the command line.
+    pub ice_servers: Vec<IceServer>,
+    /// The UDP port that answers STUN.
+    pub stun_port: u16,
+}
+
+/// One connection. Numbers are never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Link(pub u64);
+
+/// Somebody at the door of a room.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    /// Its connection.
+    pub link: Link,
+    /// Where it wants to.
+    pub room: RoomName,
+    /// Who it is: a fresh secret, or the one it was given the last time.
+    pub token: Token,
+    /// The host's stations that are on the air.
+    pub stations: Vec<String>,
+}
+
+/// How a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// With a word of goodbye.
+    Left,
+    /// Without.
+    Dropped,
+}
+
+/// Why we end a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// It said too much.
+    TooManyMessages,
+    /// The room or the house is full.
+    RoomFull,
+    /// Its peer came again on another one.
+    Replaced,
+    /// The server stops.
+    GoingAway,
+    /// Its peer said goodbye.
+    Left,
+}
+
+/// What is to be done or known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Send this.
+    Send {
+        /// To whom.
+        link: Link,
+        /// What.
+        text: Arc<str>,
+    },
+    /// Send all of this to somebody who has just come in.
+    Welcome {
+        /// To whom.
+        link: Link,
+        /// What, in order.
+        texts: Vec<Arc<str>>,
+    },
+    /// End this connection, after what was sent on it. It is forgotten already.
+    Close {
+        /// Which.
+        link: Link,
+        /// Why.
+        reason: Reason,
+    },
+    /// For the log.
+    Happened {
+        /// Whose.
+        peer: PeerId,
+        /// What.
+        what: What,
+        /// Peers in its room now.
+        here: usize,
+    },
+    /// Nothing more until then.
+    Wait(Instant),
+}
+
+/// What may happen to a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// It came in.
+    Joined,
+    /// Its connection dropped, its seat is kept.
+    Away,
+    /// It is back.
+    Resumed,
+    /// It is gone.
+    Left,
+}
+
+/// Every room and every seat.
+#[derive(Debug)]
+pub struct Rooms {
+    limits: Limits,
+    facts: Facts,
+    rooms: HashMap<RoomName, Room>,
+    seats: HashMap<PeerId, Seat>,
+    links: HashMap<Link, PeerId>,
+    /// Seats without a connection, earliest deadline first: each is kept equally long. An entry counts only if its seat
+    /// is away until that very time.
+    kept: VecDeque<(Instant, PeerId)>,
+    outputs: VecDeque<Output>,
+}
+
+#[derive(Debug, Default)]
+struct Room {
+    /// In the order they came. Short: a room's size is limited.
+    members: Vec<PeerId>,
+    chat: VecDeque<Chat>,
+    chat_bytes: usize,
+    said: u64,
+}
+
+#[derive(Debug)]
+struct Chat {
+    seq: u64,
+    sender: PeerId,
+    name: String,
+    text: String,
+    at: Instant,
+}
+
+#[derive(Debug)]
+struct Seat {
+    room: RoomName,
+    place: Place,
+    /// What it last said of itself. None for a client that knows the first few messages only.
+    state: Option<PeerState>,
+    allowance: Allowance,
+}
+
+#[derive(Debug)]
+enum Place {
+    Here(Link),
+    Away { until: Instant, mailbox: VecDeque<(PeerId, Arc<str>)>, bytes: usize },
+}
+
+/// A token bucket.
+#[derive(Debug)]
+struct Allowance {
+    messages: f64,
+    at: Instant,
+}
+
+impl Allowance {
+    fn take(&mut self, limits: &Limits, now: Instant) -> bool {
+        let earned = now.saturating_duration_since(self.at).as_secs_f64() * f64::from(limits.messages_per_s);
+        self.messages = (self.messages + earned).min(f64::from(limits.burst));
+        self.at = now;
+        let allowed = self.messages >= 1.0;
+        self.messages -= if allowed { 1.0 } else { 0.0 };
+        allowed
+    }
+}
+
+impl Rooms {
+    /// Without anybody.
+    pub fn new(limits: Limits, facts: Facts) -> Rooms {
+        Rooms {
+            limits,
+            facts,
+            rooms: HashMap::new(),
+            seats: HashMap::new(),
+            links: HashMap::new(),
+            kept: VecDeque::new(),
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// Rooms that somebody is in.
+    pub fn rooms(&self) -> usize {
+        self.rooms.len()
+    }
+
+    /// Peers, those included whose seat is kept.
+    pub fn peers(&self) -> usize {
+        self.seats.len()
+    }
+
+    /// Peers whose connection is open.
+    pub fn connected(&self) -> usize {
+        self.links.len()
+    }
+
+    /// Somebody wants in, or back in.
+    pub fn open(&mut self, arrival: Arrival, now: Instant) {
+        let id = arrival.token.id();
+        match self.seats.get(&id).map(|seat| seat.room == arrival.room) {
+            Some(true) => self.resume(id, &arrival, now),
+            Some(false) => {
+                // Who shows the token may do with the seat as they like, this one moves.
+                self.replace(id);
+                self.leave(id);
+                self.join(id, &arrival, now);
+            }
+            None => self.join(id, &arrival, now),
+        }
+    }
+
+    /// A peer said something. Connections that were closed meanwhile say nothing any more.
+    pub fn say(&mut self, link: Link, said: Said, now: Instant) {
+        let Some(&id) = self.links.get(&link) else { return };
+        let Some(seat) = self.seats.get_mut(&id) else { return };
+        if !seat.allowance.take(&self.limits, now) {
+            let message = format!("More than {} messages a second are too many.", self.limits.messages_per_s);
+            self.fault(link, Code::TooManyMessages, &message);
+            self.end(link, Reason::TooManyMessages);
+            return self.close(link, Ending::Dropped, now);
+        }
+        match said {
+            Said::Relay { kind, target, members } => self.relay(link, id, kind, target, &members),
+            Said::Hello(state) | Said::State(state) => self.state(id, state),
+            Said::Chat(text) => self.chat(id, text, now),
+            Said::Leave => {
+                self.end(link, Reason::Left);
+                self.close(link, Ending::Left, now);
+            }
+            Said::Wrong(Fault { code, message }) => self.fault(link, code, &message),
+        }
+    }
+
+    /// A connection ended.
+    pub fn close(&mut self, link: Link, ending: Ending, now: Instant) {
+        let Some(id) = self.links.remove(&link) else { return };
+        let Some(seat) = self.seats.get_mut(&id) else { return };
+        // Who never said hello cannot come back, so nobody need wait for it.
+        if ending == Ending::Left || seat.state.is_none() {
+            return self.leave(id);
+        }
+        let until = now + self.limits.seat_kept;
+        seat.place = Place::Away { until, mailbox: VecDeque::new(), bytes: 0 };
+        self.kept.push_back((until, id));
+        self.happened(id, What::Away);
+    }
+
+    /// Time passed.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some(&(deadline, id)) = self.kept.front()
+            && deadline <= now
+        {
+            self.kept.pop_front();
+            let away = self.seats.get(&id).map(|seat| &seat.place);
+            if matches!(away, Some(Place::Away { until, .. }) if *until == deadline) {
+                self.leave(id);
+            }
+        }
+    }
+
+    /// The server stops: everybody is told, and nobody is told of the others' leaving.
+    pub fn close_all(&mut self) {
+        let links: Vec<Link> = self.links.drain().map(|(link, _)| link).collect();
+        for link in links {
+            self.fault(link, Code::GoingAway, "The server stops; it may be back in a moment.");
+            self.end(link, Reason::GoingAway);
+        }
+        self.rooms.clear();
+        self.seats.clear();
+    }
+
+    /// The next thing to do.
+    pub fn poll_output(&mut self, now: Instant) -> Output {
+        let wait = || Output::Wait(self.kept.front().map_or(now + IDLE, |(deadline, _)| *deadline));
+        self.outputs.pop_front().unwrap_or_else(wait)
+    }
+
+    fn join(&mut self, id: PeerId, arrival: &Arrival, now: Instant) {
+        let Limits { room_size, max_peers, burst, .. } = self.limits;
+        let here = self.rooms.get(&arrival.room).map_or(0, |room| room.members.len());
+        let full = if here >= room_size {
+            Some(format!("The room is full: {here} are in it."))
+        } else if self.seats.len() >= max_peers {
+            Some(format!("The server is full: {max_peers} are here."))
+        } else {
+            None
+        };
+        if let Some(message) = full {
+            self.fault(arrival.link, Code::RoomFull, &message);
+            return self.end(arrival.link, Reason::RoomFull);
+        }
+        let text = ToBrowser::NewPeer { id }.text();
+        self.tell(&arrival.room, &text, None);
+        self.rooms.entry(arrival.room.clone()).or_default().members.push(id);
+        self.links.insert(arrival.link, id);
+        let allowance = Allowance { messages: f64::from(burst), at: now };
+        let place = Place::Here(arrival.link);
+        self.seats.insert(id, Seat { room: arrival.room.clone(), place, state: None, allowance });
+        self.welcome(id, arrival, false, vec![], now);
+        self.happened(id, What::Joined);
+    }
+
+    fn resume(&mut self, id: PeerId, arrival: &Arrival, now: Instant) {
+        self.replace(id);
+        let Some(seat) = self.seats.get_mut(&id) else { return };
+        let mail = match std::mem::replace(&mut seat.place, Place::Here(arrival.link)) {
+            Place::Away { mailbox, .. } => mailbox.into_iter().map(|(_, text)| text).collect(),
+            Place::Here(_) => vec![],
+        };
+        self.links.insert(arrival.link, id);
+        self.welcome(id, arrival, true, mail, now);
+        self.happened(id, What::Resumed);
+    }
+
+    /// The one before must go, if there is one: of two connections for one peer, the later is right.
+    fn replace(&mut self, id: PeerId) {
+        if let Some(Seat { place: Place::Here(old), .. }) = self.seats.get(&id) {
+            let old = *old;
+            self.links.remove(&old);
+            self.fault(old, Code::Replaced, "You came in again on another connection.");
+            self.end(old, Reason::Replaced);
+        }
+    }
+
+    fn welcome(&mut self, id: PeerId, arrival: &Arrival, resumed: bool, mail: Vec<Arc<str>>, now: Instant) {
+        let Some(room) = self.rooms.get(&arrival.room) else { return };
+        let others: Vec<PeerId> = room.members.iter().copied().filter(|&other| other != id).collect();
+        let Limits { room_size, message_bytes, messages_per_s, seat_kept, .. } = self.limits;
+        let config = Config {
+            instance: &self.facts.instance,
+            resume: arrival.token,
+            resumed,
+            room: &arrival.room,
+            ice_servers: &self.facts.ice_servers,
+            stun_port: self.facts.stun_port,
+            stations: &arrival.stations,
+            limits: ConfigLimits {
+                room_size,
+                message_bytes,
+                messages_per_second: messages_per_s,
+                name_chars: wire::NAME_CHARS,
+                chat_chars: wire::CHAT_CHARS,
+                seat_seconds: seat_kept.as_secs(),
+            },
+        };
+        let mut texts = vec![ToBrowser::InitPeers { id, peer_ids: &others }.text(), ToBrowser::Config(config).text()];
+        let states = others.iter().filter_map(|id| Some((*id, self.seats.get(id)?.state.as_ref()?)));
+        texts.extend(states.map(|(id, state)| ToBrowser::PeerState { id, state }.text()));
+        texts.extend(room.chat.iter().map(|chat| chat.text(now)));
+        texts.extend(mail);
+        self.outputs.push_back(Output::Welcome { link: arrival.link, texts });
+    }
+
+    /// To one peer of the same room, in the sender's name: that is the connection's, whatever the message says.
+    fn relay(&mut self, link: Link, sender: PeerId, kind: Relay, target: PeerId, members: &str) {
+        let room = self.seats.get(&sender).map(|seat| seat.room.clone());
+        let seat = self.seats.get_mut(&target).filter(|seat| target != sender && Some(&seat.room) == room.as_ref());
+        let Some(seat) = seat else {
+            let Fault { code, message } = wire::unknown_target();
+            return self.fault(link, code, &message);
+        };
+        let text = wire::relayed(kind, sender, members);
+        match &mut seat.place {
+            Place::Here(link) => self.outputs.push_back(Output::Send { link: *link, text }),
+            Place::Away { mailbox, bytes, .. } => {
+                *bytes += text.len();
+                mailbox.push_back((sender, text));
+                if mailbox.len() > self.limits.mailbox || *bytes > self.limits.mailbox_bytes {
+                    self.leave(target);
+                }
+            }
+        }
+    }
+
+    fn state(&mut self, id: PeerId, state: PeerState) {
+        let Some(seat) = self.seats.get_mut(&id) else { return };
+        let text = ToBrowser::PeerState { id, state: &state }.text();
+        let room = seat.room.clone();
+        seat.state = Some(state);
+        self.tell(&room, &text, Some(id));
+    }
+
+    fn chat(&mut self, id: PeerId, text: String, now: Instant) {
+        let Some(seat) = self.seats.get(&id) else { return };
+        let name = seat.state.as_ref().map(|state| state.name.clone()).unwrap_or_default();
+        let room_name = seat.room.clone();
+        let Some(room) = self.rooms.get_mut(&room_name) else { return };
+        room.said += 1;
+        let chat = Chat { seq: room.said, sender: id, name, text, at: now };
+        let text = chat.text(now);
+        room.keep(chat, &self.limits);
+        self.tell(&room_name, &text, None);
+    }
+
+    /// Takes a peer out of its room and tells the others.
+    fn leave(&mut self, id: PeerId) {
+        let Some(seat) = self.seats.remove(&id) else { return };
+        if let Place::Here(link) = seat.place {
+            self.links.remove(&link);
+        }
+        let Some(room) = self.rooms.get_mut(&seat.room) else { return };
+        room.members.retain(|member| *member != id);
+        let here = room.members.len();
+        for member in &room.members {
+            if let Some(Seat { place: Place::Away { mailbox, .. }, .. }) = self.seats.get_mut(member) {
+                mailbox.retain(|(sender, _)| *sender != id);
+            }
+        }
+        if here == 0 {
+            self.rooms.remove(&seat.room);
+        }
+        self.tell(&seat.room, &ToBrowser::PeerDisconnect { id }.text(), None);
+        self.outputs.push_back(Output::Happened { peer: id, what: What::Left, here });
+    }
+
+    /// To all in a room whose connection is open. Those who are away learn what is when they are back.
+    fn tell(&mut self, room: &RoomName, text: &Arc<str>, except: Option<PeerId>) {
+        let Some(room) = self.rooms.get(room) else { return };
+        for member in room.members.iter().filter(|&&member| Some(member) != except) {
+            if let Some(Seat { place: Place::Here(link), .. }) = self.seats.get(member) {
+                self.outputs.push_back(Output::Send { link: *link, text: Arc::clone(text) });
+            }
+        }
+    }
+
+    fn fault(&mut self, link: Link, code: Code, message: &str) {
+        self.outputs.push_back(Output::Send { link, text: ToBrowser::Error { code, message }.text() });
+    }
+
+    fn end(&mut self, link: Link, reason: Reason) {
+        self.outputs.push_back(Output::Close { link, reason });
+    }
+
+    fn happened(&mut self, peer: PeerId, what: What) {
+        let room = self.seats.get(&peer).and_then(|seat| self.rooms.get(&seat.room));
+        let here = room.map_or(0, |room| room.members.len());
+        self.outputs.push_back(Output::Happened { peer, what, here });
+    }
+}
+
+impl Room {
+    fn keep(&mut self, chat: Chat, limits: &Limits) {
+        self.chat_bytes += chat.text.len();
+        self.chat.push_back(chat);
+        while self.chat.len() > limits.chat_kept || self.chat_bytes > limits.chat_bytes {
+            let Some(oldest) = self.chat.pop_front() else { break };
+            self.chat_bytes -= oldest.text.len();
+        }
+    }
+}
+
+impl Chat {
+    fn text(&self, now: Instant) -> Arc<str> {
+        let age_ms = u64::try_from(now.saturating_duration_since(self.at).as_millis()).unwrap_or(u64::MAX);
+        let Chat { seq, sender, name, text, .. } = self;
+        ToBrowser::Chat { seq: *seq, sender_id: *sender, name, text, age_ms }.text()
+    }
+}
