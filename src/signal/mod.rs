@@ -1,4 +1,15 @@
-#![doc = include_str!("../../docs/rooms.md")]
+//! Rooms: a server that introduces browsers to one another and keeps out of the way. The protocol is described in the
+//! README, with an example of each message.
+//!
+//! # The files
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `ids` | room names, ids, tokens |
+//! | `wire` | the messages as text |
+//! | `heartbeat` | when to ping, when to give up |
+//! | `rooms` | who is where and may say what: pure, in virtual time |
+//! | `hub` | the thread that owns the rooms and every peer's outbox |
 
 pub mod heartbeat;
 pub mod hub;

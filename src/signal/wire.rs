@@ -1,5 +1,5 @@
 //! The messages of a room as JSON text: reading a browser's, writing ours. Pure. The protocol itself is described, with
-//! an example of each message, in `docs/rooms.md`. What browsers say to one another (`sdp`, `candidate` and whatever is
+//! an example of each message, in the README. What browsers say to one another (`sdp`, `candidate` and whatever is
 //! beside them) is passed on as it came and never looked at.
 
 use std::fmt;
@@ -86,7 +86,7 @@ pub struct Fault {
     pub message: String,
 }
 
-/// Codes of `error`; they never change their meaning. `docs/rooms.md` says when each is sent.
+/// Codes of `error`; they never change their meaning. the README says when each is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[allow(missing_docs, reason = "the protocol's table says what each means")]
@@ -120,7 +120,7 @@ pub struct IceServer {
 /// What we say.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "type", content = "payload", rename_all = "kebab-case", rename_all_fields = "camelCase")]
-#[allow(missing_docs, reason = "docs/rooms.md says what each means")]
+#[allow(missing_docs, reason = "the README says what each means")]
 pub enum ToBrowser<'a> {
     InitPeers {
         id: PeerId,
@@ -154,7 +154,7 @@ pub enum ToBrowser<'a> {
 /// What a newcomer needs to know.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs, reason = "docs/rooms.md says what each means")]
+#[allow(missing_docs, reason = "the README says what each means")]
 pub struct Config<'a> {
     pub instance: &'a str,
     pub resume: Token,
@@ -169,7 +169,7 @@ pub struct Config<'a> {
 /// What a client may do, so that it need not find out by being refused.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs, reason = "docs/rooms.md says what each means")]
+#[allow(missing_docs, reason = "the README says what each means")]
 pub struct ConfigLimits {
     pub room_size: usize,
     pub message_bytes: usize,
@@ -309,7 +309,7 @@ mod tests {
 
     use super::*;
 
-    const PROTOCOL: &str = include_str!("../../docs/rooms.md");
+    const PROTOCOL: &str = include_str!("../../README.md");
 
     fn id(n: u8) -> PeerId {
         Token::from_bytes([n; 32]).id()
@@ -317,7 +317,7 @@ mod tests {
 
     /// The examples under a heading of the protocol's description.
     fn examples(heading: &str) -> Vec<&'static str> {
-        let section = PROTOCOL.split(heading).nth(1).and_then(|rest| rest.split("\n## ").next()).unwrap();
+        let section = PROTOCOL.split(heading).nth(1).and_then(|rest| rest.split("\n### ").next()).unwrap();
         section.lines().filter(|line| line.starts_with("{\"type\"")).collect()
     }
 
@@ -330,7 +330,7 @@ mod tests {
 
     #[test]
     fn every_example_of_what_a_browser_says_is_understood() {
-        let said: Vec<Said> = examples("\n## From the browser").into_iter().map(parse).collect();
+        let said: Vec<Said> = examples("\n### From the browser").into_iter().map(parse).collect();
         let relay = |kind, members: &str| Said::Relay { kind, target: id(0), members: members.into() };
         let state = |muted, screen: Option<&str>| PeerState {
             name: "Ada".into(),
@@ -390,7 +390,7 @@ mod tests {
             ToBrowser::Chat { seq: 7, sender_id: id(1), name: "Ada", text: "Hello", age_ms: 1_500 }.text(),
             ToBrowser::Error { code: Code::UnknownTarget, message: &unknown_target().message }.text(),
         ];
-        assert_eq!(told.map(|text| text.to_string()).to_vec(), examples("\n## To the browser"));
+        assert_eq!(told.map(|text| text.to_string()).to_vec(), examples("\n### To the browser"));
     }
 
     #[test]
