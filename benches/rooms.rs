@@ -1,6 +1,6 @@
 //! How long it takes to enter a room and to reach another peer, how much that costs, and how much of it can be had.
 //!
-//!     cargo bench --bench rooms [-- --quick]
+//!     cargo bench --bench rooms [-- [--quick] [PEERS]]
 //!
 //! The server runs in a process of its own, as a whole, so that memory and threads are its own; the browsers are plain
 //! sockets, ten to a room, all read by one thread here. A join lasts from `connect` to `init-peers`; a relay from the
@@ -37,7 +37,8 @@ fn main() {
     descriptors::raise_limit().expect("a limit");
     println!("rooms of {ROOM}; times in ms");
     let sizes: &[usize] = if quick { &[10, 1_000] } else { &[10, 1_000, 10_000] };
-    for &size in sizes {
+    let asked: Vec<usize> = args.iter().filter_map(|arg| arg.parse().ok()).collect();
+    for &size in if asked.is_empty() { sizes } else { &asked } {
         run(size, quick);
     }
 }
