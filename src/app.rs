@@ -65,6 +65,9 @@ impl App {
         if let Err(error) = descriptors::raise_limit() {
             log::debug!("the limit of open files stays as it is: {error}");
         }
+        if let Err(error) = descriptors::widen_sleepers_table() {
+            log::debug!("the table of sleeping threads stays as it is: {error}");
+        }
         let (tcp, udp) = bind(&config)?;
         let local = tcp.local_addr().map_err(|error| cannot_bind(&config, &error))?;
         let (report, reports) = bounded(REPORTS);

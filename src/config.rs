@@ -56,6 +56,7 @@ impl std::error::Error for StartError {}
 
 /// What the command line asks for.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "there is one of it")]
 pub enum Command {
     /// Serve.
     Serve(Config),

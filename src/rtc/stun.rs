@@ -64,7 +64,6 @@ fn xor_mapped_address(source: SocketAddr, key: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use str0m::ice::StunMessage;
 
     const TRANSACTION: [u8; 12] = *b"\xb7\xe7\xa7\x01\xbc\x34\xd6\x86\xfa\x87\xdf\xae";
 
@@ -89,7 +88,6 @@ mod tests {
             v6[20..],
             *b"\x00\x20\x00\x14\x00\x02\xa1\x47\x01\x13\xa9\xfa\xa5\xd3\xf1\x79\xbc\x25\xf4\xb5\xbe\xd2\xb9\xd9"
         );
-        assert!(StunMessage::parse(&v6).unwrap().is_successful_binding_response());
     }
 
     #[test]

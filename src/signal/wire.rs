@@ -420,8 +420,9 @@ mod tests {
 
     #[test]
     fn each_kind_of_nonsense_has_its_code() {
-        for text in ["", "{", "hello", "{\"type\":\"chat\",\"payload\":{\"text\":\"a\"}} x", &"[".repeat(10_000)] {
-            assert_eq!(fault(text), Code::BadJson, "{text}");
+        let deep = format!("{{\"type\":\"offer\",\"payload\":{}", "[".repeat(60_000));
+        for text in ["", "{", "hello", "{\"type\":\"chat\",\"payload\":{\"text\":\"a\"}} x", &deep] {
+            assert_eq!(fault(text), Code::BadJson, "{}", &text[..text.len().min(80)]);
         }
         let target = id(2);
         for text in [
@@ -433,7 +434,6 @@ mod tests {
             r#"{"type":"chat","payload":{"text":1}}"#,
             r#"{"type":"chat","payload":{"text":" \n"}}"#,
             r#"{"type":"hello","payload":{"name":1}}"#,
-            r#"{"type":"hello","payload":null}"#,
             &format!(r#"{{"type":"offer","targetId":"{target}","payload":"v=0"}}"#),
             &format!(r#"{{"type":"chat","payload":{{"text":"{}"}}}}"#, "ä".repeat(CHAT_CHARS + 1)),
             &format!(r#"{{"type":"hello","payload":{{"name":"{}"}}}}"#, "ä".repeat(NAME_CHARS + 1)),

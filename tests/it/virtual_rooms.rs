@@ -344,9 +344,8 @@ impl Walk {
             }
             assert_eq!(view.known, others, "as {who} sees it");
         }
-        for link in self.house.sent.keys().filter(|link| !self.house.closed.contains_key(link)) {
-            panic!("{link:?} has no browser: {:?}", self.house.sent[link]);
-        }
+        let stray = self.house.sent.keys().find(|link| !self.house.closed.contains_key(link));
+        assert_eq!(stray, None, "something was sent on a connection that has ended");
         self.house.sent.clear();
     }
 }
