@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded, unbounded};
 
 use crate::observe::metrics::RoomMetrics;
 use crate::observe::reports::{self, Report};
@@ -19,8 +19,11 @@ use crate::signal::wire::Said;
 
 /// Events of all connections that wait for the hub. Full means that a connection's thread waits, and with it its browser.
 const EVENTS: usize = 4096;
-/// Messages that wait for one connection's thread. Full means that the peer is closed as too slow.
+/// Messages that may wait for a browser that takes none. One more, and it is closed as too slow.
 pub const OUTBOX: usize = 64;
+/// Messages that may wait for a connection's thread, which may not have had its turn on the processor yet: a newcomer
+/// to a room sends more than [`OUTBOX`] at once, and nobody is at fault. One more, and the peer is closed as too slow.
+const BACKLOG: usize = 1024;
 /// How long a stop waits for connections to say goodbye.
 const STOP_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -56,6 +59,7 @@ pub struct Handle {
     events: Sender<Event>,
     links: Arc<AtomicU64>,
     limits: Arc<Limits>,
+    metrics: Arc<RoomMetrics>,
 }
 
 impl std::fmt::Debug for Event {
@@ -76,13 +80,14 @@ impl Handle {
     /// If the hub has ended.
     pub fn open(&self, room: RoomName, token: Token, stations: Vec<String>) -> io::Result<Line> {
         let link = Link(self.links.fetch_add(1, Ordering::Relaxed));
-        // Room for the last word: a full outbox can still be told to close.
-        let (sender, outbox) = bounded(OUTBOX + 1);
+        // Bounded by its only sender, the hub: a channel that reserves its places would weigh 32 KiB for each idle peer.
+        let (sender, outbox) = unbounded();
         let overdue = Arc::new(AtomicBool::new(false));
         let desk = Desk { outbox: sender, overdue: Arc::clone(&overdue), thread: thread::current() };
         let arrival = Arrival { link, room, token, stations };
         self.events.send(Event::Opened { arrival, desk }).map_err(|_| hub_ended())?;
-        Ok(Line { link, events: self.events.clone(), outbox, overdue, ending: Ending::Dropped })
+        let metrics = Arc::clone(&self.metrics);
+        Ok(Line { link, events: self.events.clone(), outbox, overdue, ending: Ending::Dropped, metrics })
     }
 }
 
@@ -98,6 +103,7 @@ pub struct Line {
     outbox: Receiver<Delivery>,
     overdue: Arc<AtomicBool>,
     ending: Ending,
+    metrics: Arc<RoomMetrics>,
 }
 
 impl Line {
@@ -121,9 +127,14 @@ impl Line {
         }
     }
 
-    /// More is waiting than may wait: this peer is too slow.
-    pub fn is_overdue(&self) -> bool {
-        self.overdue.load(Ordering::Acquire)
+    /// More is waiting than may wait for a browser that takes messages, or, if it is `blocked`, for one that takes none.
+    pub fn is_overdue(&self, blocked: bool) -> bool {
+        self.overdue.load(Ordering::Acquire) || (blocked && self.outbox.len() > OUTBOX)
+    }
+
+    /// Counts this peer among those that were too slow.
+    pub fn too_slow(&self) {
+        self.metrics.too_slow.add(1);
     }
 
     /// The browser said goodbye, so its seat need not be kept.
@@ -153,7 +164,12 @@ pub struct Hub {
 /// If the system has no thread to give.
 pub fn start(limits: Limits, facts: Facts, metrics: Arc<RoomMetrics>, reports: Sender<Report>) -> io::Result<Hub> {
     let (sender, events) = bounded(EVENTS);
-    let handle = Handle { events: sender, links: Arc::default(), limits: Arc::new(limits.clone()) };
+    let handle = Handle {
+        events: sender,
+        links: Arc::default(),
+        limits: Arc::new(limits.clone()),
+        metrics: Arc::clone(&metrics),
+    };
     let hub = HubThread { rooms: Rooms::new(limits, facts), desks: HashMap::new(), events, metrics };
     let thread = reports::spawn("hub".into(), reports, move || hub.run())?;
     Ok(Hub { handle, thread })
@@ -231,12 +247,11 @@ impl HubThread {
 
     fn deliver(&mut self, link: Link, delivery: Delivery, now: Instant) {
         let Some(desk) = self.desks.get(&link) else { return };
-        if desk.outbox.len() < OUTBOX {
-            // There is room, and only this thread fills it. A thread that has ended has said so, or will.
+        if desk.outbox.len() < BACKLOG {
+            // A thread that has ended has said so, or will.
             let _ = desk.outbox.try_send(delivery);
             return desk.thread.unpark();
         }
-        self.metrics.too_slow.add(1);
         desk.overdue.store(true, Ordering::Release);
         desk.thread.unpark();
         self.desks.remove(&link);

@@ -112,12 +112,13 @@ impl Peer<'_> {
         if ready || self.more {
             self.more = self.read()?;
         }
-        if self.line.is_overdue() {
-            let sentence = "Too many messages are waiting for this connection.";
-            return Err(End::Fault(Code::TooSlow, CloseCode::Again, sentence));
-        }
         if ready || !self.blocked {
             self.write()?;
+        }
+        if self.line.is_overdue(self.blocked) {
+            self.line.too_slow();
+            let sentence = "Too many messages are waiting for this connection.";
+            return Err(End::Fault(Code::TooSlow, CloseCode::Again, sentence));
         }
         let now = Instant::now();
         match self.heartbeat.poll(now) {

@@ -471,3 +471,20 @@ fn a_thousand_browsers_that_come_at_once_all_find_their_rooms() {
     }
     assert_eq!(house.room_metrics.peers.read(), PEERS as u64);
 }
+
+#[test]
+fn a_burst_larger_than_an_outbox_reaches_a_browser_that_reads() {
+    let house = House::open();
+    let mut target = Peer::enter(&house, "");
+    let mut speaker = Peer::enter(&house, "");
+    assert_eq!(target.hear()["type"], "new-peer");
+    // All in one write, so that the hub has them before anybody else has had a turn.
+    let candidate = |n: usize| json!({"type": "ice-candidate", "targetId": target.id, "payload": {"candidate": n}});
+    for n in 0..400 {
+        speaker.socket.write(Message::text(candidate(n).to_string())).unwrap();
+    }
+    speaker.socket.flush().unwrap();
+    for n in 0..400 {
+        assert_eq!(target.hear()["payload"]["candidate"], n);
+    }
+}
