@@ -2,9 +2,11 @@
  * How tiles share a space: the number of columns that makes them largest. Pure.
  */
 
-/** Tiles are as wide as cameras see: 16 to 9; on a tall narrow space they may be as square as this. */
+/** Tiles are as wide as cameras see at most, 16 to 9. */
 const WIDEST = 16 / 9;
-const SQUAREST = 1;
+/** Where the space is upright, as on a phone, tiles may be upright too, for a face is; on a wide one they stay wide. */
+const NARROWEST = 3 / 4;
+const NARROWEST_WIDE = 4 / 3;
 
 /**
  * @typedef {object} Layout
@@ -25,19 +27,17 @@ const SQUAREST = 1;
 export function layoutOf(tiles, width_px, height_px, gap_px) {
   /** @type {Layout} */
   let best = { columns: 1, rows: Math.max(1, tiles), width_px: 0, height_px: 0 };
-  let best_score = -1;
+  let best_area = -1;
+  const narrowest = Math.min(NARROWEST_WIDE, Math.max(NARROWEST, width_px / height_px));
   for (let columns = 1; columns <= Math.max(1, tiles); columns += 1) {
     const rows = Math.ceil(Math.max(1, tiles) / columns);
     const cell_width = (width_px - gap_px * (columns - 1)) / columns;
     const cell_height = (height_px - gap_px * (rows - 1)) / rows;
     if (cell_width <= 0 || cell_height <= 0) continue;
     const width = Math.min(cell_width, cell_height * WIDEST);
-    const height = Math.min(cell_height, width / SQUAREST);
-    // What counts is how large a 16 to 9 picture appears, then how much is covered: empty cells are no gain.
-    const picture = Math.min(width, height * WIDEST);
-    const score = picture * 1000 + width * height / 1000 - (columns * rows - tiles);
-    if (score > best_score) {
-      best_score = score;
+    const height = Math.min(cell_height, width / narrowest);
+    if (width * height > best_area) {
+      best_area = width * height;
       best = { columns, rows, width_px: Math.floor(width), height_px: Math.floor(height) };
     }
   }

@@ -88,6 +88,9 @@ export class Tile {
     figures.hidden = own;
     figures.addEventListener("click", () => this.toggleFigures());
     partOf(this.element, "[data-tool=full]", HTMLButtonElement).addEventListener("click", () => this.fill());
+    this.element.addEventListener("click", ({ target }) => {
+      if (!(target instanceof Element && target.closest("button"))) this.element.classList.toggle("picked");
+    });
     this.element.addEventListener("dblclick", (event) => {
       if (!(event.target instanceof Element && event.target.closest("button"))) this.fill();
     });
