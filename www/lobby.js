@@ -2,6 +2,7 @@
  * The front page: what this host offers. The one module of `/` that touches `document`.
  */
 
+import { pathOf, roomNameProblem } from "./names.js";
 import { askHost } from "./station.js";
 import { offerOf, titleOf, troubleOf } from "./words.js";
 
@@ -71,6 +72,30 @@ async function ask() {
   clearTimeout(timer);
   if (document.visibilityState === "visible") timer = setTimeout(ask, ASK_MS);
 }
+
+const door = /** @type {HTMLFormElement} */ (document.getElementById("door"));
+const room_name = /** @type {HTMLInputElement} */ (document.getElementById("name"));
+const name_problem = /** @type {HTMLElement} */ (document.getElementById("name-problem"));
+
+/** @param {string} problem */
+function showProblem(problem) {
+  if (name_problem.textContent !== problem) name_problem.textContent = problem;
+  room_name.setAttribute("aria-invalid", String(problem !== ""));
+}
+
+door.addEventListener("submit", (event) => {
+  event.preventDefault();
+  const name = room_name.value.trim();
+  const problem = roomNameProblem(name);
+  showProblem(problem);
+  if (problem === "") location.assign(pathOf(name));
+  else room_name.focus();
+});
+room_name.addEventListener("input", () => {
+  // An empty field is no mistake before somebody presses Enter.
+  const name = room_name.value.trim();
+  showProblem(name === "" ? "" : roomNameProblem(name));
+});
 
 document.addEventListener("visibilitychange", () => {
   if (document.visibilityState === "visible") void ask();

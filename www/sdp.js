@@ -36,32 +36,72 @@ function valueOf(sdp, prefix) {
 }
 
 /**
+ * Changes the parameters of Opus wherever it is offered (RFC 7587, section 6.1).
+ * @param {string} sdp
+ * @param {Record<string, string | null>} parameters those named are replaced, or with null removed
+ * @returns {string}
+ */
+function withOpus(sdp, parameters) {
+  const lines = linesOf(sdp);
+  const added = Object.entries(parameters).flatMap(([name, value]) => (value === null ? [] : [`${name}=${value}`]));
+  // A payload type means one codec throughout a bundle, yet each media section says so again.
+  for (let map = 0; map < lines.length; map += 1) {
+    const payload = /^a=rtpmap:(\d+) opus\/48000/i.exec(lines[map])?.[1];
+    if (payload === undefined) continue;
+    const prefix = `a=fmtp:${payload} `;
+    const next = lines.findIndex((line, at) => at > map && line.startsWith("m="));
+    const at = lines.findIndex((line, index) => index > map && (next === -1 || index < next) && line.startsWith(prefix));
+    const others = at === -1 ? [] : lines[at]
+      .slice(prefix.length)
+      .split(";")
+      .map((parameter) => parameter.trim())
+      .filter((parameter) => parameter !== "" && !(parameter.split("=")[0].toLowerCase() in parameters));
+    const all = [...others, ...added];
+    if (at === -1 && all.length > 0) lines.splice(map + 1, 0, prefix + all.join(";"));
+    else if (at !== -1 && all.length > 0) lines[at] = prefix + all.join(";");
+    else if (at !== -1) lines.splice(at, 1);
+  }
+  return textOf(lines);
+}
+
+/**
  * Asks for two channels of Opus: `stereo=1` says what we like to receive, and Chrome sets its decoder up by its own offer,
  * so without it the sound arrives in stereo and is played in mono (RFC 7587, section 6.1).
  * @param {string} sdp our offer
  * @returns {string}
  */
 export function withStereo(sdp) {
-  const lines = linesOf(sdp);
-  const opus = lines
-    .map((line) => /^a=rtpmap:(\d+) opus\/48000/i.exec(line)?.[1])
-    .filter((payload) => payload !== undefined);
-  for (const payload of opus) {
-    const prefix = `a=fmtp:${payload} `;
-    const at = lines.findIndex((line) => line.startsWith(prefix));
-    if (at === -1) {
-      const map = lines.findIndex((line) => line.startsWith(`a=rtpmap:${payload} `));
-      lines.splice(map + 1, 0, `${prefix}stereo=1;sprop-stereo=1`);
-    } else {
-      const others = lines[at]
-        .slice(prefix.length)
-        .split(";")
-        .map((parameter) => parameter.trim())
-        .filter((parameter) => parameter !== "" && !/^(sprop-)?stereo=/i.test(parameter));
-      lines[at] = prefix + [...others, "stereo=1", "sprop-stereo=1"].join(";");
-    }
-  }
-  return textOf(lines);
+  return withOpus(sdp, { stereo: "1", "sprop-stereo": "1" });
+}
+
+/**
+ * Opus in two channels at up to so many bits per second. In our own description it is what we like to receive; in theirs,
+ * what we send.
+ * @param {string} sdp
+ * @param {number} bitrate_bps
+ * @returns {string}
+ */
+export function withMusic(sdp, bitrate_bps) {
+  return withOpus(sdp, { stereo: "1", "sprop-stereo": "1", maxaveragebitrate: String(bitrate_bps) });
+}
+
+/**
+ * Their description with nothing in it that would make us send speech in two channels, or at a rate for music.
+ * @param {string} sdp
+ * @param {number} bitrate_bps
+ * @returns {string}
+ */
+export function withVoice(sdp, bitrate_bps) {
+  return withOpus(sdp, { stereo: null, "sprop-stereo": null, maxaveragebitrate: String(bitrate_bps) });
+}
+
+/**
+ * What an RTCPeerConnection is known by as long as it lives: the session id of its descriptions (RFC 8829, section 5.2.1).
+ * @param {string} sdp
+ * @returns {string | null}
+ */
+export function sessionOf(sdp) {
+  return valueOf(sdp, "o=")?.split(" ")[1] ?? null;
 }
 
 /**

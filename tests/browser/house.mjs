@@ -12,6 +12,9 @@ const BINARY = process.env.ROOMTONE_BIN ?? fileURLToPath(new URL("../../target/d
 const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
 const FIREFOX = process.env.FIREFOX ?? "/usr/bin/firefox-esr";
 
+/** Pages from a folder instead of the binary's own: for working on them without building it anew. */
+const WWW = process.env.ROOMTONE_WWW;
+
 /** How long anything may take on a busy machine before a test gives up waiting. */
 const PATIENCE_MS = 30_000;
 
@@ -54,6 +57,7 @@ export class House {
   /** @param {number} port */
   constructor(port) {
     const flags = ["--sine-wave", "--port", String(port), "--log-file", "none"];
+    if (WWW !== undefined) flags.push("--www", WWW);
     this.#process = spawn(BINARY, flags, { stdio: ["ignore", "pipe", "pipe"] });
     for (const stream of [this.#process.stdout, this.#process.stderr]) {
       stream.setEncoding("utf8").on("data", (text) => { this.#log += text; });
@@ -98,6 +102,13 @@ const CHROMIUM_FLAGS = [
   "--disable-sync",
 ];
 
+const FIREFOX_PREFERENCES = {
+  // Without a network other than loopback, Firefox would find no candidate at all.
+  "media.peerconnection.ice.loopback": true,
+  // Without a sound card its Web Audio would never begin to run; this one is only thought up.
+  "media.cubeb.force_mock_context": true,
+};
+
 /** The ways a browser may come: what differs is what it tells of its own address. */
 export const VISITORS = {
   "Chromium": () => puppeteer.launch({ executablePath: CHROMIUM, args: CHROMIUM_FLAGS }),
@@ -108,11 +119,33 @@ export const VISITORS = {
   "Firefox": () => puppeteer.launch({
     browser: "firefox",
     executablePath: FIREFOX,
+    extraPrefsFirefox: FIREFOX_PREFERENCES,
+  }),
+};
+
+/** Browsers with a camera and a microphone that are only thought up, and nobody to ask for permission. */
+export const GUESTS = {
+  Chromium: () => puppeteer.launch({
+    executablePath: CHROMIUM,
+    args: [
+      ...CHROMIUM_FLAGS,
+      "--use-fake-ui-for-media-stream",
+      "--use-fake-device-for-media-stream=fps=10",
+      // Several pages of one browser: none is to sleep because another is in front.
+      "--disable-background-timer-throttling",
+      "--disable-backgrounding-occluded-windows",
+      "--disable-renderer-backgrounding",
+    ],
+  }),
+  Firefox: () => puppeteer.launch({
+    browser: "firefox",
+    executablePath: FIREFOX,
     extraPrefsFirefox: {
-      // Without a network other than loopback, Firefox would find no candidate at all.
-      "media.peerconnection.ice.loopback": true,
-      // Without a sound card its Web Audio would never begin to run; this one is only thought up.
-      "media.cubeb.force_mock_context": true,
+      ...FIREFOX_PREFERENCES,
+      "media.navigator.streams.fake": true,
+      "media.navigator.permission.disabled": true,
+      // mDNS needs a network as well.
+      "media.peerconnection.ice.obfuscate_host_addresses": false,
     },
   }),
 };

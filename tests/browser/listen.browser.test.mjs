@@ -62,7 +62,7 @@ for (const [name, launch] of Object.entries(VISITORS)) {
     test("one click on the front page leads to the station", async (t) => {
       const { page, errors } = await visit(t, browser, house, "/");
       await until("the station to be on air", () => page.$eval(".offer-words", (element) => /^On air/.test(element.textContent)));
-      await Promise.all([page.waitForNavigation(), page.click(".offer")]);
+      await Promise.all([page.waitForNavigation(), page.click("#stations .offer")]);
       assert.equal(new URL(page.url()).pathname, "/listen");
       assert.deepEqual(errors, []);
     });

@@ -1,0 +1,471 @@
+/**
+ * One of the others, and the line between the two of us: an RTCPeerConnection that repairs itself, and is replaced by a
+ * new one when it cannot.
+ *
+ * A path that is gone is looked for anew (ICE restart); if that does not help, both ends begin again with a new connection.
+ * Each end gives its connection a tag, so that what was said about an old one is told from what is said about the new. A
+ * client that knows nothing of tags is known by the session id in its descriptions.
+ */
+
+import { cameraBudget, MUSIC_BPS, scaleOf, screenBudget, VOICE_BPS } from "./budget.js";
+import { flowOf } from "./flow.js";
+import { Negotiation } from "./negotiation.js";
+import { Reconnect } from "./reconnect.js";
+import { sessionOf, withMusic, withVoice } from "./sdp.js";
+import { limit, Slots } from "./slots.js";
+
+/** A path that comes back within this time needs no help. */
+const DISCONNECTED_PATIENCE_MS = 4000;
+/** A restart that brought no path after this time brings none. */
+const RESTART_PATIENCE_MS = 8000;
+/** A new connection that does not stand after this time never will. */
+const CONNECT_PATIENCE_MS = 15_000;
+/** Who was there before us waits so long for the newcomer's offer, and then makes its own. */
+const OFFER_PATIENCE_MS = 10_000;
+/** Of two ends that see the same break, one begins: the other only if nothing came of it. */
+const POLITE_WAIT_MS = 1000;
+/** How often packets are counted. */
+const TICK_MS = 1000;
+/** Nothing came in for this long, though the other sends: the line is dead, whatever its state says. */
+const STALL_MS = 6000;
+
+/**
+ * @typedef {object} PeerState What somebody says of itself.
+ * @property {string} name
+ * @property {boolean} muted
+ * @property {boolean} camera
+ * @property {string | null} screen id of the MediaStream that is the shared screen
+ */
+
+/** @typedef {"connecting" | "connected" | "repairing"} LineState */
+
+/**
+ * @typedef {object} Tracks What comes from the other, null where nothing does.
+ * @property {MediaStreamTrack | null} sound
+ * @property {MediaStreamTrack | null} camera
+ * @property {MediaStreamTrack | null} screen
+ * @property {MediaStreamTrack | null} screenSound
+ */
+
+/**
+ * @typedef {object} PeerCallbacks
+ * @property {(type: "offer" | "answer" | "ice-candidate", payload: object) => void} send
+ * @property {(line: LineState) => void} onLine
+ * @property {(tracks: Tracks) => void} onTracks
+ * @property {(now: import("./flow.js").Flow) => void} onFlow once a second while there is a line
+ */
+
+/**
+ * @typedef {object} World Replaced in tests.
+ * @property {(configuration: RTCConfiguration) => RTCPeerConnection} peerConnection
+ * @property {() => number} now
+ * @property {(run: () => void, wait_ms: number) => any} later
+ * @property {(timer: any) => void} never
+ * @property {() => string} tag
+ * @property {() => number} random
+ */
+
+/** @type {World} */
+const BROWSER = {
+  peerConnection: (configuration) => new RTCPeerConnection(configuration),
+  now: () => performance.now(),
+  later: (run, wait_ms) => setTimeout(run, wait_ms),
+  never: (timer) => clearTimeout(timer),
+  tag: () => Array.from(crypto.getRandomValues(new Uint8Array(6)), (byte) => byte.toString(16).padStart(2, "0")).join(""),
+  random: Math.random,
+};
+
+export class Peer {
+  id;
+  #polite;
+  #outgoing;
+  #callbacks;
+  #world;
+  #configuration;
+  #reconnect;
+
+  /** @type {PeerState | null} null of a client that says nothing of itself */
+  #state = null;
+  /** @type {LineState} */
+  #line = "connecting";
+  /** @type {{ pc: RTCPeerConnection, negotiation: Negotiation, slots: Slots } | null} */
+  #link = null;
+  #tag = "";
+  /** @type {string | null} */
+  #their_tag = null;
+  #music = false;
+  /** Media that came, by transceiver, with the id of the stream it came in. @type {Map<RTCRtpTransceiver, { track: MediaStreamTrack, stream: string }>} */
+  #received = new Map();
+
+  #others = 1;
+  /** The server can pass our words on now. */
+  #reachable = true;
+  #closed = false;
+  /** @type {any} */
+  #repair_timer;
+  /** @type {any} */
+  #tick_timer;
+  #ticked_ms = 0;
+  #packets = 0;
+  #progress_ms = 0;
+  /** Something has come through this connection. */
+  #lived = false;
+
+  /**
+   * @param {string} id
+   * @param {{ polite: boolean, outgoing: import("./slots.js").Outgoing, configuration: RTCConfiguration }} around
+   * @param {PeerCallbacks} callbacks
+   * @param {World} world
+   */
+  constructor(id, { polite, outgoing, configuration }, callbacks, world = BROWSER) {
+    this.id = id;
+    this.#polite = polite;
+    this.#outgoing = outgoing;
+    this.#configuration = configuration;
+    this.#callbacks = callbacks;
+    this.#world = world;
+    this.#reconnect = new Reconnect(world.random);
+  }
+
+  get state() {
+    return this.#state;
+  }
+
+  get line() {
+    return this.#line;
+  }
+
+  /** Packets of theirs have come in just now. */
+  get flowing() {
+    return this.#link?.pc.connectionState === "connected" && this.#lived && this.#world.now() - this.#progress_ms < STALL_MS;
+  }
+
+  // --- from the room ---------------------------------------------------------------------------------------------------
+
+  /** We are the newcomer: we offer. */
+  call() {
+    this.#build();
+    this.#link?.slots.open(["sound", "camera"]);
+    this.update();
+    this.#patience(CONNECT_PATIENCE_MS);
+  }
+
+  /** The other is the newcomer: it will offer. */
+  await() {
+    this.#world.never(this.#repair_timer);
+    this.#repair_timer = this.#world.later(() => this.#rebuild(), OFFER_PATIENCE_MS);
+  }
+
+  /**
+   * Something the other says to us alone.
+   * @param {string} type
+   * @param {any} payload
+   */
+  hear(type, payload) {
+    const { mine: theirs, yours: ours } = payload.pair ?? {};
+    if (typeof ours === "string" && ours !== this.#tag) return;
+    if (type === "ice-candidate") {
+      if (typeof theirs === "string" && theirs !== this.#their_tag) return;
+      if (typeof payload.candidate === "object" && payload.candidate !== null) this.#link?.negotiation.candidate(payload.candidate);
+      return;
+    }
+    if (type !== "offer" && type !== "answer") return;
+    const sdp = typeof payload.sdp === "string" ? payload.sdp : payload.sdp?.sdp;
+    if (typeof sdp !== "string") return;
+    const tag = typeof theirs === "string" ? theirs : sessionOf(sdp);
+    const anew = this.#their_tag !== null && tag !== this.#their_tag;
+    if (type === "offer" && (this.#link === null || anew)) {
+      this.#build();
+      this.#patience(CONNECT_PATIENCE_MS);
+    } else if (anew) {
+      return;
+    }
+    this.#their_tag = tag;
+    this.#link?.negotiation.described({ type, sdp });
+  }
+
+  /** @param {PeerState} state */
+  describe(state) {
+    this.#state = state;
+    this.#show();
+    this.update();
+  }
+
+  /** How many there are besides us: the more, the less each gets. @param {number} others */
+  share(others) {
+    this.#others = others;
+    void this.#limit();
+  }
+
+  /** What we send has changed. */
+  update() {
+    const link = this.#link;
+    if (link === null) return;
+    const agreed = link.pc.remoteDescription !== null;
+    const { tracks } = this.#outgoing;
+    if (this.#state !== null && agreed) {
+      if (tracks.screen !== null) link.slots.open(tracks.screenSound === null ? ["screen"] : ["screen", "screenSound"]);
+      if (this.#musical !== this.#music) link.negotiation.offer();
+    }
+    void link.slots.fill(this.#state === null).then(() => this.#limit());
+  }
+
+  /**
+   * Whether the server can pass our words on.
+   * @param {boolean} reachable
+   */
+  reach(reachable) {
+    this.#reachable = reachable;
+  }
+
+  /** The other's line to the server, or ours, is back: words may have been lost meanwhile. */
+  resume() {
+    if (this.#link !== null && !this.flowing) this.#link.negotiation.repeat();
+  }
+
+  /** The network under us changed: a path that hangs is not waited for. */
+  hurry() {
+    if (this.#link?.pc.connectionState === "disconnected") this.#restart();
+  }
+
+  close() {
+    this.#closed = true;
+    this.#world.never(this.#repair_timer);
+    this.#unlink();
+  }
+
+  /** How loud the other is just now, 0 to 1. */
+  get level() {
+    let level = 0;
+    for (const { receiver } of this.#received.keys()) {
+      if (receiver.track.kind !== "audio") continue;
+      for (const { audioLevel } of receiver.getSynchronizationSources?.() ?? []) level = Math.max(level, audioLevel ?? 0);
+    }
+    return level;
+  }
+
+  // --- the connection --------------------------------------------------------------------------------------------------
+
+  #unlink() {
+    this.#world.never(this.#tick_timer);
+    this.#link?.negotiation.stop();
+    this.#link?.pc.close();
+    this.#link = null;
+    this.#received.clear();
+  }
+
+  #build() {
+    this.#unlink();
+    this.#tag = this.#world.tag();
+    this.#their_tag = null;
+    this.#lived = false;
+    this.#packets = 0;
+    this.#progress_ms = this.#world.now();
+    const pc = this.#world.peerConnection(this.#configuration);
+    const slots = new Slots(pc, this.#outgoing);
+    const here = () => this.#link?.pc === pc;
+    const negotiation = new Negotiation(pc, this.#polite, {
+      onDescription: (description) => this.#send(description.type, { sdp: description }),
+      onCandidate: (candidate) => this.#send("ice-candidate", { candidate }),
+      onOffered: () => {
+        if (!here()) return;
+        slots.adopt();
+        this.update();
+      },
+      onStable: () => {
+        if (!here()) return;
+        this.#show();
+        this.update();
+      },
+      onError: (error) => {
+        console.warn(`the line to ${this.id} has to begin anew:`, error);
+        if (here()) this.#rebuildLater();
+      },
+      ours: (sdp) => withMusic(sdp, MUSIC_BPS),
+      theirs: (sdp) => {
+        this.#music = this.#musical;
+        return this.#music ? withMusic(sdp, MUSIC_BPS) : withVoice(sdp, VOICE_BPS);
+      },
+    });
+    this.#link = { pc, negotiation, slots };
+    pc.addEventListener("icecandidate", ({ candidate }) => {
+      if (candidate !== null && candidate.candidate !== "" && here()) negotiation.found(candidate.toJSON());
+    });
+    pc.addEventListener("negotiationneeded", () => {
+      if (here()) negotiation.offer();
+    });
+    pc.addEventListener("connectionstatechange", () => {
+      if (here()) this.#changed(pc.connectionState);
+    });
+    pc.addEventListener("track", ({ track, streams, transceiver }) => {
+      if (!here()) return;
+      this.#received.set(transceiver, { track, stream: streams[0]?.id ?? "" });
+      for (const event of ["mute", "unmute", "ended"]) track.addEventListener(event, () => this.#show());
+      this.#show();
+    });
+    this.#become("connecting");
+    this.#show();
+    this.#ticked_ms = this.#world.now();
+    this.#tickLater(pc);
+  }
+
+  /** Sound that is not speech goes out: at least as good as music is meant to. */
+  get #musical() {
+    return this.#outgoing.music || (this.#outgoing.tracks.screenSound !== null && this.#state !== null);
+  }
+
+  /**
+   * @param {"offer" | "answer" | "ice-candidate"} type
+   * @param {object} payload
+   */
+  #send(type, payload) {
+    this.#callbacks.send(type, { ...payload, pair: { mine: this.#tag, yours: this.#their_tag } });
+  }
+
+  /** @param {LineState} line */
+  #become(line) {
+    if (this.#line === line) return;
+    this.#line = line;
+    this.#callbacks.onLine(line);
+  }
+
+  #show() {
+    const screen = this.#state?.screen ?? null;
+    /** @type {Tracks} */
+    const tracks = { sound: null, camera: null, screen: null, screenSound: null };
+    for (const { track, stream } of this.#received.values()) {
+      if (track.readyState === "ended") continue;
+      // A client that does not say whether its camera is on says it by its packets.
+      if (track.kind === "video" && this.#state === null && track.muted) continue;
+      const shared = screen !== null && stream === screen;
+      // A screen that is not shared now, or not yet known to be one, is not a second camera.
+      const slot = track.kind === "audio" ? (shared ? "screenSound" : "sound") : (shared ? "screen" : "camera");
+      tracks[slot] ??= track;
+    }
+    this.#callbacks.onTracks(tracks);
+  }
+
+  async #limit() {
+    const slots = this.#link?.slots;
+    if (slots === undefined) return;
+    for (const slot of /** @type {const} */ (["camera", "screen"])) {
+      const sender = slots.sender(slot);
+      if (sender === null || sender.track === null) continue;
+      const budget = sender.track === this.#outgoing.tracks.screen ? screenBudget(this.#others) : cameraBudget(this.#others);
+      await limit(sender, {
+        maxBitrate: budget.bitrate_bps,
+        maxFramerate: budget.rate_fps,
+        scaleResolutionDownBy: scaleOf(sender.track.getSettings(), budget),
+      });
+    }
+    for (const slot of /** @type {const} */ (["sound", "screenSound"])) {
+      const sender = slots.sender(slot);
+      const music = slot === "screenSound" || this.#outgoing.music;
+      if (sender !== null) await limit(sender, { maxBitrate: music ? MUSIC_BPS : VOICE_BPS });
+    }
+  }
+
+  // --- the watch -------------------------------------------------------------------------------------------------------
+
+  /** @param {RTCPeerConnectionState} state */
+  #changed(state) {
+    if (state === "connected") {
+      this.#world.never(this.#repair_timer);
+      this.#progress_ms = this.#world.now();
+      this.#become("connected");
+      void this.#limit();
+    } else if (state === "disconnected") {
+      this.#repairAfter(DISCONNECTED_PATIENCE_MS);
+    } else if (state === "failed") {
+      this.#repairAfter(0);
+    }
+  }
+
+  /** @param {number} wait_ms */
+  #repairAfter(wait_ms) {
+    this.#become("repairing");
+    this.#world.never(this.#repair_timer);
+    this.#repair_timer = this.#world.later(() => this.#restart(), wait_ms + (this.#polite ? POLITE_WAIT_MS : 0));
+  }
+
+  /** Looks for another path. */
+  #restart() {
+    if (this.#link === null) return;
+    this.#become("repairing");
+    if (!this.#reachable) {
+      this.#repairAfter(TICK_MS);
+      return;
+    }
+    this.#lived = false;
+    this.#link.negotiation.offer({ restart: true });
+    this.#patience(RESTART_PATIENCE_MS);
+  }
+
+  /** @param {number} patience_ms */
+  #patience(patience_ms) {
+    this.#world.never(this.#repair_timer);
+    this.#repair_timer = this.#world.later(() => {
+      if (this.#link?.pc.connectionState !== "connected" || !this.#lived) this.#rebuildLater();
+    }, patience_ms);
+  }
+
+  #rebuildLater() {
+    this.#become("repairing");
+    const now_ms = this.#world.now();
+    const due_ms = this.#reconnect.broken(now_ms);
+    this.#world.never(this.#repair_timer);
+    this.#repair_timer = this.#world.later(() => this.#rebuild(), due_ms - now_ms + (this.#polite ? POLITE_WAIT_MS : 0));
+  }
+
+  #rebuild() {
+    if (this.#closed) return;
+    this.#reconnect.trying();
+    if (this.#reachable) this.call();
+    else this.#rebuildLater();
+  }
+
+  /** The other says that it sends something. */
+  get #sending() {
+    return this.#state !== null && (!this.#state.muted || this.#state.camera || this.#state.screen !== null);
+  }
+
+  /** @param {RTCPeerConnection} pc */
+  #tickLater(pc) {
+    this.#world.never(this.#tick_timer);
+    this.#tick_timer = this.#world.later(() => void this.#tick(pc), TICK_MS);
+  }
+
+  /** @param {RTCPeerConnection} pc */
+  async #tick(pc) {
+    const report = await pc.getStats().catch(() => null);
+    if (this.#link?.pc !== pc) return;
+    const now_ms = this.#world.now();
+    // This computer slept, or the page did: that is not the other's silence.
+    if (now_ms - this.#ticked_ms > 3 * TICK_MS) this.#progress_ms = now_ms;
+    this.#ticked_ms = now_ms;
+    if (report !== null) this.#count(flowOf(/** @type {any} */ (report), now_ms), now_ms);
+    if (pc.connectionState === "connected" && this.#line === "connected" && this.#sending && now_ms - this.#progress_ms > STALL_MS) {
+      this.#restart();
+    }
+    this.#tickLater(pc);
+  }
+
+  /**
+   * @param {import("./flow.js").Flow} flow
+   * @param {number} now_ms
+   */
+  #count(flow, now_ms) {
+    const connected = this.#link?.pc.connectionState === "connected";
+    if (flow.packets_in > this.#packets || (connected && !this.#sending)) {
+      this.#packets = Math.max(flow.packets_in, this.#packets);
+      this.#progress_ms = now_ms;
+      if (connected && !this.#lived) {
+        this.#lived = true;
+        this.#reconnect.reset();
+        this.#world.never(this.#repair_timer);
+        this.#become("connected");
+      }
+    }
+    this.#callbacks.onFlow(flow);
+  }
+}

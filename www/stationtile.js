@@ -1,0 +1,76 @@
+/**
+ * The host's station as a tile: a page module around the same tuner that the listening page has.
+ */
+
+import { Tuner } from "./tuner.js";
+import { copyOf } from "./tiles.js";
+import { endpointOf } from "./station.js";
+import { wordsOf } from "./words.js";
+
+export class StationTile {
+  element;
+  #audio;
+  #line;
+  #tuner;
+  #onRefused;
+
+  /**
+   * @param {{ name: string, title: string, onRefused: () => void }} what
+   */
+  constructor({ name, title, onRefused }) {
+    this.#onRefused = onRefused;
+    this.element = copyOf("station-tile");
+    this.#audio = /** @type {HTMLAudioElement} */ (this.element.querySelector("audio"));
+    this.#line = /** @type {HTMLElement} */ (this.element.querySelector(".tile-line"));
+    const name_part = /** @type {HTMLElement} */ (this.element.querySelector(".tile-name"));
+    name_part.textContent = title;
+    this.element.setAttribute("aria-label", title);
+    const volume = /** @type {HTMLInputElement} */ (this.element.querySelector("input"));
+    const setVolume = () => {
+      // As on the listening page: the middle shall sound like half.
+      this.#audio.volume = (Number(volume.value) / 100) ** 2;
+      volume.style.setProperty("--value", volume.value);
+    };
+    volume.addEventListener("input", setVolume);
+    setVolume();
+    this.#tuner = new Tuner(endpointOf(name), {
+      onState: (state) => {
+        const { status } = wordsOf(state, { tap_needed: false, online: navigator.onLine, station: null, muted: false });
+        this.element.dataset.state = state.kind;
+        if (this.#line.textContent !== status) this.#line.textContent = status;
+      },
+      onStream: (stream) => {
+        this.#audio.srcObject = stream;
+        this.play();
+      },
+      onHistory: () => {},
+    });
+  }
+
+  /** Call it within a tap. */
+  start() {
+    this.#tuner.start();
+  }
+
+  play() {
+    if (this.#audio.srcObject === null) return;
+    this.#audio.play().catch((error) => {
+      if (error.name === "NotAllowedError") this.#onRefused();
+    });
+  }
+
+  hurry() {
+    this.#tuner.hurry();
+  }
+
+  /** @param {string} id of a loudspeaker */
+  speakBy(id) {
+    this.#audio.setSinkId?.(id).catch(() => {});
+  }
+
+  /** @param {boolean} leaving the page goes away */
+  stop(leaving = false) {
+    this.#tuner.stop(leaving);
+    this.element.remove();
+  }
+}
