@@ -1,6 +1,7 @@
-//! roomtone turns a host into a place where people listen: its sound is captured once, encoded to Opus once, and streamed
-//! over WebRTC to as many browsers as ask for it. This page is the map of the house; the program itself is described in
-//! the README.
+//! roomtone turns a host into a place where people meet and listen. In rooms, browsers are introduced to one another over
+//! a WebSocket, and their pictures and sound go directly. In a station, the host's own sound is captured once, encoded to
+//! Opus once, and streamed over WebRTC to as many browsers as ask for it. This page is the map of the house; the program
+//! itself is described in the README.
 //!
 //! # Floors
 //!
@@ -11,16 +12,17 @@
 //! app                 creates every channel, starts every thread, stops them in reverse order
 //! source · menu       which source the station gets
 //! config              command line and environment, as plain structs
-//! web::door           accepts; web::conn reads requests within limits; web::loopback passes them on
+//! web::door           accepts; web::conn reads requests within limits; web::loopback passes them on; web::ws is a peer's
 //! web::http           tiny_http on a private socket, and the routes: web::{whep, api, assets}
-//! rtc::engine         the rtc thread                      audio::station      the encoder thread
-//! rtc::fanout   pure  all sessions                        audio::capture      opens devices
-//! rtc::listener pure  one session                         audio::blocks pure  timing, gaps, silence
-//! rtc::{sdp, session, datagrams, candidates}              audio::{device, pulse, alsa, convert, resample, sine, encoder, pcm}
+//! signal::hub         the hub thread         rtc::engine         the rtc thread    audio::station      the encoder thread
+//! signal::rooms pure  who is where           rtc::fanout   pure  all sessions      audio::capture      opens devices
+//! signal::{wire, ids, heartbeat}             rtc::listener pure  one session       audio::blocks pure  timing, silence
+//!                      rtc::{sdp, stun, session, datagrams, candidates}
+//!                      audio::{device, pulse, alsa, convert, resample, sine, encoder, pcm}
 //! observe             counters, the log, what threads report
 //! ```
 //!
-//! `audio` and `rtc` know nothing of each other but the shape of a packet, and neither knows of `web`.
+//! `audio` and `rtc` know nothing of each other but the shape of a packet; `signal` knows neither, and none of them `web`.
 //!
 //! # Threads
 //!
@@ -29,7 +31,9 @@
 //! | `main` | every handle | reports of other threads, of which a signal is one |
 //! | `door` | the TCP listener | accept, or its doorbell |
 //! | `conn-<n>` | one client's socket | that socket, within limits |
+//! | `ready` | nothing | any WebSocket's readiness; it wakes the `conn-<n>` whose it is |
 //! | `http-<n>` | nothing | the next request |
+//! | `hub` | all rooms, the outbox of every peer | what browsers say, until the next deadline |
 //! | audio callback (cpal's own) | a few empty blocks | the device |
 //! | `cap-<station>` | the open stream | opening, then the order to close; never waited for |
 //! | `enc-<station>` | timing, resampler, Opus | captured blocks, until the next deadline |
