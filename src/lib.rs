@@ -83,6 +83,27 @@
 //! assert!(matches!(fanout.poll_output(now), Output::Wait(_)));
 //! ```
 //!
+//! Who is where, in [`signal::rooms`] — a newcomer learns who was there, and they of the newcomer:
+//!
+//! ```
+//! use std::time::Instant;
+//! use roomtone::signal::ids::{RoomName, Token};
+//! use roomtone::signal::rooms::{Arrival, Facts, Limits, Link, Output, Rooms};
+//!
+//! let now = Instant::now();
+//! let mut rooms = Rooms::new(Limits::default(), Facts::default());
+//! let drain = |rooms: &mut Rooms| {
+//!     std::iter::from_fn(|| Some(rooms.poll_output(now)).filter(|o| !matches!(o, Output::Wait(_)))).collect::<Vec<_>>()
+//! };
+//! for (n, secret) in [[1; 32], [2; 32]].into_iter().enumerate() {
+//!     let token = Token::from_bytes(secret);
+//!     rooms.open(Arrival { link: Link(n as u64), room: RoomName::default(), token, stations: vec![] }, now);
+//!     let told = drain(&mut rooms);
+//!     let first_hears = told.iter().any(|o| matches!(o, Output::Send { link: Link(0), text } if text.contains("new-peer")));
+//!     assert_eq!(first_hears, n == 1);
+//! }
+//! ```
+//!
 //! # As a library
 //!
 //! ```no_run
