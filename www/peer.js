@@ -91,6 +91,8 @@ export class Peer {
   /** @type {{ pc: RTCPeerConnection, negotiation: Negotiation, slots: Slots } | null} */
   #link = null;
   #tag = "";
+  /** Our own first offer is under way. */
+  #calling = false;
   /** @type {string | null} */
   #their_tag = null;
   #music = false;
@@ -135,9 +137,9 @@ export class Peer {
     return this.#line;
   }
 
-  /** Packets of theirs have come in just now. */
+  /** The line stands, and packets of theirs have come in just now. */
   get flowing() {
-    return this.#link?.pc.connectionState === "connected" && this.#lived && this.#world.now() - this.#progress_ms < STALL_MS;
+    return this.#link?.pc.connectionState === "connected" && this.#world.now() - this.#progress_ms < STALL_MS;
   }
 
   // --- from the room ---------------------------------------------------------------------------------------------------
@@ -145,7 +147,8 @@ export class Peer {
   /** We are the newcomer: we offer. */
   call() {
     this.#build();
-    this.#link?.slots.open(["sound", "camera"]);
+    this.#calling = true;
+    this.#link?.slots.openFirst();
     this.update();
     this.#patience(CONNECT_PATIENCE_MS);
   }
@@ -173,12 +176,14 @@ export class Peer {
     const sdp = typeof payload.sdp === "string" ? payload.sdp : payload.sdp?.sdp;
     if (typeof sdp !== "string") return;
     const tag = typeof theirs === "string" ? theirs : sessionOf(sdp);
-    const anew = this.#their_tag !== null && tag !== this.#their_tag;
-    if (type === "offer" && (this.#link === null || anew)) {
-      this.#build();
-      this.#patience(CONNECT_PATIENCE_MS);
-    } else if (anew) {
-      return;
+    if (type === "offer") {
+      const anew = this.#their_tag !== null && tag !== this.#their_tag;
+      // Both called in the same moment, and it is us who give way. Browsers take back a first offer badly.
+      const crossed = this.#calling && this.#polite && this.#link?.pc.remoteDescription === null;
+      if (this.#link === null || anew || crossed) {
+        this.#build();
+        this.#patience(CONNECT_PATIENCE_MS);
+      }
     }
     this.#their_tag = tag;
     this.#link?.negotiation.described({ type, sdp });
@@ -201,10 +206,10 @@ export class Peer {
   update() {
     const link = this.#link;
     if (link === null) return;
-    const agreed = link.pc.remoteDescription !== null;
-    const { tracks } = this.#outgoing;
+    // Before the first agreement a track that is added would take the place of sound or camera.
+    const agreed = link.pc.currentRemoteDescription !== null;
     if (this.#state !== null && agreed) {
-      if (tracks.screen !== null) link.slots.open(tracks.screenSound === null ? ["screen"] : ["screen", "screenSound"]);
+      link.slots.openScreen();
       if (this.#musical !== this.#music) link.negotiation.offer();
     }
     void link.slots.fill(this.#state === null).then(() => this.#limit());
@@ -258,6 +263,7 @@ export class Peer {
     this.#unlink();
     this.#tag = this.#world.tag();
     this.#their_tag = null;
+    this.#calling = false;
     this.#lived = false;
     this.#packets = 0;
     this.#progress_ms = this.#world.now();

@@ -47,23 +47,31 @@ export class Slots {
     return this.#transceivers[slot] !== undefined;
   }
 
-  /**
-   * Makes what is not there yet. The connection then wants to be negotiated.
-   * @param {Slot[]} slots
-   */
-  open(slots) {
-    for (const slot of slots) {
-      if (this.has(slot)) continue;
+  /** Makes the ways for sound and camera, whether or not there is anything to send. */
+  openFirst() {
+    for (const slot of /** @type {const} */ (["sound", "camera"])) {
       this.#transceivers[slot] = this.#pc.addTransceiver(kindOf(slot), {
         direction: "sendrecv",
-        streams: [this.#streamOf(slot)],
+        streams: [this.#outgoing.stream],
       });
     }
   }
 
   /**
-   * Takes up what the other has offered: the first m-line of a kind is the person's, the second its screen's. What we had
-   * prepared ourselves and was not agreed upon gives way.
+   * Makes the ways for a shared screen. Tracks that are added, unlike transceivers, move over to what the other offers
+   * when both share in the same moment (RFC 8829, section 5.10).
+   */
+  openScreen() {
+    for (const slot of /** @type {const} */ (["screen", "screenSound"])) {
+      const track = this.#outgoing.tracks[slot];
+      if (track === null || this.has(slot)) continue;
+      const sender = this.#pc.addTrack(track, this.#outgoing.screen_stream);
+      this.#transceivers[slot] = this.#pc.getTransceivers().find((each) => each.sender === sender);
+    }
+  }
+
+  /**
+   * Takes up what the other has offered: the first m-line of a kind is the person's, the second its screen's.
    */
   adopt() {
     const agreed = this.#pc.getTransceivers().filter((each) => each.mid !== null && each.currentDirection !== "stopped");
@@ -72,11 +80,9 @@ export class Slots {
       const slots = SLOTS.filter((slot) => kindOf(slot) === kind);
       const offered = agreed.filter((each) => each.receiver.track.kind === kind && !mine.has(each));
       for (const slot of slots) {
-        const held = this.#transceivers[slot];
-        if (held !== undefined && held.mid !== null) continue;
+        if (this.has(slot)) continue;
         const transceiver = offered.shift();
         if (transceiver === undefined) continue;
-        held?.stop();
         this.#transceivers[slot] = transceiver;
         transceiver.direction = "sendrecv";
         // Without a name the other still takes it for ours; only its screen could not be told from its camera.

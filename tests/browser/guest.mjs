@@ -138,15 +138,16 @@ export class Guest {
    * @param {{ sound?: boolean, picture?: boolean }} what
    */
   async receives(names, { sound = true, picture = true } = {}) {
-    let before = null;
+    /** Each as it was first seen under its name. */
+    const first = new Map();
     let now = [];
     await until(`${this.name} to see and hear ${names.join(", ")}`, async () => {
       now = await this.look();
-      const first = before ?? now;
-      if (before === null || before.length !== now.length) before = now;
+      for (const tile of now) if (!first.has(tile.name)) first.set(tile.name, tile);
       return names.every((name) => {
-        const [was, is] = [first, now].map((tiles) => tiles.find((tile) => tile.name === name));
-        if (was === undefined || is === undefined) return false;
+        const was = first.get(name);
+        const is = now.find((tile) => tile.name === name);
+        if (is === undefined) return false;
         const seen = is.width > 0 && is.decoded > was.decoded;
         const heard = is.energy > was.energy && is.playing;
         return (seen || !picture) && (heard || !sound);
