@@ -24,6 +24,8 @@ const CONNECT_PATIENCE_MS = 15_000;
 const OFFER_PATIENCE_MS = 10_000;
 /** Of two ends that see the same break, one begins: the other only if nothing came of it. */
 const POLITE_WAIT_MS = 1000;
+/** Who gives way waits so long for the other to prepare what a shared screen needs. */
+const PREPARE_PATIENCE_MS = 3000;
 /** How often packets are counted. */
 const TICK_MS = 1000;
 /** Nothing came in for this long, though the other sends: the line is dead, whatever its state says. */
@@ -95,6 +97,8 @@ export class Peer {
   #calling = false;
   /** @type {string | null} */
   #their_tag = null;
+  /** The other's connections have tags: it is of our kind. */
+  #kin = false;
   #music = false;
   /** Media that came, by transceiver, with the id of the stream it came in. @type {Map<RTCRtpTransceiver, { track: MediaStreamTrack, stream: string }>} */
   #received = new Map();
@@ -148,7 +152,7 @@ export class Peer {
   call() {
     this.#build();
     this.#calling = true;
-    this.#link?.slots.openFirst();
+    this.#link?.slots.open(["sound", "camera"]);
     this.update();
     this.#patience(CONNECT_PATIENCE_MS);
   }
@@ -168,6 +172,7 @@ export class Peer {
     const { mine: theirs, yours: ours } = payload.pair ?? {};
     if (typeof ours === "string" && ours !== this.#tag) return;
     if (type === "ice-candidate") {
+      if (payload.wish === "offer" || payload.wish === "restart") this.#link?.negotiation.offer({ restart: payload.wish === "restart" });
       if (typeof theirs === "string" && theirs !== this.#their_tag) return;
       if (typeof payload.candidate === "object" && payload.candidate !== null) this.#link?.negotiation.candidate(payload.candidate);
       return;
@@ -186,6 +191,7 @@ export class Peer {
       }
     }
     this.#their_tag = tag;
+    this.#kin = typeof theirs === "string";
     this.#link?.negotiation.described({ type, sdp });
   }
 
@@ -206,13 +212,29 @@ export class Peer {
   update() {
     const link = this.#link;
     if (link === null) return;
-    // Before the first agreement a track that is added would take the place of sound or camera.
-    const agreed = link.pc.currentRemoteDescription !== null;
-    if (this.#state !== null && agreed) {
-      link.slots.openScreen();
+    if (this.#state !== null && link.pc.currentRemoteDescription !== null) {
+      this.#prepareScreen();
       if (this.#musical !== this.#music) link.negotiation.offer();
     }
     void link.slots.fill(this.#state === null).then(() => this.#limit());
+  }
+
+  /**
+   * Has the ways for a shared screen ready before anybody shares one: then sharing needs no words, and no offers that add
+   * media can cross, after which Chrome shows nothing of what the one who gave way receives. So one of the two prepares
+   * them; the other only if that did not happen, because the one is not of our kind.
+   */
+  #prepareScreen() {
+    const link = this.#link;
+    if (link === null || link.slots.has("screen")) return;
+    if (!this.#polite) {
+      link.slots.open(["screen", "screenSound"]);
+    } else if (this.#outgoing.tracks.screen !== null) {
+      this.#world.later(() => {
+        if (this.#link === link && this.#outgoing.tracks.screen !== null) link.slots.open(["screen", "screenSound"]);
+        void link.slots.fill(false);
+      }, PREPARE_PATIENCE_MS);
+    }
   }
 
   /**
@@ -273,6 +295,12 @@ export class Peer {
     const negotiation = new Negotiation(pc, this.#polite, {
       onDescription: (description) => this.#send(description.type, { sdp: description }),
       onCandidate: (candidate) => this.#send("ice-candidate", { candidate }),
+      ask: (restart) => {
+        if (!this.#kin) return false;
+        // It travels with what every client takes and passes over: the word that no candidate is left.
+        this.#send("ice-candidate", { candidate: null, wish: restart ? "restart" : "offer" });
+        return true;
+      },
       onOffered: () => {
         if (!here()) return;
         slots.adopt();
@@ -445,6 +473,11 @@ export class Peer {
   async #tick(pc) {
     const report = await pc.getStats().catch(() => null);
     if (this.#link?.pc !== pc) return;
+    if (pc.connectionState === "closed") {
+      // Not by us: browsers close what they run out of room for.
+      this.#rebuildLater();
+      return;
+    }
     const now_ms = this.#world.now();
     // This computer slept, or the page did: that is not the other's silence.
     if (now_ms - this.#ticked_ms > 3 * TICK_MS) this.#progress_ms = now_ms;

@@ -47,26 +47,18 @@ export class Slots {
     return this.#transceivers[slot] !== undefined;
   }
 
-  /** Makes the ways for sound and camera, whether or not there is anything to send. */
-  openFirst() {
-    for (const slot of /** @type {const} */ (["sound", "camera"])) {
+  /**
+   * Makes the ways that are not there yet, whether or not there is anything to send. The connection then wants to be
+   * negotiated.
+   * @param {Slot[]} slots
+   */
+  open(slots) {
+    for (const slot of slots) {
+      if (this.has(slot)) continue;
       this.#transceivers[slot] = this.#pc.addTransceiver(kindOf(slot), {
         direction: "sendrecv",
-        streams: [this.#outgoing.stream],
+        streams: [this.#streamOf(slot)],
       });
-    }
-  }
-
-  /**
-   * Makes the ways for a shared screen. Tracks that are added, unlike transceivers, move over to what the other offers
-   * when both share in the same moment (RFC 8829, section 5.10).
-   */
-  openScreen() {
-    for (const slot of /** @type {const} */ (["screen", "screenSound"])) {
-      const track = this.#outgoing.tracks[slot];
-      if (track === null || this.has(slot)) continue;
-      const sender = this.#pc.addTrack(track, this.#outgoing.screen_stream);
-      this.#transceivers[slot] = this.#pc.getTransceivers().find((each) => each.sender === sender);
     }
   }
 

@@ -165,7 +165,8 @@ describe("a room in Chromium", { timeout: 200_000 }, () => {
         for (let times = 0; times < 3; times += 1) window.lines.at(-1).dispatchEvent(new Event("negotiationneeded"));
       })));
     }
-    // Both in the same moment: new media from both sides.
+    // Both in the same moment: another way to send sound, and new media, from both sides.
+    await Promise.all([ada, bela].map((guest) => guest.page.$eval("#more [data-action=music]", (button) => button.click())));
     await Promise.all([ada.press("screen"), bela.press("screen")]);
     await Promise.all([ada.sees(["Bela", "Bela’s screen"]), bela.sees(["Ada", "Ada’s screen"])]);
     await allMeet([ada, bela]);
