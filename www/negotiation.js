@@ -2,6 +2,9 @@
  * Offers and answers of one RTCPeerConnection: perfect negotiation (W3C WebRTC 1.0, section 10.7), in which either side
  * may offer at any time and of two offers that cross one wins.
  *
+ * Yet between two of our own kind offers do not cross: who would have to give way asks the other to offer. For Chromium
+ * (156) shows no further picture of what it receives once it has taken an offer back, though it goes on decoding.
+ *
  * Everything happens in order, one step after another, so that a description can be edited between its making and its
  * taking effect without anything else getting between.
  */
@@ -19,6 +22,7 @@
  * @typedef {object} NegotiationCallbacks
  * @property {(description: Description) => void} onDescription to be sent to the other
  * @property {(candidate: RTCIceCandidateInit) => void} onCandidate to be sent to the other
+ * @property {(restart: boolean) => boolean} ask asks the other to offer in our place; false if it does not know how
  * @property {() => void} onOffered their offer is in force: what we send can be put into it now
  * @property {() => void} onStable both sides agree
  * @property {(error: unknown) => void} onError this connection cannot go on
@@ -71,6 +75,8 @@ export class Negotiation {
    */
   offer({ restart = false } = {}) {
     this.#then(async () => {
+      const first = this.#pc.remoteDescription === null;
+      if (this.#polite && !first && this.#callbacks.ask(restart)) return;
       if (this.#pc.signalingState !== "stable") {
         this.#again = true;
         this.#again_restart ||= restart;

@@ -24,6 +24,8 @@ const CONNECT_PATIENCE_MS = 15_000;
 const OFFER_PATIENCE_MS = 10_000;
 /** Of two ends that see the same break, one begins: the other only if nothing came of it. */
 const POLITE_WAIT_MS = 1000;
+/** Who gives way waits so long for the other to prepare what a shared screen needs. */
+const PREPARE_PATIENCE_MS = 3000;
 /** How often packets are counted. */
 const TICK_MS = 1000;
 /** Nothing came in for this long, though the other sends: the line is dead, whatever its state says. */
@@ -91,8 +93,12 @@ export class Peer {
   /** @type {{ pc: RTCPeerConnection, negotiation: Negotiation, slots: Slots } | null} */
   #link = null;
   #tag = "";
+  /** Our own first offer is under way. */
+  #calling = false;
   /** @type {string | null} */
   #their_tag = null;
+  /** The other's connections have tags: it is of our kind. */
+  #kin = false;
   #music = false;
   /** Media that came, by transceiver, with the id of the stream it came in. @type {Map<RTCRtpTransceiver, { track: MediaStreamTrack, stream: string }>} */
   #received = new Map();
@@ -135,9 +141,9 @@ export class Peer {
     return this.#line;
   }
 
-  /** Packets of theirs have come in just now. */
+  /** The line stands, and packets of theirs have come in just now. */
   get flowing() {
-    return this.#link?.pc.connectionState === "connected" && this.#lived && this.#world.now() - this.#progress_ms < STALL_MS;
+    return this.#link?.pc.connectionState === "connected" && this.#world.now() - this.#progress_ms < STALL_MS;
   }
 
   // --- from the room ---------------------------------------------------------------------------------------------------
@@ -145,6 +151,7 @@ export class Peer {
   /** We are the newcomer: we offer. */
   call() {
     this.#build();
+    this.#calling = true;
     this.#link?.slots.open(["sound", "camera"]);
     this.update();
     this.#patience(CONNECT_PATIENCE_MS);
@@ -165,6 +172,7 @@ export class Peer {
     const { mine: theirs, yours: ours } = payload.pair ?? {};
     if (typeof ours === "string" && ours !== this.#tag) return;
     if (type === "ice-candidate") {
+      if (payload.wish === "offer" || payload.wish === "restart") this.#link?.negotiation.offer({ restart: payload.wish === "restart" });
       if (typeof theirs === "string" && theirs !== this.#their_tag) return;
       if (typeof payload.candidate === "object" && payload.candidate !== null) this.#link?.negotiation.candidate(payload.candidate);
       return;
@@ -173,14 +181,17 @@ export class Peer {
     const sdp = typeof payload.sdp === "string" ? payload.sdp : payload.sdp?.sdp;
     if (typeof sdp !== "string") return;
     const tag = typeof theirs === "string" ? theirs : sessionOf(sdp);
-    const anew = this.#their_tag !== null && tag !== this.#their_tag;
-    if (type === "offer" && (this.#link === null || anew)) {
-      this.#build();
-      this.#patience(CONNECT_PATIENCE_MS);
-    } else if (anew) {
-      return;
+    if (type === "offer") {
+      const anew = this.#their_tag !== null && tag !== this.#their_tag;
+      // Both called in the same moment, and it is us who give way. Browsers take back a first offer badly.
+      const crossed = this.#calling && this.#polite && this.#link?.pc.remoteDescription === null;
+      if (this.#link === null || anew || crossed) {
+        this.#build();
+        this.#patience(CONNECT_PATIENCE_MS);
+      }
     }
     this.#their_tag = tag;
+    this.#kin = typeof theirs === "string";
     this.#link?.negotiation.described({ type, sdp });
   }
 
@@ -201,13 +212,29 @@ export class Peer {
   update() {
     const link = this.#link;
     if (link === null) return;
-    const agreed = link.pc.remoteDescription !== null;
-    const { tracks } = this.#outgoing;
-    if (this.#state !== null && agreed) {
-      if (tracks.screen !== null) link.slots.open(tracks.screenSound === null ? ["screen"] : ["screen", "screenSound"]);
+    if (this.#state !== null && link.pc.currentRemoteDescription !== null) {
+      this.#prepareScreen();
       if (this.#musical !== this.#music) link.negotiation.offer();
     }
     void link.slots.fill(this.#state === null).then(() => this.#limit());
+  }
+
+  /**
+   * Has the ways for a shared screen ready before anybody shares one: then sharing needs no words, and no offers that add
+   * media can cross, after which Chrome shows nothing of what the one who gave way receives. So one of the two prepares
+   * them; the other only if that did not happen, because the one is not of our kind.
+   */
+  #prepareScreen() {
+    const link = this.#link;
+    if (link === null || link.slots.has("screen")) return;
+    if (!this.#polite) {
+      link.slots.open(["screen", "screenSound"]);
+    } else if (this.#outgoing.tracks.screen !== null) {
+      this.#world.later(() => {
+        if (this.#link === link && this.#outgoing.tracks.screen !== null) link.slots.open(["screen", "screenSound"]);
+        void link.slots.fill(false);
+      }, PREPARE_PATIENCE_MS);
+    }
   }
 
   /**
@@ -258,6 +285,7 @@ export class Peer {
     this.#unlink();
     this.#tag = this.#world.tag();
     this.#their_tag = null;
+    this.#calling = false;
     this.#lived = false;
     this.#packets = 0;
     this.#progress_ms = this.#world.now();
@@ -267,6 +295,12 @@ export class Peer {
     const negotiation = new Negotiation(pc, this.#polite, {
       onDescription: (description) => this.#send(description.type, { sdp: description }),
       onCandidate: (candidate) => this.#send("ice-candidate", { candidate }),
+      ask: (restart) => {
+        if (!this.#kin) return false;
+        // It travels with what every client takes and passes over: the word that no candidate is left.
+        this.#send("ice-candidate", { candidate: null, wish: restart ? "restart" : "offer" });
+        return true;
+      },
       onOffered: () => {
         if (!here()) return;
         slots.adopt();
@@ -439,6 +473,11 @@ export class Peer {
   async #tick(pc) {
     const report = await pc.getStats().catch(() => null);
     if (this.#link?.pc !== pc) return;
+    if (pc.connectionState === "closed") {
+      // Not by us: browsers close what they run out of room for.
+      this.#rebuildLater();
+      return;
+    }
     const now_ms = this.#world.now();
     // This computer slept, or the page did: that is not the other's silence.
     if (now_ms - this.#ticked_ms > 3 * TICK_MS) this.#progress_ms = now_ms;

@@ -48,7 +48,8 @@ export class Slots {
   }
 
   /**
-   * Makes what is not there yet. The connection then wants to be negotiated.
+   * Makes the ways that are not there yet, whether or not there is anything to send. The connection then wants to be
+   * negotiated.
    * @param {Slot[]} slots
    */
   open(slots) {
@@ -62,8 +63,7 @@ export class Slots {
   }
 
   /**
-   * Takes up what the other has offered: the first m-line of a kind is the person's, the second its screen's. What we had
-   * prepared ourselves and was not agreed upon gives way.
+   * Takes up what the other has offered: the first m-line of a kind is the person's, the second its screen's.
    */
   adopt() {
     const agreed = this.#pc.getTransceivers().filter((each) => each.mid !== null && each.currentDirection !== "stopped");
@@ -72,11 +72,9 @@ export class Slots {
       const slots = SLOTS.filter((slot) => kindOf(slot) === kind);
       const offered = agreed.filter((each) => each.receiver.track.kind === kind && !mine.has(each));
       for (const slot of slots) {
-        const held = this.#transceivers[slot];
-        if (held !== undefined && held.mid !== null) continue;
+        if (this.has(slot)) continue;
         const transceiver = offered.shift();
         if (transceiver === undefined) continue;
-        held?.stop();
         this.#transceivers[slot] = transceiver;
         transceiver.direction = "sendrecv";
         // Without a name the other still takes it for ours; only its screen could not be told from its camera.

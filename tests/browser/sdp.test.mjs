@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { readFragment, withRestart, withStereo, writeFragment } from "../../www/sdp.js";
+import { readFragment, withRestart, withStereo, writeFragment, sessionOf, withMusic, withVoice } from "../../www/sdp.js";
 
 const OFFER = [
   "v=0",
@@ -82,4 +82,26 @@ test("candidates of a restart go to the first media section", () => {
   const two = `${OFFER}m=video 0 UDP/TLS/RTP/SAVPF 0\r\na=mid:1\r\n`;
   const fragment = { ...readFragment(OFFER), candidates: ["candidate:7"], complete: false };
   assert.match(withRestart(two, fragment), /a=candidate:7\r\nm=video/);
+});
+
+const TWO_SECTIONS = ["v=0", "o=- 4711 2 IN IP4 127.0.0.1", "m=audio 9 UDP/TLS/RTP/SAVPF 111", "a=rtpmap:111 opus/48000/2", "a=fmtp:111 minptime=10;useinbandfec=1;stereo=1",
+  "m=audio 9 UDP/TLS/RTP/SAVPF 111", "a=rtpmap:111 opus/48000/2", ""].join("\r\n");
+
+test("music is asked for in every section of sound", () => {
+  const fmtps = withMusic(TWO_SECTIONS, 128_000).split("\r\n").filter((line) => line.startsWith("a=fmtp"));
+  assert.deepEqual(fmtps, [
+    "a=fmtp:111 minptime=10;useinbandfec=1;stereo=1;sprop-stereo=1;maxaveragebitrate=128000",
+    "a=fmtp:111 stereo=1;sprop-stereo=1;maxaveragebitrate=128000",
+  ]);
+});
+
+test("voice takes back what music asked for", () => {
+  const voice = withVoice(withMusic(TWO_SECTIONS, 128_000), 40_000);
+  assert.doesNotMatch(voice, /stereo=/);
+  assert.equal(voice.match(/maxaveragebitrate=40000/g).length, 2);
+});
+
+test("a connection is known by its session id", () => {
+  assert.equal(sessionOf(TWO_SECTIONS), "4711");
+  assert.equal(sessionOf("v=0\r\n"), null);
 });

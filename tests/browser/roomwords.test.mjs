@@ -1,0 +1,39 @@
+import assert from "node:assert/strict";
+import { before, test } from "node:test";
+import { awayWords, figureRows, refusedWords, troubleWords } from "../../www/roomwords.js";
+
+before(() => {
+  globalThis.location = { host: "studio.local:8088", port: "8088" };
+});
+
+test("every trouble of every device is a sentence that says what to do", () => {
+  for (const trouble of ["refused", "missing", "busy", "gone", "insecure", "unsupported", "failed"]) {
+    for (const device of ["microphone", "camera"]) assert.match(troubleWords({ [device]: trouble }), /^[A-Z].*\.$/, trouble);
+    const both = troubleWords({ microphone: trouble, camera: trouble });
+    assert.match(both, /^[A-Z].*\.$/, trouble);
+    assert.ok(/camera/i.test(both) && /microphone/i.test(both), both);
+  }
+  assert.equal(troubleWords({}), "");
+});
+
+test("plain HTTP is told from the rest, with addresses that work", () => {
+  const words = troubleWords({ microphone: "insecure", camera: "insecure" });
+  assert.match(words, /https:\/\/studio\.local:8088/);
+  assert.match(words, /http:\/\/localhost:8088/);
+});
+
+test("an absent server is said only while it is away", () => {
+  assert.equal(awayWords({ kind: "open" }, true), "");
+  assert.match(awayWords({ kind: "waiting", due_ms: 0 }, true), /go on/);
+  assert.match(awayWords({ kind: "waiting", due_ms: 0 }, false), /offline/);
+});
+
+test("a refusal has a title, and the host's own words when it is a new one", () => {
+  assert.match(refusedWords("room-full", "").title, /full/);
+  assert.equal(refusedWords("other", "Because.").words, "Because.");
+});
+
+test("figures without a measure are a dash", () => {
+  const rows = figureRows({ resolution: "", rate_fps: null, in_bps: null, out_bps: 1_250_000, loss_percent: null, round_trip_ms: null, path: null });
+  assert.deepEqual(rows, [["In", "–"], ["Out", "1.3 Mbit/s"], ["Loss", "–"], ["Round trip", "–"], ["Path", "–"]]);
+});
