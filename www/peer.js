@@ -93,7 +93,7 @@ export class Peer {
   /** @type {{ pc: RTCPeerConnection, negotiation: Negotiation, slots: Slots } | null} */
   #link = null;
   #tag = "";
-  /** Our own first offer is under way. */
+  /** Our own first offer is not answered yet. */
   #calling = false;
   /** @type {string | null} */
   #their_tag = null;
@@ -184,11 +184,14 @@ export class Peer {
     if (type === "offer") {
       const anew = this.#their_tag !== null && tag !== this.#their_tag;
       // Both called in the same moment, and it is us who give way. Browsers take back a first offer badly.
-      const crossed = this.#calling && this.#polite && this.#link?.pc.remoteDescription === null;
+      const crossed = this.#calling && this.#polite;
       if (this.#link === null || anew || crossed) {
         this.#build();
         this.#patience(CONNECT_PATIENCE_MS);
       }
+    } else {
+      // An offer may follow before this answer has taken effect.
+      this.#calling = false;
     }
     this.#their_tag = tag;
     this.#kin = typeof theirs === "string";
@@ -247,7 +250,7 @@ export class Peer {
 
   /** The other's line to the server, or ours, is back: words may have been lost meanwhile. */
   resume() {
-    if (this.#link !== null && !this.flowing) this.#link.negotiation.repeat();
+    this.#link?.negotiation.repeat();
   }
 
   /** The network under us changed: a path that hangs is not waited for. */

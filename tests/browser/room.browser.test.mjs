@@ -56,6 +56,7 @@ describe("a room in Chromium", { timeout: 200_000 }, () => {
     const names = ["Ada", "Bela", "Cleo", "Dora"];
     const guests = await company(t, "quartet", names);
     await allMeet(guests);
+    for (const { page } of guests) assert.equal(await page.evaluate(() => window.lines.length), 3, "one line to each");
     const [ada, bela, cleo, dora] = guests;
 
     await dora.press("leave");
