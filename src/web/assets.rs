@@ -6,6 +6,7 @@ use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 
+use crate::signal::ids::RoomName;
 use crate::web::exchange::{Answer, Code, Request};
 
 /// What pages may do: load what this server serves, and nothing inline. A `<video>` may play what a page made (`blob:`);
@@ -125,7 +126,7 @@ fn candidates(path: &str) -> Option<Vec<String>> {
     if decoded.is_empty() {
         return Some(vec!["index.html".to_owned()]);
     }
-    if decoded.strip_prefix("room/").is_some_and(is_room_name) {
+    if decoded.strip_prefix("room/").and_then(RoomName::parse).is_some() {
         return Some(vec!["room.html".to_owned()]);
     }
     // A segment that begins with a dot is hidden, or `.`, or `..`; a colon is a drive or a stream on Windows.
@@ -137,12 +138,6 @@ fn candidates(path: &str) -> Option<Vec<String>> {
     };
     let clean = decoded.split('/').all(decent);
     clean.then(|| vec![decoded.clone(), format!("{decoded}.html")])
-}
-
-/// What a room may be called: 1 to 64 of letters, digits, `-`, `_` and `.`.
-fn is_room_name(name: &str) -> bool {
-    let decent = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-    (1..=64).contains(&name.len()) && name.bytes().all(decent)
 }
 
 /// The file of that name, if it is really in the folder once all links are followed.
