@@ -6,6 +6,9 @@
 
 use std::fmt::Write;
 
+/// Longest a=mid that is taken. Browsers make one or two digits.
+const MID_BYTES: usize = 16;
+
 /// A section that is refused in the answer (RFC 3264 §6: same media, port zero).
 #[derive(Debug)]
 struct RejectedSection {
@@ -48,6 +51,10 @@ impl AudioOffer {
         let index = audio_section(&sections, &session)?;
         let audio = sections.remove(index);
         let mid = attribute(&audio, "mid").ok_or("the audio section has no a=mid")?.to_owned();
+        // The engine keeps 16 bytes of it; a mid cut short would answer some other section (RFC 8843 §9.1).
+        if !(1..=MID_BYTES).contains(&mid.len()) || !mid.bytes().all(|b| b.is_ascii_graphic()) {
+            return Err(format!("the audio section's a=mid is not 1 to {MID_BYTES} plain characters"));
+        }
         let rejected = sections.iter().map(|lines| RejectedSection::of(lines)).collect::<Result<_, _>>()?;
         Ok(AudioOffer { text: engine_offer(&session, &audio, &mid), index, rejected })
     }
@@ -315,6 +322,8 @@ mod tests {
             ("v=0\r\nm=audio 0 X 1\r\na=mid:0\r\na=rtpmap:1 opus/48000/2\r\n", "switched off"),
             ("v=0\r\nm=audio 9 X 1\r\na=rtpmap:1 opus/48000/2\r\n", "a=mid"),
             ("v=0\r\nm=audio\r\n", "m= line"),
+            ("v=0\r\nm=audio 9 X 1\r\na=mid:12345678901234567\r\na=rtpmap:1 opus/48000/2\r\n", "a=mid"),
+            ("v=0\r\nm=audio 9 X 1\r\na=mid:\r\na=rtpmap:1 opus/48000/2\r\n", "a=mid"),
         ];
         for (offer, expected) in cases {
             let error = AudioOffer::parse(offer).unwrap_err();

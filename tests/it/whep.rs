@@ -154,7 +154,9 @@ fn an_unusable_offer_is_400_and_the_body_names_what_is_wrong() {
     let sending = AUDIO_VIDEO.replace("a=recvonly", "a=sendonly");
     let no_fingerprint: String =
         AUDIO_VIDEO.lines().filter(|l| !l.starts_with("a=fingerprint")).map(|l| format!("{l}\r\n")).collect();
+    let garbled = AUDIO_VIDEO.replace("a=setup:actpass", "a=setup:nonsense").replace("a=ice-pwd:", "a=fingerprint:");
     let cases = [
+        (garbled.as_str(), "SDP"),
         ("hello", "hello"),
         (video_only.as_str(), "audio"),
         (sending.as_str(), "receive"),
@@ -165,6 +167,7 @@ fn an_unusable_offer_is_400_and_the_body_names_what_is_wrong() {
         assert_eq!(refused.error(), code(400, "bad-offer"));
         let message = refused.json()["error"]["message"].as_str().unwrap().to_owned();
         assert!(message.contains(named), "{message}");
+        assert!(!message.contains("0x") && message.lines().count() == 1, "our memory is nobody's business: {message}");
     }
     assert_eq!(listeners(&house), 0);
 }
