@@ -154,7 +154,7 @@ fn an_unusable_offer_is_400_and_the_body_names_what_is_wrong() {
     let sending = AUDIO_VIDEO.replace("a=recvonly", "a=sendonly");
     let no_fingerprint: String =
         AUDIO_VIDEO.lines().filter(|l| !l.starts_with("a=fingerprint")).map(|l| format!("{l}\r\n")).collect();
-    let garbled = AUDIO_VIDEO.replace("m=audio 9 ", "m=audio nine ");
+    let garbled = AUDIO_VIDEO.replace("o=- ", "q=- ");
     let cases = [
         (garbled.as_str(), "SDP"),
         ("hello", "hello"),
