@@ -10,7 +10,7 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::audio::station::{self, Source, Station};
-use crate::config::{Config, ExitCode, LogFile, StartError};
+use crate::config::{Config, ExitCode, LogFile, StartError, StateChoice};
 use crate::observe::metrics::{DoorMetrics, RoomMetrics, RtcMetrics};
 use crate::observe::reports::Report;
 use crate::rtc::engine::{self, Engine, EngineSetup, StationSetup};
@@ -18,6 +18,7 @@ use crate::rtc::{candidates, datagrams};
 use crate::signal::hub::{self, Hub};
 use crate::signal::rooms::Facts;
 use crate::source;
+use crate::state::StateDir;
 use crate::web::assets::Assets;
 use crate::web::descriptors;
 use crate::web::door::{self, Door, DoorHandle, DoorSettings};
@@ -61,6 +62,7 @@ impl App {
     /// As [`App::start`].
     pub fn start_with(config: Config, source: Source) -> Result<App, StartError> {
         let assets = assets(&config)?;
+        let _state = state_dir(&config)?;
         // More descriptors are more listeners; without them the house is only smaller.
         if let Err(error) = descriptors::raise_limit() {
             log::debug!("the limit of open files stays as it is: {error}");
@@ -183,6 +185,20 @@ pub fn start_log(config: &Config) -> Result<(), StartError> {
         log::warn!("{} cannot be written ({problem}): the log goes to the terminal only", path.display());
     }
     Ok(())
+}
+
+/// None if nobody named a folder and the usual one cannot be had: what is made then lasts as long as the process.
+fn state_dir(config: &Config) -> Result<Option<StateDir>, StartError> {
+    match &config.state_dir {
+        StateChoice::Path(path) => StateDir::open(path).map(Some).map_err(|error| {
+            let message = format!("--state-dir {}: {error}. Name a folder that can be written.", path.display());
+            StartError::new(ExitCode::File, message)
+        }),
+        StateChoice::Default(None) => Ok(None),
+        StateChoice::Default(Some(path)) => Ok(StateDir::open(path)
+            .inspect_err(|error| log::warn!("{} cannot be written ({error}): nothing is kept", path.display()))
+            .ok()),
+    }
 }
 
 fn assets(config: &Config) -> Result<Assets, StartError> {

@@ -106,10 +106,21 @@ pub struct Config {
     pub limits: Limits,
     /// A folder to serve the pages from instead of the ones inside the binary.
     pub www: Option<PathBuf>,
+    /// Where keys and the like are kept.
+    pub state_dir: StateChoice,
     /// Where the log goes besides the terminal.
     pub log_file: LogFile,
     /// What is logged.
     pub log_level: LevelFilter,
+}
+
+/// The folder of what outlives the process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StateChoice {
+    /// The user's own (XDG Base Directory Specification), if it can be written; None if the environment names none.
+    Default(Option<PathBuf>),
+    /// This folder, or the program does not start.
+    Path(PathBuf),
 }
 
 /// The log's file.
@@ -136,6 +147,7 @@ impl Default for Config {
             ice_servers: vec![],
             limits: Limits::default(),
             www: None,
+            state_dir: StateChoice::Default(None),
             log_file: LogFile::Default,
             log_level: LevelFilter::Info,
         }
@@ -196,6 +208,7 @@ fn options() -> Options {
         "URL[,USER,CREDENTIAL]",
     );
     o.optopt("", "www", "serve the pages from this folder, for working on them", "DIR");
+    o.optopt("", "state-dir", "keep keys in this folder (default: the user's state folder)", "DIR");
     o.optopt("", "log-file", "log to this file too; `none` for no file (default app.log)", "PATH");
     o.optopt("", "log-level", "error, warn, info, debug or trace (default info)", "LEVEL");
     o.optflag("h", "help", "print this and end");
@@ -240,6 +253,7 @@ fn config(matches: &Matches, env: impl Fn(&str) -> Option<String>) -> Result<Con
         ice_servers: matches.opt_strs("ice-server").iter().map(|text| ice_server(text)).collect::<Result<_, _>>()?,
         limits,
         www: matches.opt_str("www").map(PathBuf::from),
+        state_dir: state_dir(matches, &env),
         log_file: match matches.opt_str("log-file") {
             None => LogFile::Default,
             Some(path) if path == "none" => LogFile::Off,
@@ -258,6 +272,21 @@ fn config(matches: &Matches, env: impl Fn(&str) -> Option<String>) -> Result<Con
         )?
         .unwrap_or(defaults.log_level),
     })
+}
+
+/// The XDG Base Directory Specification on Unix, its counterpart on Windows.
+fn state_dir(matches: &Matches, env: impl Fn(&str) -> Option<String>) -> StateChoice {
+    if let Some(path) = matches.opt_str("state-dir") {
+        return StateChoice::Path(path.into());
+    }
+    // The specification: a relative path is to be ignored.
+    let folder = |name: &str| env(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let parent = if cfg!(windows) {
+        folder("LOCALAPPDATA")
+    } else {
+        folder("XDG_STATE_HOME").or_else(|| folder("HOME").map(|home| home.join(".local/state")))
+    };
+    StateChoice::Default(parent.map(|parent| parent.join("roomtone")))
 }
 
 /// RFC 7064 and RFC 7065. What a header field could not carry is refused here, where somebody sees it.
@@ -474,5 +503,25 @@ mod tests {
             assert!(help.contains(flag), "{flag}");
         }
         assert!(help.contains("Exit codes: 0"));
+    }
+
+    #[test]
+    fn the_state_folder_is_the_users_own_unless_named() {
+        let chosen = |args: &[&str], env: &[(&str, &str)]| {
+            let args: Vec<String> = args.iter().map(ToString::to_string).collect();
+            let env = |name: &str| env.iter().find(|(n, _)| *n == name).map(|(_, value)| value.to_string());
+            match parse(&args, env) {
+                Ok(Command::Serve(config)) => config.state_dir,
+                other => panic!("{other:?}"),
+            }
+        };
+        let default = |path: &str| StateChoice::Default(Some(path.into()));
+        if cfg!(unix) {
+            assert_eq!(chosen(&[], &[("HOME", "/h")]), default("/h/.local/state/roomtone"));
+            assert_eq!(chosen(&[], &[("HOME", "/h"), ("XDG_STATE_HOME", "/x")]), default("/x/roomtone"));
+            assert_eq!(chosen(&[], &[("HOME", "/h"), ("XDG_STATE_HOME", "x")]), default("/h/.local/state/roomtone"));
+        }
+        assert_eq!(chosen(&[], &[]), StateChoice::Default(None));
+        assert_eq!(chosen(&["--state-dir", "s"], &[("HOME", "/h")]), StateChoice::Path("s".into()));
     }
 }

@@ -19,7 +19,7 @@
 //! signal::{wire, ids, heartbeat}             rtc::listener pure  one session       audio::blocks pure  timing, silence
 //!                      rtc::{sdp, stun, session, datagrams, candidates}
 //!                      audio::{device, pulse, alsa, convert, resample, sine, encoder, pcm}
-//! observe             counters, the log, what threads report
+//! observe · state     counters, the log, what threads report; files that outlive a process
 //! ```
 //!
 //! `audio` and `rtc` know nothing of each other but the shape of a packet; `signal` knows neither, and none of them `web`.
@@ -129,4 +129,5 @@ pub mod observe;
 pub mod rtc;
 pub mod signal;
 mod source;
+pub mod state;
 pub mod web;

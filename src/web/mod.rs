@@ -17,6 +17,7 @@ pub mod exchange;
 pub mod head;
 mod http;
 mod loopback;
+pub mod quota;
 mod readiness;
 pub mod site;
 mod upgrade;

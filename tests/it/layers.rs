@@ -9,6 +9,7 @@ const FLOORS: &[&[&str]] = &[
     &[
         "audio::pcm",
         "observe",
+        "state",
         "signal::wire",
         "rtc::session",
         "rtc::datagrams",
@@ -29,7 +30,7 @@ const FLOORS: &[&[&str]] = &[
     &["rtc::fanout", "audio::blocks", "audio::device"],
     &["audio::capture"],
     &["rtc::engine", "audio::station", "signal::hub"],
-    &["web::exchange", "web::descriptors", "web::readiness"],
+    &["web::exchange", "web::descriptors", "web::readiness", "web::quota"],
     &["web::assets", "web::body", "web::head"],
     &["web::site", "web::loopback", "web::upgrade"],
     &["web::whep", "web::api", "web::ws"],
@@ -52,6 +53,7 @@ const PURE: &[&str] = &[
     "signal/wire.rs",
     "signal/rooms.rs",
     "signal/heartbeat.rs",
+    "web/quota.rs",
 ];
 const IMPURE: &[&str] =
     &["Instant::now", "SystemTime", "std::thread", "crossbeam", "Socket::", "std::fs", "std::io", "std::env"];

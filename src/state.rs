@@ -1,0 +1,148 @@
+//! The state folder: the few files that must outlive a process — keys, the certificate made here, the admin link. Called
+//! at start-up and, rarely, by threads that answer clients; nothing is cached here.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+/// No file of ours is longer; a larger one is somebody's mistake and not read.
+const MAX_BYTES: u64 = 1024 * 1024;
+
+/// A folder that only its owner can look into.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateDir {
+    path: PathBuf,
+}
+
+impl StateDir {
+    /// Makes the folder if there is none, and makes sure that it can be written.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn open(path: impl Into<PathBuf>) -> io::Result<StateDir> {
+        let path = path.into();
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(&path)?;
+        let dir = StateDir { path };
+        let probe = dir.path.join(format!(".probe-{}", std::process::id()));
+        secret_file(&probe)?;
+        fs::remove_file(probe)?;
+        Ok(dir)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where a file of it is, whether it exists or not.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// A file's bytes; None if there is no such file.
+    ///
+    /// # Errors
+    /// What the system said, or that the file is larger than 1 MiB.
+    pub fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
+        read(&self.file(name))
+    }
+
+    /// Puts bytes in a file's place, as a whole or not at all; only the owner can read it.
+    ///
+    /// # Errors
+    /// What the system said; the file is as it was then.
+    pub fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let unfinished = self.file(&format!(".{name}-{}", std::process::id()));
+        let written = secret_file(&unfinished)
+            .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
+            .and_then(|()| fs::rename(&unfinished, self.file(name)));
+        if written.is_err() {
+            let _ = fs::remove_file(&unfinished);
+        }
+        written
+    }
+}
+
+/// A file's bytes; None if there is no such file.
+///
+/// # Errors
+/// What the system said, or that the file is larger than 1 MiB.
+pub fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut bytes = Vec::new();
+    file.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(io::Error::other("it is larger than 1 MiB"));
+    }
+    Ok(Some(bytes))
+}
+
+/// What tells whether a file is still the one that was read: looked at when it matters, instead of being watched.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stamp(Option<(SystemTime, u64)>);
+
+impl Stamp {
+    /// Of the file as it is now; a file that is not there has one too.
+    pub fn of(path: &Path) -> Stamp {
+        Stamp(fs::metadata(path).ok().and_then(|it| Some((it.modified().ok()?, it.len()))))
+    }
+}
+
+fn secret_file(path: &Path) -> io::Result<File> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_and_is_its_owners() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = StateDir::open(folder.path().join("a/b")).unwrap();
+        assert_eq!(dir.read("key").unwrap(), None);
+        dir.write("key", b"one").unwrap();
+        dir.write("key", b"two").unwrap();
+        assert_eq!(dir.read("key").unwrap().as_deref(), Some(b"two".as_slice()));
+        let left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["key"]);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+            assert_eq!((mode(dir.path()), mode(&dir.file("key"))), (0o700, 0o600));
+        }
+    }
+
+    #[test]
+    fn a_stamp_changes_with_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let absent = Stamp::of(&path);
+        fs::write(&path, "a").unwrap();
+        let first = Stamp::of(&path);
+        fs::write(&path, "ab").unwrap();
+        assert!(absent != first && first != Stamp::of(&path) && Stamp::of(&path) == Stamp::of(&path));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_ours_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        fs::write(&path, vec![0; MAX_BYTES as usize + 1]).unwrap();
+        assert!(read(&path).is_err());
+    }
+}
