@@ -3,6 +3,7 @@
 BUILD_PACKAGES := cmake pkg-config libasound2-dev
 TEST_PACKAGES := pulseaudio pulseaudio-utils chromium firefox-esr
 BROWSER_TESTS := tests/browser
+FUZZ_SECONDS := 60
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 # Installs Debian packages that are not there yet: as root, or through sudo.
@@ -14,7 +15,7 @@ install = missing=""; for p in $(1); do dpkg -s $$p >/dev/null 2>&1 || missing="
 		$$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq $$missing >/dev/null; \
 	fi
 
-.PHONY: run build test check rust-test browser-test bench build-packages test-packages clean
+.PHONY: run build test check rust-test browser-test bench fuzz build-packages test-packages clean
 
 run: build
 	./target/release/roomtone $(ARGS)
@@ -38,6 +39,15 @@ browser-test:
 
 bench: build-packages
 	cargo bench --locked --bench capture_latency
+
+# Each parser of strangers' bytes for a minute; needs a nightly compiler. What it finds is kept in tests/fuzz/seeds.
+fuzz: build-packages
+	@cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz
+	set -e; for target in $$(cd tests/fuzz/targets && ls | sed 's/\.rs$$//'); do \
+		mkdir -p tests/fuzz/corpus/$$target; \
+		cargo +nightly fuzz run --fuzz-dir tests/fuzz $$target tests/fuzz/corpus/$$target tests/fuzz/seeds/$$target \
+			-- -max_total_time=$(FUZZ_SECONDS) -max_len=4096; \
+	done
 
 build-packages:
 	@$(call install,$(BUILD_PACKAGES))

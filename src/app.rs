@@ -4,8 +4,11 @@
 
 use std::io;
 use std::net::{IpAddr, TcpListener, UdpSocket};
+use std::process;
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
@@ -32,6 +35,9 @@ const STATION: &str = "main";
 
 /// With `--port 0` the system picks a TCP port, and its UDP twin may be taken: so often is another one tried.
 const PORT_TRIES: u32 = 20;
+
+/// From the signal to the end of the process, at the most.
+const STOP_PATIENCE: Duration = Duration::from_millis(2_500);
 
 /// A running house.
 pub struct App {
@@ -125,11 +131,7 @@ impl App {
 
     /// Waits for Ctrl-C, a termination signal or a thread that should not have ended; then stops everything.
     pub fn wait(self) -> ExitCode {
-        let report = self.report.clone();
-        // Refused only if a handler is installed already, by whoever uses this as a library.
-        if let Err(error) = ctrlc::set_handler(move || drop(report.try_send(Report::Stop))) {
-            log::debug!("signals are somebody else's: {error}");
-        }
+        handle_signals(self.report.clone());
         let code = match self.reports.recv() {
             Ok(Report::Stop) => {
                 log::info!("stopping");
@@ -141,7 +143,10 @@ impl App {
             }
             Err(_) => ExitCode::Bug,
         };
+        exit_after(STOP_PATIENCE, code);
         self.stop();
+        log::info!("stopped");
+        log::logger().flush();
         code
     }
 
@@ -157,6 +162,35 @@ impl App {
                 log::error!("the {name} thread had panicked");
             }
         }
+    }
+}
+
+/// The first signal asks for a stop, the second does not wait for it.
+fn handle_signals(report: Sender<Report>) {
+    let asked = AtomicBool::new(false);
+    let handler = move || {
+        if asked.swap(true, Ordering::Relaxed) {
+            process::exit(ExitCode::Stopped as i32);
+        }
+        // Full only if many threads have ended at once, and then a stop is under way.
+        let _ = report.try_send(Report::Stop);
+    };
+    // Refused only if a handler is installed already, by whoever uses this as a library.
+    if let Err(error) = ctrlc::set_handler(handler) {
+        log::debug!("signals are somebody else's: {error}");
+    }
+}
+
+/// Whatever a stop waits for, a hung sound server say, the process ends.
+fn exit_after(patience: Duration, code: ExitCode) {
+    let exit = move || {
+        thread::sleep(patience);
+        log::warn!("not everything could be stopped in time");
+        log::logger().flush();
+        process::exit(code as i32);
+    };
+    if let Err(error) = thread::Builder::new().name("stop".into()).spawn(exit) {
+        log::debug!("no thread to watch over the stop: {error}");
     }
 }
 

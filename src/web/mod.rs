@@ -9,7 +9,7 @@
 
 mod api;
 pub mod assets;
-mod body;
+pub mod body;
 mod conn;
 pub mod descriptors;
 pub mod door;
@@ -20,6 +20,6 @@ mod loopback;
 pub mod quota;
 mod readiness;
 pub mod site;
-mod upgrade;
-mod whep;
+pub mod upgrade;
+pub mod whep;
 mod ws;

@@ -47,6 +47,25 @@ pub(super) fn endpoint(site: &Site, name: Option<&str>) -> Answer {
 /// `POST /offer` with `{"sdp": …, "type": "offer"}`, as aiortc's examples and their clients do it: first station, no
 /// session address, so it ends when ICE says so.
 pub(super) fn offer_as_json(site: &Site, request: &Request) -> Answer {
+    if request.media_type() != "application/json" {
+        let answer = Answer::error(Code::WrongType, "An offer has the Content-Type application/json here.");
+        return answer.header("Accept-Post", "application/json");
+    }
+    let sdp = match described_offer(&request.body) {
+        Ok(sdp) => sdp,
+        Err(answer) => return answer,
+    };
+    if station(site, None).is_none() {
+        return unknown_station();
+    }
+    answered(site.rtc.admit(offer(request, sdp, 0)))
+}
+
+/// The SDP in a body of `POST /offer`.
+///
+/// # Errors
+/// The answer to give.
+pub fn described_offer(body: &[u8]) -> Result<String, Answer> {
     /// RTCSessionDescriptionInit of the WebRTC API; other members are none of our business.
     #[derive(Deserialize)]
     struct Description {
@@ -54,26 +73,15 @@ pub(super) fn offer_as_json(site: &Site, request: &Request) -> Answer {
         r#type: String,
     }
 
-    if request.media_type() != "application/json" {
-        let answer = Answer::error(Code::WrongType, "An offer has the Content-Type application/json here.");
-        return answer.header("Accept-Post", "application/json");
+    if body.is_empty() {
+        return Err(Answer::error(Code::EmptyBody, "An offer was expected."));
     }
-    if request.body.is_empty() {
-        return Answer::error(Code::EmptyBody, "An offer was expected.");
-    }
-    let description: Description = match serde_json::from_slice(&request.body) {
-        Ok(description) => description,
-        Err(error) => {
-            return Answer::error(Code::BadJson, format!("{{\"sdp\", \"type\"}} was expected: {error}."));
-        }
-    };
+    let description: Description = serde_json::from_slice(body)
+        .map_err(|error| Answer::error(Code::BadJson, format!("{{\"sdp\", \"type\"}} was expected: {error}.")))?;
     if description.r#type != "offer" {
-        return Answer::error(Code::BadOffer, "The type of an offer is \"offer\".");
+        return Err(Answer::error(Code::BadOffer, "The type of an offer is \"offer\"."));
     }
-    if station(site, None).is_none() {
-        return unknown_station();
-    }
-    answered(site.rtc.admit(offer(request, description.sdp, 0)))
+    Ok(description.sdp)
 }
 
 /// `PATCH` on a session: candidates, or an ICE restart (WHEP §4.3, RFC 9725 §4.3).

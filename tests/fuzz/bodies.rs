@@ -1,0 +1,391 @@
+//! What is done with a stranger's bytes, and what must hold whatever they are. `make fuzz` runs each body for a minute
+//! under a fuzzer (targets/); `make test` runs them on seeds and seeded mutations of those (tests/it/fuzz.rs).
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use roomtone::audio::pcm::OpusPacket;
+use roomtone::rtc::fanout::{Fanout, Output};
+use roomtone::rtc::listener::{Listener, SessionConfig};
+use roomtone::rtc::session::{IfMatch, ListenerId};
+use roomtone::signal::ids::{PeerId, RoomName, Token};
+use roomtone::signal::rooms::{self, Arrival, Facts, Link, Rooms};
+use roomtone::signal::wire::{self, Said};
+use roomtone::web::body::Chunked;
+use roomtone::web::head::Framing;
+use roomtone::web::{head, upgrade, whep};
+use str0m::change::SdpAnswer;
+use str0m::media::{Direction, MediaKind};
+use str0m::net::{Protocol, Receive};
+use str0m::{Candidate, Event, Input, Output as ClientOutput, Rtc};
+
+/// Takes a stranger's bytes; panics if something does not hold.
+pub type Body = fn(&[u8]);
+
+/// Every body by its name.
+pub const BODIES: [(&str, Body); 6] = [
+    ("head", head),
+    ("message", message),
+    ("names", names),
+    ("offer", offer),
+    ("datagrams", datagrams),
+    ("sessions", sessions),
+];
+
+/// A connection's first bytes, as the door reads them: head, then body.
+pub fn head(bytes: &[u8]) {
+    let whole = head::find_end(bytes, 0);
+    // However the bytes arrive, the head ends at the same place or is refused.
+    let mut seen = 0;
+    let mut dribbled = Ok(None);
+    for length in (0..=bytes.len()).step_by(1 + bytes.len() / 16).chain([bytes.len()]) {
+        dribbled = head::find_end(&bytes[..length], seen);
+        seen = length;
+        if !matches!(dribbled, Ok(None)) {
+            break;
+        }
+    }
+    match (&whole, &dribbled) {
+        (Ok(a), Ok(b)) => assert_eq!(a, b),
+        (Err(_), Err(_)) => {}
+        // Bytes behind the end may be anything, and a refusal may come of them only if they were there.
+        (Err(_), Ok(Some(_))) | (Ok(Some(_)), Err(_)) => panic!("{whole:?} but {dribbled:?} when it dribbles in"),
+        _ => panic!("{whole:?} but {dribbled:?} when it dribbles in"),
+    }
+    let Ok(Some(end)) = whole else { return };
+    let Ok(head) = head::parse(&bytes[..end]) else { return };
+    assert!(head.target.starts_with('/') || head.target == "*");
+    assert!(head.target.bytes().all(|b| b.is_ascii_graphic()));
+    assert!(head.host.bytes().all(|b| b.is_ascii_graphic()));
+    for (name, value) in &head.headers {
+        assert!(!name.bytes().chain(value.bytes()).any(|b| b.is_ascii_control() && b != b'\t'), "{name}: {value}");
+    }
+    let _ = upgrade::read(&head);
+    if head.framing == Framing::Chunked {
+        chunks(&bytes[end..]);
+    }
+}
+
+/// However chunks are cut, they make the same body.
+fn chunks(bytes: &[u8]) {
+    const LIMIT: usize = 1000;
+    let mut inbox = bytes.to_vec();
+    let mut at_once = Chunked::new(LIMIT);
+    let complete = at_once.push(&mut inbox);
+    let mut dribbled = Chunked::new(LIMIT);
+    let mut waiting = vec![];
+    let mut result = Ok(false);
+    for byte in bytes {
+        waiting.push(*byte);
+        result = dribbled.push(&mut waiting);
+        if !matches!(result, Ok(false)) {
+            break;
+        }
+    }
+    assert_eq!(complete.clone().ok(), result.ok());
+    if complete == Ok(true) {
+        let body = at_once.into_body();
+        assert!(body.len() <= LIMIT);
+        assert_eq!(body, dribbled.into_body());
+    }
+}
+
+/// What a browser says in a room with another in it.
+pub fn message(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let now = Instant::now();
+    let mut rooms = Rooms::new(rooms::Limits::default(), Facts::default());
+    for n in 0..2 {
+        let token = Token::from_bytes([n as u8; 32]);
+        rooms.open(Arrival { link: Link(n), room: RoomName::default(), token, stations: vec![] }, now);
+    }
+    // The other's id in the message's place for it, so that relaying is reached.
+    let text = text.replace("OTHER", &Token::from_bytes([1; 32]).id().to_string());
+    let said = wire::parse(&text);
+    let wrong = matches!(said, Said::Wrong(_));
+    while !matches!(rooms.poll_output(now), rooms::Output::Wait(_)) {}
+    rooms.say(Link(0), said, now);
+    let mut told = 0;
+    loop {
+        match rooms.poll_output(now) {
+            rooms::Output::Wait(_) => break,
+            rooms::Output::Send { text, .. } => {
+                let told_text: serde_json::Value = serde_json::from_str(&text).expect("what is passed on is JSON");
+                assert!(told_text["type"].is_string() && told_text["payload"].is_object(), "{text}");
+                told += 1;
+            }
+            _ => {}
+        }
+        assert!(told <= 4, "one message makes many");
+    }
+    assert!(!wrong || told == 1, "who says nonsense is told so, and nobody else");
+}
+
+/// Names and secrets: what is taken is written as it was read.
+pub fn names(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Some(room) = RoomName::parse(text) {
+        assert_eq!(room.as_str(), text);
+        assert!(text.len() <= 64 && text.bytes().all(|b| b.is_ascii_graphic()));
+    }
+    if let Some(id) = PeerId::parse(text) {
+        assert_eq!(id.to_string(), text);
+    }
+    if let Some(token) = Token::parse(text) {
+        assert_eq!(Token::parse(text), Some(token));
+        assert_eq!(token.id(), token.id());
+    }
+    if let Some(id) = ListenerId::parse(text) {
+        assert_eq!(id.to_string(), text);
+    }
+}
+
+/// A body of `POST /offer`.
+pub fn offer(bytes: &[u8]) {
+    let Ok(sdp) = whep::described_offer(bytes) else { return };
+    let now = Instant::now();
+    match Listener::accept(&sdp, 0, session_config(), &[server()], None, now) {
+        Err(sentence) => assert!(!sentence.is_empty() && !sentence.contains('\n'), "{sentence}"),
+        Ok((listener, answer)) => {
+            assert!(answer.starts_with("v=0\r\n") && answer.contains("a=sendonly\r\n"), "{answer}");
+            let mut fanout = Fanout::default();
+            fanout.admit(listener, now);
+            drain(&mut fanout, now);
+            fanout.handle_timeout(now + Duration::from_secs(60));
+            drain(&mut fanout, now + Duration::from_secs(60));
+            assert!(fanout.is_empty(), "who never comes is given up");
+        }
+    }
+}
+
+/// Datagrams from strangers, and in the name of a listener who is on: the stream goes on.
+pub fn datagrams(bytes: &[u8]) {
+    let mut pair = Pair::connected();
+    let before = pair.heard;
+    let mut rest = bytes;
+    while let [kind, length, tail @ ..] = rest {
+        let (datagram, tail) = tail.split_at(tail.len().min(usize::from(*length)));
+        rest = tail;
+        let source = if kind & 1 == 0 { pair.address } else { SocketAddr::from(([203, 0, 113, *kind], 9)) };
+        // Either bytes as they are, or one that the client really sent, with some bytes changed and its end cut off.
+        let forged = match (kind >> 1, pair.captured.get(usize::from(*kind >> 2) % pair.captured.len().max(1))) {
+            (which, Some(genuine)) if which & 1 == 1 => forged(genuine, datagram),
+            _ => datagram.to_vec(),
+        };
+        pair.fanout.handle_datagram(source, server(), &forged, pair.now);
+        pair.pass();
+    }
+    for _ in 0..5 {
+        pair.hear_a_packet();
+    }
+    assert_eq!(pair.fanout.len(), 1, "the session ended");
+    assert_eq!(pair.heard, before + 5, "packets were lost");
+}
+
+fn forged(genuine: &[u8], changes: &[u8]) -> Vec<u8> {
+    let mut bytes = genuine.to_vec();
+    let [cut, changes @ ..] = changes else { return bytes };
+    bytes.truncate(bytes.len() - usize::from(*cut) % bytes.len().max(1));
+    for change in changes.chunks_exact(2) {
+        let at = usize::from(change[0]) % bytes.len().max(1);
+        if let Some(byte) = bytes.get_mut(at) {
+            *byte ^= change[1];
+        }
+    }
+    bytes
+}
+
+/// Whatever happens to sessions, in whatever order: admitted, patched, dismissed, spoken to, kept waiting.
+pub fn sessions(bytes: &[u8]) {
+    const MOST: usize = 8;
+    let mut now = Instant::now();
+    let mut fanout = Fanout::default();
+    let mut ids: Vec<ListenerId> = vec![];
+    let mut alive: HashMap<ListenerId, ()> = HashMap::new();
+    let mut rest = bytes;
+    while let [op, argument, tail @ ..] = rest {
+        rest = tail;
+        let nth = usize::from(*argument);
+        match op % 7 {
+            0 if alive.len() < MOST => {
+                let accepted = Listener::accept(&plain_offer(), nth % 2, session_config(), &[server()], None, now);
+                let (listener, _) = accepted.expect("our own offer is a good one");
+                alive.insert(listener.id, ());
+                ids.push(listener.id);
+                fanout.admit(listener, now);
+            }
+            1 => {
+                if let Some(&id) = ids.get(nth % ids.len().max(1)) {
+                    assert_eq!(fanout.dismiss(id, now), alive.contains_key(&id));
+                }
+            }
+            2 => {
+                let (fragment, tail) = rest.split_at(rest.len().min(nth));
+                rest = tail;
+                let fragment = String::from_utf8_lossy(fragment);
+                let if_match = [IfMatch::Absent, IfMatch::Any, IfMatch::Tags(vec!["\"x\"".into()])][nth % 3].clone();
+                if let Some(&id) = ids.get(nth % ids.len().max(1)) {
+                    let _ = fanout.handle_patch(id, &fragment, &if_match, now);
+                }
+            }
+            3 => {
+                let (datagram, tail) = rest.split_at(rest.len().min(nth));
+                rest = tail;
+                fanout.handle_datagram(SocketAddr::from(([203, 0, 113, 1], 9)), server(), datagram, now);
+            }
+            4 => {
+                let packet = OpusPacket { payload: vec![0xfc; nth].into(), rtp_time_samples: 960, captured: now };
+                fanout.handle_packet(nth % 2, &packet, now);
+            }
+            5 => {
+                now += Duration::from_millis(nth as u64 * 50);
+                fanout.handle_timeout(now);
+            }
+            _ => {}
+        }
+        for id in drain(&mut fanout, now) {
+            assert!(alive.remove(&id).is_some(), "a session ended twice");
+        }
+        assert_eq!(fanout.len(), alive.len());
+    }
+    fanout.dismiss_all(now);
+    drain(&mut fanout, now);
+    assert!(fanout.is_empty());
+}
+
+/// Who is gone. Stops: nothing makes the fanout talk for ever.
+fn drain(fanout: &mut Fanout, now: Instant) -> Vec<ListenerId> {
+    let mut gone = vec![];
+    for _ in 0..10_000 {
+        match fanout.poll_output(now) {
+            Output::Wait(_) => return gone,
+            Output::Gone { listener, .. } => gone.push(listener),
+            _ => {}
+        }
+    }
+    panic!("the fanout has something to say for ever")
+}
+
+fn server() -> SocketAddr {
+    SocketAddr::from(([192, 0, 2, 1], 8088))
+}
+
+fn session_config() -> &'static SessionConfig {
+    static CONFIG: OnceLock<SessionConfig> = OnceLock::new();
+    CONFIG.get_or_init(|| {
+        let dtls = str0m::crypto::from_feature_flags().dtls_provider;
+        let certificate = dtls.generate_certificate().expect("a certificate can be made");
+        SessionConfig { certificate, stereo: true, fec: false, min_packet_ms: 10 }
+    })
+}
+
+fn client_engine(now: Instant) -> Rtc {
+    Rtc::builder().set_rtp_mode(true).clear_codecs().enable_opus(true, false).build(now)
+}
+
+fn plain_offer() -> String {
+    static OFFER: OnceLock<String> = OnceLock::new();
+    let made = OFFER.get_or_init(|| {
+        let mut rtc = client_engine(Instant::now());
+        let mut change = rtc.sdp_api();
+        change.add_media(MediaKind::Audio, Direction::RecvOnly, None, None, None);
+        change.apply().expect("there is something to offer").0.to_sdp_string()
+    });
+    made.clone()
+}
+
+/// A listener who is on, over a network without delay, in virtual time.
+struct Pair {
+    now: Instant,
+    fanout: Fanout,
+    rtc: Rtc,
+    address: SocketAddr,
+    position: u64,
+    heard: usize,
+    /// What the client sent so far.
+    captured: Vec<Vec<u8>>,
+}
+
+impl Pair {
+    fn connected() -> Pair {
+        let now = Instant::now();
+        let address = SocketAddr::from(([198, 51, 100, 1], 5000));
+        let mut rtc = client_engine(now);
+        rtc.add_local_candidate(Candidate::host(address, Protocol::Udp).expect("an address"));
+        let mut change = rtc.sdp_api();
+        change.add_media(MediaKind::Audio, Direction::RecvOnly, None, None, None);
+        let (offer, pending) = change.apply().expect("there is something to offer");
+        let accepted = Listener::accept(&offer.to_sdp_string(), 0, session_config(), &[server()], None, now);
+        let (listener, answer) = accepted.expect("our own offer is a good one");
+        let answer = SdpAnswer::from_sdp_string(&answer).expect("our own answer");
+        rtc.sdp_api().accept_answer(pending, answer).expect("our own answer");
+        let mut fanout = Fanout::default();
+        fanout.admit(listener, now);
+        let mut pair = Pair { now, fanout, rtc, address, position: 0, heard: 0, captured: vec![] };
+        for _ in 0..200 {
+            pair.hear_a_packet();
+            if pair.heard >= 3 {
+                return pair;
+            }
+        }
+        panic!("never connected");
+    }
+
+    fn hear_a_packet(&mut self) {
+        let packet =
+            OpusPacket { payload: vec![0xfc, 0xff, 0xfe].into(), rtp_time_samples: self.position, captured: self.now };
+        self.position += 960;
+        self.fanout.handle_packet(0, &packet, self.now);
+        self.pass();
+        for _ in 0..4 {
+            self.now += Duration::from_millis(5);
+            self.fanout.handle_timeout(self.now);
+            let _ = self.rtc.handle_input(Input::Timeout(self.now));
+            self.pass();
+        }
+    }
+
+    /// Carries datagrams to and fro until both are silent.
+    fn pass(&mut self) {
+        for _ in 0..1_000 {
+            let mut silent = true;
+            loop {
+                match self.fanout.poll_output(self.now) {
+                    Output::Transmit(t) if t.destination == self.address => {
+                        silent = false;
+                        let contents = (&*t.contents).try_into();
+                        let Ok(contents) = contents else { continue };
+                        let (source, destination) = (t.source, t.destination);
+                        let receive = Receive { proto: Protocol::Udp, source, destination, contents };
+                        let _ = self.rtc.handle_input(Input::Receive(self.now, receive));
+                        self.listen(&mut silent);
+                    }
+                    Output::Wait(_) => break,
+                    _ => {}
+                }
+            }
+            self.listen(&mut silent);
+            if silent {
+                return;
+            }
+        }
+        panic!("they have something to say for ever")
+    }
+
+    fn listen(&mut self, silent: &mut bool) {
+        while let Ok(output) = self.rtc.poll_output() {
+            match output {
+                ClientOutput::Timeout(_) => return,
+                ClientOutput::Transmit(t) => {
+                    *silent = false;
+                    self.captured.push(t.contents.to_vec());
+                    self.fanout.handle_datagram(t.source, t.destination, &t.contents, self.now);
+                }
+                ClientOutput::Event(Event::RtpPacket(_)) => self.heard += 1,
+                ClientOutput::Event(_) => {}
+            }
+        }
+    }
+}
