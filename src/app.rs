@@ -14,6 +14,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::audio::station::{self, Source, Station};
 use crate::config::{Config, ExitCode, LogFile, StartError, StateChoice};
+use crate::observe::memory;
 use crate::observe::metrics::{DoorMetrics, RoomMetrics, RtcMetrics};
 use crate::observe::reports::Report;
 use crate::rtc::engine::{self, Engine, EngineSetup, StationSetup};
@@ -132,16 +133,19 @@ impl App {
     /// Waits for Ctrl-C, a termination signal or a thread that should not have ended; then stops everything.
     pub fn wait(self) -> ExitCode {
         handle_signals(self.report.clone());
-        let code = match self.reports.recv() {
-            Ok(Report::Stop) => {
-                log::info!("stopping");
-                ExitCode::Stopped
+        let code = loop {
+            match self.reports.recv() {
+                Ok(Report::Ebbed) => memory::give_back(),
+                Ok(Report::Stop) => {
+                    log::info!("stopping");
+                    break ExitCode::Stopped;
+                }
+                Ok(Report::Ended { thread } | Report::Panicked { thread }) => {
+                    log::error!("the thread {thread} ended, which is a bug: stopping");
+                    break ExitCode::Bug;
+                }
+                Err(_) => break ExitCode::Bug,
             }
-            Ok(Report::Ended { thread } | Report::Panicked { thread }) => {
-                log::error!("the thread {thread} ended, which is a bug: stopping");
-                ExitCode::Bug
-            }
-            Err(_) => ExitCode::Bug,
         };
         exit_after(STOP_PATIENCE, code);
         self.stop();

@@ -11,6 +11,8 @@ use crossbeam_channel::Sender;
 pub enum Report {
     /// Somebody asked the process to stop.
     Stop,
+    /// A crowd has left, and much memory may be free.
+    Ebbed,
     /// A thread ran to its end.
     Ended {
         /// The thread's name.

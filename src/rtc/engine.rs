@@ -15,6 +15,7 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use mio::{Events, Interest, Poll, Token, Waker};
 
 use crate::audio::pcm::OpusPacket;
+use crate::observe::memory::Tide;
 use crate::observe::metrics::{RtcMetrics, StationMetrics};
 use crate::observe::reports::{self, Report};
 use crate::rtc::candidates;
@@ -152,6 +153,7 @@ pub fn start(socket: std::net::UdpSocket, setup: EngineSetup, reports: Sender<Re
         packets,
         shared,
         stations: setup.stations,
+        tide: Tide::new(reports.clone()),
         closing: false,
     };
     let thread = reports::spawn("rtc".into(), reports, move || rtc.run())?;
@@ -267,6 +269,7 @@ struct RtcThread {
     packets: Receiver<(usize, OpusPacket)>,
     shared: Arc<Shared>,
     stations: Vec<StationSetup>,
+    tide: Tide,
     closing: bool,
 }
 
@@ -312,6 +315,7 @@ impl RtcThread {
     }
 
     fn note(&mut self, event: Output) {
+        self.tide.set(self.fanout.len());
         self.shared.metrics.sessions.set(self.fanout.len() as u64);
         match event {
             Output::Connected { listener, station } => {

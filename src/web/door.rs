@@ -14,6 +14,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use mio::{Events, Interest, Poll, Token, Waker};
 use socket2::{Domain, Socket, Type};
 
+use crate::observe::memory::Tide;
 use crate::observe::reports::{self, Report};
 use crate::web::conn::{self, Inside};
 use crate::web::descriptors;
@@ -122,6 +123,7 @@ impl Door {
             stopping: Arc::clone(&stopping),
             inside,
             open: HashMap::new(),
+            tide: Tide::new(reports.clone()),
             opened: 0,
             max_connections,
             // One word per connection, and one of a thread that could not be made, so it is never full.
@@ -200,6 +202,7 @@ struct Keeper {
     inside: Arc<Inside>,
     /// Connections that are open, to be shut at the end. Weak: a socket closes when its own thread is done with it.
     open: HashMap<u64, Weak<TcpStream>>,
+    tide: Tide,
     opened: u64,
     max_connections: usize,
     /// Numbers of connections that have ended.
@@ -317,7 +320,8 @@ impl Keeper {
         }
     }
 
-    fn count(&self) {
+    fn count(&mut self) {
+        self.tide.set(self.open.len());
         self.inside.metrics.connections.set(self.open.len() as u64);
     }
 

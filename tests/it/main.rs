@@ -8,6 +8,8 @@ mod program;
 #[cfg(target_os = "linux")]
 mod pulse;
 mod rooms;
+#[cfg(target_os = "linux")]
+mod siege;
 #[allow(dead_code, reason = "the bench uses all of it")]
 mod simulated;
 #[cfg(target_os = "linux")]

@@ -16,15 +16,15 @@ use crate::sound_server::SoundServer;
 const BINARY: &str = env!("CARGO_BIN_EXE_roomtone");
 
 /// A running server; killed when dropped.
-struct Program {
+pub struct Program {
     child: Child,
     log: Arc<Mutex<Vec<String>>>,
-    port: u16,
+    pub port: u16,
     folder: tempfile::TempDir,
 }
 
 impl Program {
-    fn start(args: &[&str], sound: Option<&SoundServer>) -> Program {
+    pub fn start(args: &[&str], sound: Option<&SoundServer>) -> Program {
         let folder = tempfile::tempdir().unwrap();
         let mut command = command(&[&["--port", "0"], args].concat(), sound);
         let mut child = command.current_dir(&folder).stderr(Stdio::piped()).spawn().unwrap();
@@ -47,7 +47,7 @@ impl Program {
         self.log.lock().unwrap().iter().find(|line| line.contains(words)).cloned()
     }
 
-    fn status(&self) -> Value {
+    pub fn status(&self) -> Value {
         let body = get(self.port, "/api/status");
         serde_json::from_str(body.split_once("\r\n\r\n").unwrap().1).unwrap()
     }
@@ -62,8 +62,20 @@ impl Program {
         Listening::start(&[&url, "--seconds", &seconds.to_string(), "--json"])
     }
 
-    fn signal(&self, name: &str) {
+    pub fn signal(&self, name: &str) {
         assert!(Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap().success());
+    }
+
+    /// Its exit code, once it has ended.
+    pub fn wait(&mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
+    }
+
+    /// Resident memory.
+    pub fn rss_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.split_whitespace().next().unwrap().parse().unwrap()
     }
 }
 

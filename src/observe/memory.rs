@@ -1,0 +1,67 @@
+//! Memory that a crowd has left behind goes back to the system. The C library keeps what was freed for later use, which
+//! after a flood is more than the house itself needs. Whoever counts a crowd tells `main` of its ebb; `main` has the time
+//! to look through the heap.
+
+use crossbeam_channel::Sender;
+
+use crate::observe::reports::Report;
+
+/// Fewer than these leave nothing worth looking for.
+const CROWD: usize = 16;
+
+/// Watches how many there are of something that takes memory.
+#[derive(Debug)]
+pub struct Tide {
+    high: usize,
+    reports: Sender<Report>,
+}
+
+impl Tide {
+    /// Nobody is here yet.
+    pub fn new(reports: Sender<Report>) -> Tide {
+        Tide { high: 0, reports }
+    }
+
+    /// So many are here now. When three quarters of the most have left, `main` hears of it.
+    pub fn set(&mut self, count: usize) {
+        self.high = self.high.max(count);
+        if self.high >= CROWD && count <= self.high / 4 {
+            self.high = count;
+            // Full only if `main` has other worries.
+            let _ = self.reports.try_send(Report::Ebbed);
+        }
+    }
+}
+
+/// Gives back what has been freed. Takes some milliseconds and holds up allocations meanwhile, a heap at a time.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[allow(unsafe_code)]
+pub fn give_back() {
+    // SAFETY: no arguments that could be wrong; it may be called at any time from any thread (malloc_trim(3)).
+    let released = unsafe { libc::malloc_trim(0) } == 1;
+    log::debug!("memory was {}given back", if released { "" } else { "not " });
+}
+
+/// Other systems' allocators see to it themselves.
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+pub fn give_back() {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ebb_is_told_once_and_only_after_a_crowd() {
+        let (report, reports) = crossbeam_channel::bounded(8);
+        let mut tide = Tide::new(report);
+        for count in [0, 10, 0, 15, 0] {
+            tide.set(count);
+        }
+        assert!(reports.is_empty());
+        for count in [1_000, 251, 250, 249, 200, 62, 61, 20] {
+            tide.set(count);
+        }
+        let told: Vec<_> = reports.try_iter().collect();
+        assert_eq!(told, [Report::Ebbed, Report::Ebbed], "at 250 and at 62");
+    }
+}
