@@ -682,7 +682,7 @@ fn a_wish_to_be_silent_is_told_until_it_is_fulfilled() {
     house.heard(host);
     house.say(host, &order("mute", 2));
     let wish = json!({"type": "mute", "payload": {"id": id(2)}});
-    assert_eq!(house.heard(host), [wish.clone()]);
+    assert_eq!(house.heard(host), std::slice::from_ref(&wish));
     let ben = house.open(2, "r");
     assert!(house.heard(ben).contains(&wish), "who was away hears of it");
     house.hello(ben, "Ben");
