@@ -4,7 +4,9 @@
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync } from "node:fs";
+import { existsSync, mkdtempSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import puppeteer from "puppeteer-core";
 
@@ -57,6 +59,8 @@ export class House {
   /** @param {number} port */
   constructor(port) {
     const flags = ["--sine-wave", "--port", String(port), "--log-file", "none"];
+    // Not the person's own, whose keys are none of a test's business.
+    flags.push("--state-dir", mkdtempSync(join(tmpdir(), "roomtone-")));
     if (WWW !== undefined) flags.push("--www", WWW);
     this.#process = spawn(BINARY, flags, { stdio: ["ignore", "pipe", "pipe"] });
     for (const stream of [this.#process.stdout, this.#process.stderr]) {

@@ -99,7 +99,7 @@ pub fn message(bytes: &[u8]) {
     let mut rooms = Rooms::new(rooms::Limits::default(), Facts::default());
     for n in 0..2 {
         let token = Token::from_bytes([n as u8; 32]);
-        rooms.open(Arrival { link: Link(n), room: RoomName::default(), token, stations: vec![] }, now);
+        rooms.open(Arrival { link: Link(n), room: RoomName::default(), token, host: n == 0, stations: vec![] }, now);
     }
     // The other's id in the message's place for it, so that relaying is reached.
     let text = text.replace("OTHER", &Token::from_bytes([1; 32]).id().to_string());
