@@ -5,7 +5,7 @@ use std::path::Path;
 
 /// The plan, ground floor first. A path stands for itself and everything under it.
 const FLOORS: &[&[&str]] = &[
-    &["signal::heartbeat", "signal::ids"],
+    &["observe::reports", "signal::heartbeat", "signal::ids"],
     &[
         "access::capability",
         "audio::pcm",
