@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use roomtone::access::capability::{Grant, GrantId, Key, Right};
 use roomtone::audio::pcm::OpusPacket;
 use roomtone::rtc::fanout::{Fanout, Output};
 use roomtone::rtc::listener::{Listener, SessionConfig};
@@ -15,6 +16,7 @@ use roomtone::signal::rooms::{self, Arrival, Facts, Link, Rooms};
 use roomtone::signal::wire::{self, Said};
 use roomtone::web::body::Chunked;
 use roomtone::web::head::Framing;
+use roomtone::web::origin::Origin;
 use roomtone::web::{head, upgrade, whep};
 use str0m::change::SdpAnswer;
 use str0m::media::{Direction, MediaKind};
@@ -139,6 +141,19 @@ pub fn names(bytes: &[u8]) {
     }
     if let Some(id) = ListenerId::parse(text) {
         assert_eq!(id.to_string(), text);
+    }
+    // Of all tokens there are, only those signed by the very key are read.
+    let keys = [[1; Key::BYTES], [2; Key::BYTES]].map(|bytes| Key::new(&bytes));
+    assert!(keys[0].read(text).is_none(), "nobody can guess a signature");
+    let room = RoomName::parse(text).unwrap_or_default();
+    let grant =
+        Grant { id: GrantId::new(bytes.len() as u64), right: Right::Room(room), expires_s: None, uses: Some(1) };
+    let signed = keys[0].sign(&grant);
+    assert_eq!(keys[0].read(&signed), Some(grant));
+    assert!(keys[1].read(&signed).is_none());
+    if let Some(origin) = Origin::parse(text) {
+        let (_, host) = text.split_once("://").expect("an origin has a scheme");
+        assert!(origin.is_of(host), "an origin is its own");
     }
 }
 
