@@ -3,18 +3,19 @@
 //! Runs on the thread that starts it. It decides nothing about sound, sessions or HTTP.
 
 use std::io;
-use std::net::{IpAddr, TcpListener, UdpSocket};
+use std::net::{TcpListener, UdpSocket};
 use std::sync::Arc;
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
+use crate::addresses::{Addresses, Scheme};
 use crate::audio::station::{self, Source, Station};
-use crate::config::{Config, ExitCode, LogFile, StartError, StateChoice};
+use crate::config::{Config, ExitCode, LogFile, StartError, StateChoice, TlsChoice};
 use crate::observe::metrics::{DoorMetrics, RoomMetrics, RtcMetrics};
 use crate::observe::reports::Report;
+use crate::rtc::datagrams;
 use crate::rtc::engine::{self, Engine, EngineSetup, StationSetup};
-use crate::rtc::{candidates, datagrams};
 use crate::signal::hub::{self, Hub};
 use crate::signal::rooms::Facts;
 use crate::source;
@@ -23,6 +24,7 @@ use crate::web::assets::Assets;
 use crate::web::descriptors;
 use crate::web::door::{self, Door, DoorHandle, DoorSettings};
 use crate::web::site::Site;
+use crate::web::tls::Tls;
 
 /// Reports that wait for `main`; more than there are threads. Full means one report is lost beside others like it.
 const REPORTS: usize = 64;
@@ -36,7 +38,7 @@ const PORT_TRIES: u32 = 20;
 /// A running house.
 pub struct App {
     port: u16,
-    addresses: Vec<String>,
+    addresses: Addresses,
     station: Station,
     reports: Receiver<Report>,
     report: Sender<Report>,
@@ -62,7 +64,7 @@ impl App {
     /// As [`App::start`].
     pub fn start_with(config: Config, source: Source) -> Result<App, StartError> {
         let assets = assets(&config)?;
-        let _state = state_dir(&config)?;
+        let state = state_dir(&config)?;
         // More descriptors are more listeners; without them the house is only smaller.
         if let Err(error) = descriptors::raise_limit() {
             log::debug!("the limit of open files stays as it is: {error}");
@@ -72,12 +74,14 @@ impl App {
         }
         let (tcp, udp) = bind(&config)?;
         let local = tcp.local_addr().map_err(|error| cannot_bind(&config, &error))?;
+        let tls = tls(&config, state)?;
         let (report, reports) = bounded(REPORTS);
         let station = Station { name: STATION.into(), encoding: config.encoding.clone(), metrics: Arc::default() };
         let rtc_metrics = Arc::<RtcMetrics>::default();
         let setup = EngineSetup {
             stations: vec![station_setup(&station)],
             max_listeners: config.max_listeners,
+            max_listeners_per_address: config.limits.max_listeners_per_address,
             metrics: rtc_metrics.clone(),
         };
         let engine = engine::start(udp, setup, report.clone()).map_err(no_thread)?;
@@ -99,12 +103,17 @@ impl App {
             assets,
             limits: config.limits.clone(),
             max_listeners: config.max_listeners,
+            tls: tls.clone(),
+            proxies: config.proxies.clone(),
         };
         let door = Door::start(tcp, site, DoorSettings::default(), report.clone()).map_err(no_thread)?;
-        let addresses = addresses(local.ip(), local.port());
-        for address in &addresses {
-            log::info!("open {address}");
-        }
+        let scheme = match &tls {
+            None => Scheme::Http,
+            Some(tls) if tls.is_self_signed() => Scheme::Either,
+            Some(_) => Scheme::Https,
+        };
+        let addresses = Addresses::of(local, scheme, config.public_url.as_deref());
+        log_addresses(&addresses, tls.as_deref());
         Ok(App { port: local.port(), addresses, station, reports, report, door, hub, encoder, engine })
     }
 
@@ -115,7 +124,12 @@ impl App {
 
     /// Every address under which the page can be opened, best first.
     pub fn addresses(&self) -> &[String] {
-        &self.addresses
+        &self.addresses.all
+    }
+
+    /// The address to open on a phone; None if only this host can reach the page.
+    pub fn phone_address(&self) -> Option<&str> {
+        self.addresses.phone.as_deref()
     }
 
     /// The station.
@@ -201,6 +215,33 @@ fn state_dir(config: &Config) -> Result<Option<StateDir>, StartError> {
     }
 }
 
+/// None if TLS is not spoken.
+fn tls(config: &Config, state: Option<StateDir>) -> Result<Option<Arc<Tls>>, StartError> {
+    let beyond_loopback = config.bind.is_none_or(|ip| !ip.to_canonical().is_loopback());
+    let tls = match &config.tls {
+        TlsChoice::Off => return Ok(None),
+        TlsChoice::Unsaid if !beyond_loopback => return Ok(None),
+        TlsChoice::Unsaid | TlsChoice::SelfSigned => Tls::self_signed(state)
+            .map_err(|wrong| StartError::new(ExitCode::Bug, format!("{wrong}. --no-tls starts without.")))?,
+        TlsChoice::Files { cert, key } => Tls::from_files(cert.clone(), key.clone()).map_err(|wrong| {
+            StartError::new(ExitCode::File, format!("{wrong}. Name a certificate and its key, both in PEM."))
+        })?,
+    };
+    Ok(Some(Arc::new(tls)))
+}
+
+fn log_addresses(addresses: &Addresses, tls: Option<&Tls>) {
+    let (open, listen_only) = addresses.all.split_at(addresses.all.len() - addresses.listen_only);
+    for address in open {
+        log::info!("open {address}");
+    }
+    let Some(tls) = tls else { return };
+    if let [listen, ..] = listen_only {
+        log::info!("https:// makes browsers warn, as this host made its certificate itself; {listen} is for listening");
+    }
+    log::info!("the certificate's SHA-256 is {}", tls.fingerprint());
+}
+
 fn assets(config: &Config) -> Result<Assets, StartError> {
     match &config.www {
         None => Ok(Assets::embedded()),
@@ -264,20 +305,4 @@ fn instance() -> Result<String, StartError> {
 
 fn no_thread(error: io::Error) -> StartError {
     StartError::new(ExitCode::Bug, format!("the system refused what a start needs: {error}."))
-}
-
-fn addresses(bound: IpAddr, port: u16) -> Vec<String> {
-    let show = |ip: IpAddr| match ip {
-        IpAddr::V4(ip) => format!("http://{ip}:{port}/"),
-        IpAddr::V6(ip) => format!("http://[{ip}]:{port}/"),
-    };
-    let bound = bound.to_canonical();
-    if !bound.is_unspecified() {
-        return vec![show(bound)];
-    }
-    let wildcard = std::net::SocketAddr::new(bound, port);
-    let mut list = vec![format!("http://localhost:{port}/")];
-    let own = candidates::local(wildcard, None);
-    list.extend(own.iter().map(|address| address.ip()).filter(|ip| !ip.is_loopback()).map(show));
-    list
 }

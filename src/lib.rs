@@ -10,16 +10,17 @@
 //! ```text
 //! main                parse, log, run App, exit code
 //! app                 creates every channel, starts every thread, stops them in reverse order
-//! source · menu       which source the station gets
+//! source · menu · addresses · qr   which source the station gets; where the page is, to be read by people and phones
 //! config              command line and environment, as plain structs
 //! web::door           accepts; web::conn reads requests within limits; web::loopback passes them on; web::ws is a peer's
+//! web::wire           a socket, plain or TLS; web::tls and web::certificate: with which certificate
 //! web::http           tiny_http on a private socket, and the routes: web::{whep, api, assets}
 //! signal::hub         the hub thread         rtc::engine         the rtc thread    audio::station      the encoder thread
 //! signal::rooms pure  who is where           rtc::fanout   pure  all sessions      audio::capture      opens devices
 //! signal::{wire, ids, heartbeat}             rtc::listener pure  one session       audio::blocks pure  timing, silence
 //!                      rtc::{sdp, stun, session, datagrams, candidates}
 //!                      audio::{device, pulse, alsa, convert, resample, sine, encoder, pcm}
-//! observe · state     counters, the log, what threads report; files that outlive a process
+//! observe · state · quota   counters, the log, what threads report; files that outlive a process; how much for whom
 //! ```
 //!
 //! `audio` and `rtc` know nothing of each other but the shape of a packet; `signal` knows neither, and none of them `web`.
@@ -121,11 +122,14 @@
 #![deny(missing_docs)]
 #![deny(unsafe_op_in_unsafe_fn)]
 
+mod addresses;
 pub mod app;
 pub mod audio;
 pub mod config;
 mod menu;
 pub mod observe;
+pub mod qr;
+pub mod quota;
 pub mod rtc;
 pub mod signal;
 mod source;

@@ -1,11 +1,12 @@
 //! The program: reads the command line, starts the log and the house, waits, and ends with a documented exit code.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::process;
 
 use roomtone::app::{self, App};
 use roomtone::audio::device;
 use roomtone::config::{self, Command, Config, ExitCode, StartError};
+use roomtone::qr;
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -46,5 +47,11 @@ fn print(text: &str) {
 
 fn serve(config: Config) -> Result<ExitCode, StartError> {
     app::start_log(&config)?;
-    Ok(App::start(config)?.wait())
+    let app = App::start(config)?;
+    if io::stderr().is_terminal()
+        && let Some(code) = app.phone_address().and_then(qr::picture)
+    {
+        let _ = io::stderr().write_all(code.as_bytes());
+    }
+    Ok(app.wait())
 }

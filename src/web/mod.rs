@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! door -> conn -> { head, body (pure), loopback }      the public socket: limits of size and time, keep-alive
+//!   |       `--> wire -> tls -> certificate             plain or TLS, told by the first byte; caller, redirect (pure)
 //!   |--> ws -> { upgrade (pure), readiness }           rooms: a WebSocket on the very thread and socket, told by the hub
 //!   `--> http -> { whep, api, assets } -> exchange, site   tiny_http on a private loopback socket: what is answered
 //! ```
@@ -10,6 +11,8 @@
 mod api;
 pub mod assets;
 mod body;
+pub mod caller;
+pub mod certificate;
 mod conn;
 pub mod descriptors;
 pub mod door;
@@ -17,9 +20,11 @@ pub mod exchange;
 pub mod head;
 mod http;
 mod loopback;
-pub mod quota;
 mod readiness;
+pub mod redirect;
 pub mod site;
+pub mod tls;
 mod upgrade;
 mod whep;
+mod wire;
 mod ws;

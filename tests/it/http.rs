@@ -17,6 +17,7 @@ use roomtone::rtc::engine::{self, EngineSetup, StationSetup};
 use roomtone::signal::wire::IceServer;
 use roomtone::signal::{hub, rooms};
 use roomtone::web::assets::Assets;
+use roomtone::web::caller::Proxies;
 use roomtone::web::descriptors;
 use roomtone::web::door::{Door, DoorHandle, DoorSettings, bind};
 use roomtone::web::site::{Limits, Site};
@@ -81,6 +82,8 @@ impl House {
             assets: Assets::Folder(www.path().to_owned()),
             limits,
             max_listeners: MAX_LISTENERS,
+            tls: None,
+            proxies: Proxies::default(),
         };
         let door = Door::start(listener, site, DoorSettings::default(), crossbeam_channel::bounded(8).0).unwrap();
         House { door, metrics, www, _engine: engine, media, hub, room_metrics }
@@ -122,6 +125,7 @@ fn start_engine(stations: &[Station], metrics: &Arc<RtcMetrics>) -> (engine::Eng
     let setup = EngineSetup {
         stations: stations.iter().map(setup).collect(),
         max_listeners: MAX_LISTENERS,
+        max_listeners_per_address: 500,
         metrics: Arc::clone(metrics),
     };
     let socket = datagrams::bind(Some(Ipv4Addr::LOCALHOST.into()), 0).unwrap();

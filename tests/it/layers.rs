@@ -10,6 +10,8 @@ const FLOORS: &[&[&str]] = &[
         "audio::pcm",
         "observe",
         "state",
+        "quota",
+        "qr",
         "signal::wire",
         "rtc::session",
         "rtc::datagrams",
@@ -30,15 +32,15 @@ const FLOORS: &[&[&str]] = &[
     &["rtc::fanout", "audio::blocks", "audio::device"],
     &["audio::capture"],
     &["rtc::engine", "audio::station", "signal::hub"],
-    &["web::exchange", "web::descriptors", "web::readiness", "web::quota"],
-    &["web::assets", "web::body", "web::head"],
-    &["web::site", "web::loopback", "web::upgrade"],
+    &["web::exchange", "web::descriptors", "web::readiness", "web::caller", "web::certificate"],
+    &["web::assets", "web::body", "web::head", "web::tls"],
+    &["web::site", "web::loopback", "web::upgrade", "web::redirect", "web::wire"],
     &["web::whep", "web::api", "web::ws"],
     &["web::conn"],
     &["web::http"],
     &["web::door"],
     &["config", "menu"],
-    &["source"],
+    &["source", "addresses"],
     &["app"],
 ];
 
@@ -53,7 +55,10 @@ const PURE: &[&str] = &[
     "signal/wire.rs",
     "signal/rooms.rs",
     "signal/heartbeat.rs",
-    "web/quota.rs",
+    "quota.rs",
+    "qr.rs",
+    "web/caller.rs",
+    "web/redirect.rs",
 ];
 const IMPURE: &[&str] =
     &["Instant::now", "SystemTime", "std::thread", "crossbeam", "Socket::", "std::fs", "std::io", "std::env"];
