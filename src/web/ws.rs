@@ -21,6 +21,7 @@ use crate::signal::ids::Token;
 use crate::signal::rooms::Reason;
 use crate::signal::wire::{self, Code, ToBrowser};
 use crate::web::caller::Caller;
+use crate::web::descriptors;
 use crate::web::readiness;
 use crate::web::upgrade::Upgrade;
 use crate::web::wire::{Duplex, Wire};
@@ -102,9 +103,16 @@ enum End {
 
 impl Peer<'_> {
     fn run(&mut self) -> End {
+        let mut settled = false;
         loop {
             match self.turn() {
-                Ok(Some(wait)) => thread::park_timeout(wait),
+                Ok(Some(wait)) => {
+                    // From here on this thread sleeps most of the time.
+                    if !std::mem::replace(&mut settled, true) {
+                        descriptors::release_stack();
+                    }
+                    thread::park_timeout(wait);
+                }
                 Ok(None) => {}
                 Err(end) => return end,
             }
