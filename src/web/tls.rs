@@ -149,6 +149,9 @@ fn present(
 ) -> Result<Present, String> {
     let fingerprint = certificate.fingerprint();
     let renew_at = certificate.renew_at();
+    if certificate.ends().is_some_and(|end| end < SystemTime::now()) {
+        log::warn!("the certificate has run out: browsers will refuse it");
+    }
     let unusable = |error: rustls::Error| match (&error, origin) {
         (rustls::Error::InconsistentKeys(_), Origin::Files { cert, key }) => {
             format!("--tls-key {} is not the key of --tls-cert {}", key.display(), cert.display())

@@ -110,6 +110,11 @@ impl House {
         House { door, metrics, www, _engine: engine, media, hub, room_metrics }
     }
 
+    /// The folder of pages.
+    pub fn www(&self) -> &std::path::Path {
+        self.www.path()
+    }
+
     fn client(&self) -> Client {
         Client::connect(self.door.address())
     }
