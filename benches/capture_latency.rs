@@ -92,6 +92,7 @@ fn run(finder: Finder, encoding: &Encoding, duration: Duration) -> Vec<Arrival> 
     let setup = EngineSetup {
         stations: vec![StationSetup { stereo: true, fec: false, packet_ms: 10, metrics: station.metrics.clone() }],
         max_listeners: 10,
+        max_listeners_per_address: 10,
         metrics: Arc::<RtcMetrics>::default(),
     };
     let (reports, _ended) = bounded(16);
@@ -127,7 +128,7 @@ fn client(handle: &engine::Handle, duration: Duration) -> Vec<(u32, Instant)> {
     let mut change = rtc.sdp_api();
     change.add_media(MediaKind::Audio, Direction::RecvOnly, None, None, None);
     let (offer, pending) = change.apply().expect("an offer");
-    let offer = Offer { sdp: offer.to_sdp_string(), station: 0, reached_at: None };
+    let offer = Offer { sdp: offer.to_sdp_string(), station: 0, client: [127, 0, 0, 1].into(), reached_at: None };
     // The station is on air as soon as its first packet is.
     let admitted = loop {
         match handle.admit(offer.clone()) {

@@ -22,6 +22,7 @@ use mio::{Events, Interest, Poll, Registry, Token};
 use roomtone::app::App;
 use roomtone::config::{Config, LogFile, SourceChoice};
 use roomtone::web::descriptors;
+use roomtone::web::site::Limits;
 
 const ROOM: usize = 10;
 /// What one offer of the benches has beside its time: about as much as an ICE candidate.
@@ -51,6 +52,8 @@ fn serve() {
         bind: Some([127, 0, 0, 1].into()),
         source: SourceChoice::Sine { tone_hz: 440.0 },
         log_file: LogFile::Off,
+        // All browsers have one address here, and come as fast as they can.
+        limits: Limits { max_connections_per_address: 12_000, connections_per_s: 100_000, ..Limits::default() },
         ..Config::default()
     };
     let app = App::start(config).expect("a server");

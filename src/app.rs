@@ -3,7 +3,7 @@
 //! Runs on the thread that starts it. It decides nothing about sound, sessions or HTTP.
 
 use std::io;
-use std::net::{IpAddr, TcpListener, UdpSocket};
+use std::net::{TcpListener, UdpSocket};
 use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,13 +14,14 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::access::books::Books;
 use crate::access::links;
+use crate::addresses::{Addresses, Scheme};
 use crate::audio::station::{self, Source, Station};
-use crate::config::{Config, ExitCode, LogFile, StartError, StateChoice};
+use crate::config::{Config, ExitCode, LogFile, StartError, StateChoice, TlsChoice};
 use crate::observe::memory;
 use crate::observe::metrics::{DoorMetrics, RoomMetrics, RtcMetrics};
 use crate::observe::reports::Report;
+use crate::rtc::datagrams;
 use crate::rtc::engine::{self, Engine, EngineSetup, StationSetup};
-use crate::rtc::{candidates, datagrams};
 use crate::signal::hub::{self, Hub};
 use crate::signal::rooms::Facts;
 use crate::source;
@@ -30,6 +31,7 @@ use crate::web::descriptors;
 use crate::web::door::{self, Door, DoorHandle, DoorSettings};
 use crate::web::gate::Gate;
 use crate::web::site::Site;
+use crate::web::tls::Tls;
 
 /// Reports that wait for `main`; more than there are threads. Full means one report is lost beside others like it.
 const REPORTS: usize = 64;
@@ -46,7 +48,7 @@ const STOP_PATIENCE: Duration = Duration::from_millis(2_500);
 /// A running house.
 pub struct App {
     port: u16,
-    addresses: Vec<String>,
+    addresses: Addresses,
     admin_link: Option<String>,
     station: Station,
     reports: Receiver<Report>,
@@ -84,12 +86,14 @@ impl App {
         }
         let (tcp, udp) = bind(&config)?;
         let local = tcp.local_addr().map_err(|error| cannot_bind(&config, &error))?;
+        let tls = tls(&config, state.clone())?;
         let (report, reports) = bounded(REPORTS);
         let station = Station { name: STATION.into(), encoding: config.encoding.clone(), metrics: Arc::default() };
         let rtc_metrics = Arc::<RtcMetrics>::default();
         let setup = EngineSetup {
             stations: vec![station_setup(&station)],
             max_listeners: config.max_listeners,
+            max_listeners_per_address: config.limits.max_listeners_per_address,
             metrics: rtc_metrics.clone(),
         };
         let engine = engine::start(udp, setup, report.clone()).map_err(no_thread)?;
@@ -112,13 +116,18 @@ impl App {
             assets,
             limits: config.limits.clone(),
             max_listeners: config.max_listeners,
+            tls: tls.clone(),
+            proxies: config.proxies.clone(),
         };
         let door = Door::start(tcp, site, DoorSettings::default(), report.clone()).map_err(no_thread)?;
-        let addresses = addresses(local.ip(), local.port());
-        let admin_link = keep_links(state.as_ref(), gate.books(), &addresses);
-        for address in &addresses {
-            log::info!("open {address}");
-        }
+        let scheme = match &tls {
+            None => Scheme::Http,
+            Some(tls) if tls.is_self_signed() => Scheme::Either,
+            Some(_) => Scheme::Https,
+        };
+        let addresses = Addresses::of(local, scheme, config.public_url.as_deref());
+        let admin_link = keep_links(state.as_ref(), gate.books(), &addresses.all);
+        log_addresses(&addresses, tls.as_deref());
         Ok(App { port: local.port(), addresses, admin_link, station, reports, report, door, hub, encoder, engine })
     }
 
@@ -129,7 +138,12 @@ impl App {
 
     /// Every address under which the page can be opened, best first.
     pub fn addresses(&self) -> &[String] {
-        &self.addresses
+        &self.addresses.all
+    }
+
+    /// The address to open on a phone; None if only this host can reach the page.
+    pub fn phone_address(&self) -> Option<&str> {
+        self.addresses.phone.as_deref()
     }
 
     /// The link that makes whoever opens it an admin; for the eyes of the person who started this, and for no log.
@@ -281,6 +295,33 @@ fn keep_links(state: Option<&StateDir>, books: &Books, addresses: &[String]) -> 
     }
 }
 
+/// None if TLS is not spoken.
+fn tls(config: &Config, state: Option<StateDir>) -> Result<Option<Arc<Tls>>, StartError> {
+    let beyond_loopback = config.bind.is_none_or(|ip| !ip.to_canonical().is_loopback());
+    let tls = match &config.tls {
+        TlsChoice::Off => return Ok(None),
+        TlsChoice::Unsaid if !beyond_loopback => return Ok(None),
+        TlsChoice::Unsaid | TlsChoice::SelfSigned => Tls::self_signed(state)
+            .map_err(|wrong| StartError::new(ExitCode::Bug, format!("{wrong}. --no-tls starts without.")))?,
+        TlsChoice::Files { cert, key } => Tls::from_files(cert.clone(), key.clone()).map_err(|wrong| {
+            StartError::new(ExitCode::File, format!("{wrong}. Name a certificate and its key, both in PEM."))
+        })?,
+    };
+    Ok(Some(Arc::new(tls)))
+}
+
+fn log_addresses(addresses: &Addresses, tls: Option<&Tls>) {
+    let (open, listen_only) = addresses.all.split_at(addresses.all.len() - addresses.listen_only);
+    for address in open {
+        log::info!("open {address}");
+    }
+    let Some(tls) = tls else { return };
+    if let [listen, ..] = listen_only {
+        log::info!("https:// makes browsers warn, as this host made its certificate itself; {listen} is for listening");
+    }
+    log::info!("the certificate's SHA-256 is {}", tls.fingerprint());
+}
+
 fn assets(config: &Config) -> Result<Assets, StartError> {
     match &config.www {
         None => Ok(Assets::embedded()),
@@ -344,20 +385,4 @@ fn instance() -> Result<String, StartError> {
 
 fn no_thread(error: io::Error) -> StartError {
     StartError::new(ExitCode::Bug, format!("the system refused what a start needs: {error}."))
-}
-
-fn addresses(bound: IpAddr, port: u16) -> Vec<String> {
-    let show = |ip: IpAddr| match ip {
-        IpAddr::V4(ip) => format!("http://{ip}:{port}/"),
-        IpAddr::V6(ip) => format!("http://[{ip}]:{port}/"),
-    };
-    let bound = bound.to_canonical();
-    if !bound.is_unspecified() {
-        return vec![show(bound)];
-    }
-    let wildcard = std::net::SocketAddr::new(bound, port);
-    let mut list = vec![format!("http://localhost:{port}/")];
-    let own = candidates::local(wildcard, None);
-    list.extend(own.iter().map(|address| address.ip()).filter(|ip| !ip.is_loopback()).map(show));
-    list
 }

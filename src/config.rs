@@ -5,6 +5,7 @@ mod errands;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use getopts::{Matches, Options};
 use log::LevelFilter;
@@ -13,6 +14,7 @@ use crate::audio::device::DeviceChoice;
 use crate::audio::encoder::{Application, Encoding};
 use crate::signal::rooms;
 use crate::signal::wire::IceServer;
+use crate::web::caller::Proxies;
 use crate::web::origin::Origin;
 use crate::web::site::Limits;
 
@@ -117,6 +119,12 @@ pub struct Config {
     pub allowed_origins: Vec<Origin>,
     /// What strangers may cost.
     pub limits: Limits,
+    /// How the door speaks TLS.
+    pub tls: TlsChoice,
+    /// Proxies whose word about clients counts.
+    pub proxies: Proxies,
+    /// The address to show to people, `http://` or `https://`, without a slash at its end.
+    pub public_url: Option<String>,
     /// A folder to serve the pages from instead of the ones inside the binary.
     pub www: Option<PathBuf>,
     /// Where keys and the like are kept.
@@ -125,6 +133,24 @@ pub struct Config {
     pub log_file: LogFile,
     /// What is logged.
     pub log_level: LevelFilter,
+}
+
+/// How the door speaks TLS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TlsChoice {
+    /// Nobody said: with a certificate of this host's own making, if others than this host can reach the door.
+    Unsaid,
+    /// Not at all.
+    Off,
+    /// With a certificate of this host's own making.
+    SelfSigned,
+    /// With this certificate.
+    Files {
+        /// The chain, leaf first, in PEM.
+        cert: PathBuf,
+        /// The leaf's private key, in PEM.
+        key: PathBuf,
+    },
 }
 
 /// The folder of what outlives the process.
@@ -161,6 +187,9 @@ impl Default for Config {
             private: false,
             allowed_origins: vec![],
             limits: Limits::default(),
+            tls: TlsChoice::Unsaid,
+            proxies: Proxies::default(),
+            public_url: None,
             www: None,
             state_dir: StateChoice::Default(None),
             log_file: LogFile::Default,
@@ -218,7 +247,16 @@ fn options() -> Options {
     o.optflag("", "no-fec", "no forward error correction (default)");
     o.optflag("", "dtx", "send nothing while the source is silent");
     o.optopt("", "max-listeners", "listeners at the same time (default 4000)", "N");
+    o.optopt("", "max-listeners-per-address", "listeners at the same time from one address (default 500)", "N");
     o.optopt("", "max-connections", "TCP connections at the same time (default 12000)", "N");
+    o.optopt("", "max-connections-per-address", "the same from one address (default 1000)", "N");
+    o.optopt("", "connections-per-second", "new TCP connections from one address (default 200; at once 5 times)", "N");
+    o.optopt("", "head-bytes", "size of a request's head (default 16384)", "N");
+    o.optopt("", "head-seconds", "time for it to arrive (default 10)", "S");
+    o.optopt("", "body-bytes", "size of a request's body (default 65536)", "N");
+    o.optopt("", "body-seconds", "time for it to arrive (default 10)", "S");
+    o.optopt("", "idle-seconds", "time that a connection may wait for the next request (default 60)", "S");
+    o.optopt("", "write-seconds", "time for a client to take 16 KiB of an answer (default 10)", "S");
     o.optopt("", "max-peers", "people in all rooms together (default 10000)", "N");
     o.optopt("", "room-size", "people in one room (default 16)", "N");
     o.optmulti(
@@ -229,6 +267,12 @@ fn options() -> Options {
     );
     o.optflag("", "private", "only those come in who were invited, see `roomtone invite --help`");
     o.optmulti("", "allow-origin", "pages of this site may use the rooms and /offer too; may be repeated", "ORIGIN");
+    o.optopt("", "tls-cert", "certificate chain for https, PEM; taken up again when it changes", "FILE");
+    o.optopt("", "tls-key", "private key of --tls-cert, PEM", "FILE");
+    o.optflag("", "tls-self-signed", "https with a certificate made here (default, unless only this host is served)");
+    o.optflag("", "no-tls", "no https");
+    o.optmulti("", "trust-proxy", "believe X-Forwarded-For and -Proto from these addresses; may be repeated", "CIDR");
+    o.optopt("", "public-url", "the address to show to people, as https://meet.example.net", "URL");
     o.optopt("", "www", "serve the pages from this folder, for working on them", "DIR");
     o.optopt("", "state-dir", "keep keys in this folder (default: the user's state folder)", "DIR");
     o.optopt("", "log-file", "log to this file too; `none` for no file (default app.log)", "PATH");
@@ -253,10 +297,6 @@ fn config(matches: &Matches, env: impl Fn(&str) -> Option<String>) -> Result<Con
     let tone_hz = tone(matches)?;
     let port = matches.opt_str("port").map(|v| ("--port", v)).or_else(|| env("PORT").map(|v| ("PORT", v)));
     let bind = matches.opt_str("bind").map(|v| ("--bind", v)).or_else(|| env("HOST").map(|v| ("HOST", v)));
-    let limits = Limits {
-        max_connections: number(matches, "max-connections", 1..=1_000_000)?.unwrap_or(defaults.limits.max_connections),
-        ..defaults.limits
-    };
     let rooms = rooms::Limits {
         room_size: number(matches, "room-size", 1..=1_000)?.unwrap_or(defaults.rooms.room_size),
         max_peers: number(matches, "max-peers", 1..=1_000_000)?.unwrap_or(defaults.rooms.max_peers),
@@ -275,7 +315,11 @@ fn config(matches: &Matches, env: impl Fn(&str) -> Option<String>) -> Result<Con
         ice_servers: matches.opt_strs("ice-server").iter().map(|text| ice_server(text)).collect::<Result<_, _>>()?,
         private: matches.opt_present("private"),
         allowed_origins: matches.opt_strs("allow-origin").iter().map(|text| origin(text)).collect::<Result<_, _>>()?,
-        limits,
+        limits: limits(matches)?,
+        tls: tls(matches)?,
+        proxies: Proxies::parse(&matches.opt_strs("trust-proxy"))
+            .map_err(|odd| usage(format!("--trust-proxy takes networks like 10.0.0.0/8 or fd00::/8, not `{odd}`")))?,
+        public_url: matches.opt_str("public-url").map(|url| public_url(&url)).transpose()?,
         www: matches.opt_str("www").map(PathBuf::from),
         state_dir: state_dir(matches, &env),
         log_file: match matches.opt_str("log-file") {
@@ -390,6 +434,60 @@ fn tone(matches: &Matches) -> Result<f64, StartError> {
         .ok_or_else(|| usage(format!("--tone takes 20 to 20000 Hz, not `{text}`")))
 }
 
+fn limits(matches: &Matches) -> Result<Limits, StartError> {
+    let defaults = Limits::default();
+    let count = |flag, default| number(matches, flag, 1..=1_000_000).map(|n| n.unwrap_or(default));
+    // Less than a kilobyte is no head of a browser's, more than a few megabytes nobody's.
+    let bytes = |flag, default| number(matches, flag, 1_024..=16_777_216).map(|n| n.unwrap_or(default));
+    let time =
+        |flag, default| number(matches, flag, 1..=3_600).map(|n| n.map_or(default, |s| Duration::from_secs(s as u64)));
+    Ok(Limits {
+        max_connections: count("max-connections", defaults.max_connections)?,
+        max_connections_per_address: count("max-connections-per-address", defaults.max_connections_per_address)?,
+        connections_per_s: count("connections-per-second", defaults.connections_per_s)?,
+        max_listeners_per_address: count("max-listeners-per-address", defaults.max_listeners_per_address)?,
+        head_bytes: bytes("head-bytes", defaults.head_bytes)?,
+        head_timeout: time("head-seconds", defaults.head_timeout)?,
+        body_bytes: bytes("body-bytes", defaults.body_bytes)?,
+        body_timeout: time("body-seconds", defaults.body_timeout)?,
+        idle_timeout: time("idle-seconds", defaults.idle_timeout)?,
+        write_timeout: time("write-seconds", defaults.write_timeout)?,
+    })
+}
+
+fn tls(matches: &Matches) -> Result<TlsChoice, StartError> {
+    let file = |flag| matches.opt_str(flag).map(PathBuf::from);
+    let files = match (file("tls-cert"), file("tls-key")) {
+        (Some(cert), Some(key)) => Some(TlsChoice::Files { cert, key }),
+        (None, None) => None,
+        _ => return Err(usage("--tls-cert and --tls-key go together")),
+    };
+    let own = matches.opt_present("tls-self-signed").then_some(TlsChoice::SelfSigned);
+    let off = matches.opt_present("no-tls").then_some(TlsChoice::Off);
+    let mut chosen = [files, own, off].into_iter().flatten();
+    let first = chosen.next().unwrap_or(TlsChoice::Unsaid);
+    match chosen.next() {
+        None => Ok(first),
+        Some(_) => Err(usage("choose one of --tls-cert, --tls-self-signed and --no-tls")),
+    }
+}
+
+/// An origin (RFC 6454 §4), with or without a slash behind it.
+fn public_url(text: &str) -> Result<String, StartError> {
+    let origin = text.strip_suffix('/').unwrap_or(text).to_ascii_lowercase();
+    let authority = ["http://", "https://"].iter().find_map(|scheme| origin.strip_prefix(scheme)).unwrap_or_default();
+    let (host, port) = match authority.rsplit_once(':').filter(|_| !authority.ends_with(']')) {
+        Some((host, port)) => (host, port.parse::<u16>().is_ok_and(|port| port != 0)),
+        None => (authority, true),
+    };
+    let host = match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        Some(ip) => ip.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.'),
+    };
+    let message = || usage(format!("--public-url takes an address like https://meet.example.net, not `{text}`"));
+    (host && port).then_some(origin).ok_or_else(message)
+}
+
 fn address(name: &str, text: &str) -> Result<IpAddr, StartError> {
     let bare = text.trim_start_matches('[').trim_end_matches(']');
     match bare {
@@ -492,6 +590,47 @@ mod tests {
     }
 
     #[test]
+    fn every_limit_of_the_door_is_a_flag() {
+        let limits = served(
+            "--max-connections 1 --max-connections-per-address 2 --connections-per-second 3 --max-listeners-per-address 4 \
+             --head-bytes 2000 --head-seconds 5 --body-bytes 3000 --body-seconds 6 --idle-seconds 7 --write-seconds 8",
+            &[],
+        );
+        let expected = Limits {
+            max_connections: 1,
+            max_connections_per_address: 2,
+            connections_per_s: 3,
+            max_listeners_per_address: 4,
+            head_bytes: 2_000,
+            head_timeout: Duration::from_secs(5),
+            body_bytes: 3_000,
+            body_timeout: Duration::from_secs(6),
+            idle_timeout: Duration::from_secs(7),
+            write_timeout: Duration::from_secs(8),
+        };
+        assert_eq!(limits.limits, expected);
+    }
+
+    #[test]
+    fn tls_is_as_told_and_the_public_address_has_no_slash() {
+        assert_eq!(served("", &[]).tls, TlsChoice::Unsaid);
+        assert_eq!(served("--no-tls", &[]).tls, TlsChoice::Off);
+        assert_eq!(served("--tls-self-signed", &[]).tls, TlsChoice::SelfSigned);
+        let files = TlsChoice::Files { cert: "a".into(), key: "b".into() };
+        assert_eq!(served("--tls-cert a --tls-key b", &[]).tls, files);
+        for (said, kept) in [
+            ("https://Meet.example.net/", "https://meet.example.net"),
+            ("http://192.0.2.1:8088", "http://192.0.2.1:8088"),
+            ("https://[2001:db8::1]", "https://[2001:db8::1]"),
+            ("https://[2001:db8::1]:1/", "https://[2001:db8::1]:1"),
+        ] {
+            assert_eq!(served(&format!("--public-url {said}"), &[]).public_url.as_deref(), Some(kept));
+        }
+        let proxies = served("--trust-proxy 10.0.0.0/8 --trust-proxy ::1", &[]).proxies;
+        assert!(proxies.trust("10.1.1.1".parse().unwrap()) && proxies.trust("::1".parse().unwrap()));
+    }
+
+    #[test]
     fn what_is_wrong_is_one_sentence_that_names_the_flag() {
         let cases = [
             ("--port 70000", "--port"),
@@ -518,6 +657,21 @@ mod tests {
             ("--ice-server stun:a>b", "--ice-server"),
             ("--allow-origin *", "--allow-origin"),
             ("--allow-origin https://example.org/path", "--allow-origin"),
+            ("--tls-cert a", "--tls-key"),
+            ("--tls-key a", "--tls-cert"),
+            ("--tls-cert a --tls-key b --no-tls", "--no-tls"),
+            ("--tls-self-signed --no-tls", "--no-tls"),
+            ("--tls-cert a --tls-key b --tls-self-signed", "--tls-self-signed"),
+            ("--trust-proxy 10.0.0.0/33", "--trust-proxy"),
+            ("--trust-proxy proxy", "--trust-proxy"),
+            ("--public-url meet.example.net", "--public-url"),
+            ("--public-url ftp://meet.example.net", "--public-url"),
+            ("--public-url https://meet.example.net/there", "--public-url"),
+            ("--public-url https://user@meet.example.net", "--public-url"),
+            ("--public-url https://a:0", "--public-url"),
+            ("--public-url https://", "--public-url"),
+            ("--head-bytes 1", "--head-bytes"),
+            ("--idle-seconds 0", "--idle-seconds"),
             ("--nonsense", "nonsense"),
             ("serve", "serve"),
             ("--port", "port"),

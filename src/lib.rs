@@ -9,10 +9,13 @@
 //!
 //! ```text
 //! main                parse, log, run App, exit code
+//! greeting            what the person at the terminal is shown
 //! app                 creates every channel, starts every thread, stops them in reverse order
 //! source · menu       which source the station gets;  invite  the errands `invite` and `revoke`
+//! addresses · qr      where the page is, to be read by people and phones
 //! config              command line and environment, as plain structs
 //! web::door           accepts; web::conn reads requests within limits; web::loopback passes them on; web::ws is a peer's
+//! web::wire           a socket, plain or TLS; web::tls and web::certificate: with which certificate
 //! web::http           tiny_http on a private socket, and the routes: web::{whep, api, assets}
 //! web::gate           who may come in, by access::{links, books, capability pure}: signed tokens and what became of them
 //! signal::hub         the hub thread         rtc::engine         the rtc thread    audio::station      the encoder thread
@@ -20,7 +23,7 @@
 //! signal::{wire, ids, heartbeat}             rtc::listener pure  one session       audio::blocks pure  timing, silence
 //!                      rtc::{sdp, stun, session, datagrams, candidates}
 //!                      audio::{device, pulse, alsa, convert, resample, sine, encoder, pcm}
-//! observe · state     counters, the log, what threads report; files that outlive a process
+//! observe · state · quota   counters, the log, what threads report; files that outlive a process; how much for whom
 //! ```
 //!
 //! `audio` and `rtc` know nothing of each other but the shape of a packet; `signal` knows neither, and none of them `web`.
@@ -123,12 +126,16 @@
 #![deny(unsafe_op_in_unsafe_fn)]
 
 pub mod access;
+mod addresses;
 pub mod app;
 pub mod audio;
 pub mod config;
+pub mod greeting;
 pub mod invite;
 mod menu;
 pub mod observe;
+mod qr;
+pub mod quota;
 pub mod rtc;
 pub mod signal;
 mod source;

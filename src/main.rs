@@ -1,12 +1,12 @@
 //! The program: reads the command line, starts the log and the house, waits, and ends with a documented exit code.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::process;
 
 use roomtone::app::{self, App};
 use roomtone::audio::device;
 use roomtone::config::{self, Command, Config, ExitCode, StartError};
-use roomtone::invite;
+use roomtone::{greeting, invite};
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -52,8 +52,6 @@ fn print(text: &str) {
 fn serve(config: Config) -> Result<ExitCode, StartError> {
     app::start_log(&config)?;
     let app = App::start(config)?;
-    // On a terminal only: whoever has the link may do everything, so it must get into no file.
-    let link = app.admin_link().filter(|_| io::stdout().is_terminal());
-    link.into_iter().for_each(|link| print(&format!("Yours alone, to change what this host does: {link}")));
+    greeting::greet(&app);
     Ok(app.wait())
 }

@@ -4,6 +4,7 @@
 //! and packets come through bounded channels whose senders ring the doorbell. New sessions are built on the thread that
 //! asks for them, so that reading a stranger's SDP costs the listeners nothing.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,6 +19,7 @@ use crate::audio::pcm::OpusPacket;
 use crate::observe::memory::Tide;
 use crate::observe::metrics::{RtcMetrics, StationMetrics};
 use crate::observe::reports::{self, Report};
+use crate::quota::{Seat, Seats};
 use crate::rtc::candidates;
 use crate::rtc::datagrams::Datagrams;
 use crate::rtc::fanout::{Fanout, Output};
@@ -60,6 +62,8 @@ pub struct EngineSetup {
     pub stations: Vec<StationSetup>,
     /// Sessions in all; an offer beyond that is refused.
     pub max_listeners: usize,
+    /// The same for one client's address.
+    pub max_listeners_per_address: usize,
     /// Where the engine counts.
     pub metrics: Arc<RtcMetrics>,
 }
@@ -71,7 +75,7 @@ impl fmt::Debug for Handle {
 }
 
 enum Command {
-    Admit { listener: Box<Listener>, reply: Sender<bool> },
+    Admit { listener: Box<Listener>, seat: Seat, reply: Sender<bool> },
     Patch { id: ListenerId, fragment: String, if_match: IfMatch, reply: Sender<Result<Patched, PatchRefusal>> },
     Dismiss { id: ListenerId, reply: Sender<bool> },
     Close,
@@ -91,6 +95,7 @@ struct Shared {
     on_air: Vec<AtomicBool>,
     local: SocketAddr,
     max_listeners: usize,
+    seats: Seats,
     metrics: Arc<RtcMetrics>,
 }
 
@@ -132,6 +137,7 @@ pub fn start(socket: std::net::UdpSocket, setup: EngineSetup, reports: Sender<Re
         on_air: setup.stations.iter().map(|_| AtomicBool::new(false)).collect(),
         local,
         max_listeners: setup.max_listeners,
+        seats: Seats::new(setup.max_listeners_per_address),
         metrics: setup.metrics,
     });
     let senders = (setup.stations.iter().enumerate())
@@ -154,6 +160,7 @@ pub fn start(socket: std::net::UdpSocket, setup: EngineSetup, reports: Sender<Re
         shared,
         stations: setup.stations,
         tide: Tide::new(reports.clone()),
+        seats: HashMap::new(),
         closing: false,
     };
     let thread = reports::spawn("rtc".into(), reports, move || rtc.run())?;
@@ -218,6 +225,8 @@ impl Handle {
         if shared.metrics.sessions.read() >= shared.max_listeners as u64 {
             return Err(Refusal::Full);
         }
+        // Before the SDP is read, so that a flood costs little.
+        let Some(seat) = shared.seats.take(offer.client) else { return Err(Refusal::FullFromAddress) };
         if !on_air.load(Ordering::Relaxed) {
             return Err(Refusal::NotOnAir);
         }
@@ -232,7 +241,7 @@ impl Handle {
         )
         .map_err(Refusal::BadOffer)?;
         let (id, etag) = (listener.id, listener.etag());
-        let admitted = self.ask(|reply| Command::Admit { listener: Box::new(listener), reply });
+        let admitted = self.ask(|reply| Command::Admit { listener: Box::new(listener), seat, reply });
         match admitted {
             Some(true) => Ok(Admitted { listener: id, answer, etag }),
             Some(false) => Err(Refusal::Full),
@@ -270,6 +279,8 @@ struct RtcThread {
     shared: Arc<Shared>,
     stations: Vec<StationSetup>,
     tide: Tide,
+    /// One for each session, given back when it is gone.
+    seats: HashMap<ListenerId, Seat>,
     closing: bool,
 }
 
@@ -324,6 +335,7 @@ impl RtcThread {
                 log::info!("listener {}: connected, {} listening", listener.short(), listeners.read());
             }
             Output::Gone { listener, station, was_connected, reason } => {
+                self.seats.remove(&listener);
                 let listeners = &self.stations[station].metrics.listeners;
                 if was_connected {
                     listeners.set(listeners.read().saturating_sub(1));
@@ -373,9 +385,10 @@ impl RtcThread {
     fn handle_command(&mut self, command: Command, now: Instant) {
         // Nobody may be waiting for the reply any more; that is their time-out, not our fault.
         match command {
-            Command::Admit { listener, reply } => {
+            Command::Admit { listener, seat, reply } => {
                 let room = self.fanout.len() < self.shared.max_listeners;
                 if room {
+                    self.seats.insert(listener.id, seat);
                     self.fanout.admit(*listener, now);
                     self.shared.metrics.admitted.add(1);
                     self.shared.metrics.sessions.set(self.fanout.len() as u64);

@@ -54,6 +54,8 @@ pub struct Offer {
     pub sdp: String,
     /// Index of the station in the list the engine was started with.
     pub station: usize,
+    /// The client's address, of which only so many listeners are taken.
+    pub client: IpAddr,
     /// The address under which the client reached this host, if it named one: behind a port-forwarding router it is the
     /// only candidate that works, so it is offered besides the host's own.
     pub reached_at: Option<IpAddr>,
@@ -77,6 +79,8 @@ pub enum Refusal {
     BadOffer(String),
     /// As many listeners as are allowed are here.
     Full,
+    /// As many listeners of this client's address as are allowed are here.
+    FullFromAddress,
     /// The station has not sent anything yet.
     NotOnAir,
     /// The rtc thread is behind.

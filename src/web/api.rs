@@ -73,9 +73,12 @@ pub(super) fn status(site: &Site, _request: &Request) -> Answer {
             },
             limits: Limits {
                 listeners: site.max_listeners,
+                listeners_per_address: limits.max_listeners_per_address,
                 peers: site.rooms.limits().max_peers,
                 room_size: site.rooms.limits().room_size,
                 connections: limits.max_connections,
+                connections_per_address: limits.max_connections_per_address,
+                connections_per_s: limits.connections_per_s,
                 head_bytes: limits.head_bytes,
                 head_s: limits.head_timeout.as_secs_f64(),
                 body_bytes: limits.body_bytes,
@@ -197,9 +200,12 @@ struct Door {
 #[derive(Serialize)]
 struct Limits {
     listeners: usize,
+    listeners_per_address: usize,
     peers: usize,
     room_size: usize,
     connections: usize,
+    connections_per_address: usize,
+    connections_per_s: usize,
     head_bytes: usize,
     head_s: f64,
     body_bytes: usize,

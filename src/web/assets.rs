@@ -229,6 +229,7 @@ mod tests {
             headers: headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect(),
             body: Vec::new(),
             client: "127.0.0.1:1".parse().unwrap(),
+            secure: false,
         })
     }
 

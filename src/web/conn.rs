@@ -3,28 +3,28 @@
 //! and takes no decision that a handler could take.
 
 use std::borrow::Cow;
-use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::io;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::observe::metrics::DoorMetrics;
 use crate::signal::ids::Token;
 use crate::web::body::{self, Chunked};
+use crate::web::caller::{Caller, Proxies};
 use crate::web::exchange::{Answer, Code};
 use crate::web::gate::{Gate, Shown, Wish};
 use crate::web::head::{self, Framing, Head};
 use crate::web::loopback::Loopback;
+use crate::web::redirect;
 use crate::web::site::Limits;
+use crate::web::tls::Tls;
 use crate::web::upgrade::{self, Upgrade};
+use crate::web::wire::Wire;
 use crate::web::ws::{self, Guest, Lobby};
 
 /// How much of an answer must leave within the write time-out: a floor of 1.6 KB/s for slow readers, at 10 s.
 const WRITE_PIECE_BYTES: usize = 16 * 1024;
-/// How long, and how much, is read over after an answer that ends the connection. Closing with input unread makes the
-/// kernel send a reset, which can overtake the answer (RFC 9112 §9.6).
-const LINGER: Duration = Duration::from_secs(2);
-const LINGER_BYTES: usize = 1024 * 1024;
 
 /// Fields of every answer.
 const COMMON_FIELDS: &str = "X-Content-Type-Options: nosniff\r\nServer: roomtone\r\n";
@@ -33,6 +33,10 @@ const COMMON_FIELDS: &str = "X-Content-Type-Options: nosniff\r\nServer: roomtone
 pub(super) struct Inside {
     /// What is put up with.
     pub limits: Limits,
+    /// For connections that begin with TLS.
+    pub tls: Option<Arc<Tls>>,
+    /// Whose word about clients counts.
+    pub proxies: Proxies,
     /// Where requests go.
     pub loopback: Loopback,
     /// Who may come in.
@@ -44,18 +48,26 @@ pub(super) struct Inside {
 }
 
 /// Talks with a client until one of both has had enough.
-pub(super) fn converse(stream: &TcpStream, client: SocketAddr, inside: &Inside) {
+pub(super) fn converse(stream: &TcpStream, peer: SocketAddr, inside: &Inside) {
     // An answer leaves in one or a few large writes, nothing is gained by waiting for more.
     if let Err(error) = stream.set_nodelay(true) {
-        log::debug!("{client}: cannot set TCP_NODELAY: {error}");
+        log::debug!("{peer}: cannot set TCP_NODELAY: {error}");
     }
-    let mut conversation = Conversation { stream, client, inside, inbox: Vec::new(), sharing: Vec::new() };
-    let mut first = true;
-    while let Ok(true) = conversation.turn(first).or_else(|end| conversation.end(end)) {
-        first = false;
-    }
-    // Done here and not left to the last owner of the socket: the client must not wait for that.
-    let _ = stream.shutdown(Shutdown::Both);
+    // The first head's time begins with the connection, so that shaking hands is part of it.
+    let first = Instant::now() + inside.limits.head_timeout;
+    let wire = match Wire::open(stream, inside.tls.as_deref(), first) {
+        Ok(wire) => wire,
+        Err(error) => {
+            log::debug!("{peer}: no connection came about: {error}");
+            let _ = stream.shutdown(std::net::Shutdown::Both);
+            return;
+        }
+    };
+    let peer = Caller { address: peer, secure: wire.is_secure() };
+    let mut conversation = Conversation { wire, peer, caller: peer, inside, inbox: Vec::new(), sharing: Vec::new() };
+    let mut deadline = Some(first);
+    while let Ok(true) = conversation.turn(deadline.take()).or_else(|end| conversation.end(end)) {}
+    conversation.wire.close();
 }
 
 /// An answer as it goes over the wire, up to its body.
@@ -83,8 +95,11 @@ pub(super) fn wire_head(answer: &Answer, sharing: &[(&str, Cow<'_, str>)], keep_
 }
 
 struct Conversation<'a> {
-    stream: &'a TcpStream,
-    client: SocketAddr,
+    wire: Wire<'a>,
+    /// The other end of the socket.
+    peer: Caller,
+    /// Who asks the present question: the peer, or somebody behind a proxy.
+    caller: Caller,
     inside: &'a Inside,
     /// Arrived, but not yet used.
     inbox: Vec<u8>,
@@ -114,9 +129,11 @@ enum Missing {
 
 impl Conversation<'_> {
     /// One request and its answer. True if there may be another.
-    fn turn(&mut self, first: bool) -> Result<bool, End> {
+    fn turn(&mut self, first: Option<Instant>) -> Result<bool, End> {
         self.sharing.clear();
         let head = self.read_head(first)?;
+        let proto = head.forwarded_proto.as_deref();
+        self.caller = self.inside.proxies.caller(self.peer, &head.forwarded_for, proto);
         // Queries go into no log: they may hold a token.
         let (path, query) = head.target.split_once('?').unwrap_or((&head.target, ""));
         self.sharing = self.inside.gate.sharing(path, &head.headers);
@@ -124,12 +141,13 @@ impl Conversation<'_> {
             return self.enter_room(&head, query, &asked);
         }
         let body = self.read_body(&head)?;
-        let answer = self.inside.loopback.ask(&head, &body, self.client);
+        let elsewhere = (self.inside.tls.is_some() && !self.caller.secure).then(|| redirect::to_https(&head)).flatten();
+        let answer = elsewhere.unwrap_or_else(|| self.inside.loopback.ask(&head, &body, self.caller));
         self.inside.metrics.requests.add(1);
-        log::debug!("{}: {} {path} -> {}", self.client, head.method, answer.status);
+        log::debug!("{}: {} {path} -> {}", self.caller.address, head.method, answer.status);
         self.send(&answer, head.method == "HEAD", head.keep_alive)?;
         if !head.keep_alive && !self.inbox.is_empty() {
-            self.linger();
+            self.wire.linger();
         }
         Ok(head.keep_alive)
     }
@@ -137,7 +155,7 @@ impl Conversation<'_> {
     /// From here on this thread, the socket and what has arrived on it are a room's.
     fn enter_room(&mut self, head: &Head, query: &str, asked: &Upgrade) -> Result<bool, End> {
         let gate = &self.inside.gate;
-        let shown = Shown { headers: &head.headers, query, client: self.client.ip() };
+        let shown = Shown { headers: &head.headers, query, client: self.caller.address.ip() };
         gate.check_origin(&shown, &head.host)?;
         let token = asked.resume.map_or_else(Token::random, Ok).map_err(|error| {
             log::error!("{error}");
@@ -149,8 +167,8 @@ impl Conversation<'_> {
         self.inside.metrics.requests.add(1);
         self.write(asked.accepted().as_bytes())?;
         let inbox = std::mem::take(&mut self.inbox);
-        if let Err(error) = ws::attend(self.stream, inbox, guest, &self.inside.rooms) {
-            log::debug!("{}: the WebSocket ended: {error}", self.client);
+        if let Err(error) = ws::attend(&mut self.wire, inbox, guest, self.caller, &self.inside.rooms) {
+            log::debug!("{}: the WebSocket ended: {error}", self.caller.address);
         }
         Ok(false)
     }
@@ -159,23 +177,23 @@ impl Conversation<'_> {
     fn end(&mut self, end: End) -> Result<bool, ()> {
         if let End::Refused(answer) = end {
             self.inside.metrics.requests.add(1);
-            log::debug!("{}: refused with {}", self.client, answer.status);
+            log::debug!("{}: refused with {}", self.caller.address, answer.status);
             if self.send(&answer, false, false).is_ok() {
-                self.linger();
+                self.wire.linger();
             }
         }
         Err(())
     }
 
-    /// The first head's time begins with the connection; that of a later one with its first byte, before which the client
-    /// may be idle for a while.
-    fn read_head(&mut self, first: bool) -> Result<Head, End> {
+    /// The first head has its deadline already; the time of a later one begins with its first byte, before which the
+    /// client may be idle for a while.
+    fn read_head(&mut self, first: Option<Instant>) -> Result<Head, End> {
         let limits = &self.inside.limits;
-        if !first && self.inbox.is_empty() {
+        if first.is_none() && self.inbox.is_empty() {
             self.inbox.shrink_to(0);
             self.fill(Instant::now() + limits.idle_timeout).map_err(|_| End::Gone)?;
         }
-        let deadline = Instant::now() + limits.head_timeout;
+        let deadline = first.unwrap_or_else(|| Instant::now() + limits.head_timeout);
         let mut seen = 0;
         loop {
             // RFC 9112 §2.2: an empty line before the request line is ignored.
@@ -250,7 +268,7 @@ impl Conversation<'_> {
     /// Waits for something to arrive.
     fn fill(&mut self, deadline: Instant) -> Result<(), Missing> {
         let mut buffer = [0; 8 * 1024];
-        match self.read(&mut buffer, deadline) {
+        match self.wire.read(&mut buffer, deadline) {
             Ok(0) => Err(Missing::Gone),
             Ok(count) => {
                 self.inbox.extend_from_slice(&buffer[..count]);
@@ -258,18 +276,6 @@ impl Conversation<'_> {
             }
             Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(Missing::Late),
             Err(_) => Err(Missing::Gone),
-        }
-    }
-
-    /// Reads with a time-out that does not begin anew with every byte.
-    fn read(&mut self, buffer: &mut [u8], deadline: Instant) -> io::Result<usize> {
-        loop {
-            self.stream.set_read_timeout(Some(until(deadline)?))?;
-            match self.stream.read(buffer) {
-                Err(error) if is_timeout(&error) => return Err(io::ErrorKind::TimedOut.into()),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                result => return result,
-            }
         }
     }
 
@@ -284,51 +290,13 @@ impl Conversation<'_> {
     fn write(&mut self, bytes: &[u8]) -> Result<(), End> {
         for piece in bytes.chunks(WRITE_PIECE_BYTES) {
             let deadline = Instant::now() + self.inside.limits.write_timeout;
-            self.write_piece(piece, deadline).map_err(|error| {
-                log::debug!("{}: an answer was not taken: {error}", self.client);
+            self.wire.write_all(piece, deadline).map_err(|error| {
+                log::debug!("{}: an answer was not taken: {error}", self.caller.address);
                 End::Gone
             })?;
         }
         Ok(())
     }
-
-    fn write_piece(&mut self, mut piece: &[u8], deadline: Instant) -> io::Result<()> {
-        while !piece.is_empty() {
-            self.stream.set_write_timeout(Some(until(deadline)?))?;
-            match self.stream.write(piece) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(count) => piece = &piece[count..],
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    }
-
-    /// Reads over what the client may still be sending, so that it gets to read our answer.
-    fn linger(&mut self) {
-        let _ = self.stream.shutdown(Shutdown::Write);
-        let deadline = Instant::now() + LINGER;
-        let mut buffer = [0; 8 * 1024];
-        let mut total = 0;
-        while total < LINGER_BYTES {
-            match self.read(&mut buffer, deadline) {
-                Ok(count) if count > 0 => total += count,
-                _ => return,
-            }
-        }
-    }
-}
-
-/// The time left, which a socket option can express; an error if there is none.
-fn until(deadline: Instant) -> io::Result<Duration> {
-    let left = deadline.saturating_duration_since(Instant::now());
-    if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left.max(Duration::from_millis(1))) }
-}
-
-/// Unix and Windows name it differently.
-fn is_timeout(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
 
 #[cfg(test)]

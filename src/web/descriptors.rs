@@ -81,3 +81,60 @@ pub fn widen_sleepers_table() -> io::Result<()> {
 pub fn widen_sleepers_table() -> io::Result<()> {
     Ok(())
 }
+
+/// Gives the system back what this thread's stack has used deeper down than now: a TLS handshake needs some 30 KiB, and
+/// a thread that then sleeps for hours would keep them.
+#[cfg(target_os = "linux")]
+#[inline(never)]
+pub fn release_stack() {
+    let here = 0_u8;
+    let here = std::ptr::from_ref(&here) as usize;
+    let mut low = std::ptr::null_mut();
+    let mut size = 0;
+    // SAFETY: the attributes are filled in by the first call, if it succeeds, and not used after the last one. A zeroed
+    // pthread_attr_t is plain memory to be written over.
+    let known = unsafe {
+        let mut attributes: libc::pthread_attr_t = std::mem::zeroed();
+        libc::pthread_getattr_np(libc::pthread_self(), &mut attributes) == 0 && {
+            let known = libc::pthread_attr_getstack(&attributes, &mut low, &mut size) == 0;
+            libc::pthread_attr_destroy(&mut attributes);
+            known
+        }
+    };
+    // SAFETY: asks for a number.
+    let Ok(page) = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }) else { return };
+    // Stacks grow down on every system of Linux that we know. A page is left for what this function itself may need.
+    let end = (here / page).saturating_sub(1) * page;
+    let begin = (low as usize).next_multiple_of(page);
+    if known && begin < end && end < low as usize + size {
+        // SAFETY: whole pages between the end of this thread's own stack and its present depth: nobody's memory now. They
+        // read as zeros if the stack grows there again.
+        unsafe { libc::madvise(begin as *mut libc::c_void, end - begin, libc::MADV_DONTNEED) };
+    }
+}
+
+/// Nothing of the kind is done here.
+#[cfg(not(target_os = "linux"))]
+pub fn release_stack() {}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[inline(never)]
+    fn deep(kilobytes: usize) -> u64 {
+        let block = std::hint::black_box([kilobytes as u8; 1024]);
+        let below = if kilobytes == 0 { 0 } else { deep(kilobytes - 1) };
+        below + u64::from(std::hint::black_box(block)[1023])
+    }
+
+    #[test]
+    fn a_stack_is_as_good_as_before_after_it_was_released() {
+        let thread = std::thread::Builder::new().stack_size(1024 * 1024).spawn(|| {
+            let (kept, before) = (std::hint::black_box([7_u8; 4096]), deep(100));
+            release_stack();
+            assert_eq!((kept, deep(100)), ([7; 4096], before));
+        });
+        thread.unwrap().join().unwrap();
+    }
+}

@@ -16,13 +16,14 @@ use socket2::{Domain, Socket, Type};
 
 use crate::observe::memory::Tide;
 use crate::observe::reports::{self, Report};
+use crate::quota::{Counts, Rate};
 use crate::web::conn::{self, Inside};
 use crate::web::descriptors;
 use crate::web::exchange::{Answer, Code};
 use crate::web::http::Http;
 use crate::web::loopback::Loopback;
 use crate::web::readiness::Readiness;
-use crate::web::site::Site;
+use crate::web::site::{Limits, Site};
 use crate::web::ws::Lobby;
 
 const LISTENER: Token = Token(0);
@@ -35,6 +36,10 @@ const CONN_STACK_BYTES: usize = 256 * 1024;
 const BACK_OFF: Duration = Duration::from_millis(50);
 /// Descriptors kept for everything but the public's connections: sound, UDP, log, loopback connections.
 const RESERVED_DESCRIPTORS: u64 = 128;
+/// After a pause, so many seconds' worth of new connections may come at once.
+const BURST_S: f64 = 5.0;
+/// When an address that has as many connections as it may shall try again.
+const CROWDED_RETRY_S: u32 = 5;
 /// How long a stop waits for connections that are still being answered.
 const STOP_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -113,8 +118,15 @@ impl Door {
             readiness: readiness.handle.clone(),
             stations: Arc::clone(&site.stations),
         };
-        let gate = Arc::clone(&site.gate);
-        let inside = Arc::new(Inside { limits: site.limits.clone(), loopback, gate, metrics, rooms });
+        let inside = Arc::new(Inside {
+            limits: site.limits.clone(),
+            tls: site.tls.clone(),
+            proxies: site.proxies.clone(),
+            loopback,
+            gate: Arc::clone(&site.gate),
+            metrics,
+            rooms,
+        });
 
         let max_connections = affordable(site.limits.max_connections);
         let keeper = Keeper {
@@ -127,6 +139,8 @@ impl Door {
             tide: Tide::new(reports.clone()),
             opened: 0,
             max_connections,
+            counts: Counts::default(),
+            rate: rate(&site.limits),
             // One word per connection, and one of a thread that could not be made, so it is never full.
             closed: bounded(max_connections + 1),
             full: false,
@@ -139,6 +153,12 @@ impl Door {
         })?;
         Ok(DoorHandle { address, doorbell, stopping, thread: Some(thread) })
     }
+}
+
+/// Browsers open several connections at once, and a whole office may be one address.
+fn rate(limits: &Limits) -> Rate {
+    let per_s = limits.connections_per_s as f64;
+    Rate::new(per_s, BURST_S * per_s)
 }
 
 /// As many connections as there will be descriptors for.
@@ -202,10 +222,14 @@ struct Keeper {
     stopping: Arc<AtomicBool>,
     inside: Arc<Inside>,
     /// Connections that are open, to be shut at the end. Weak: a socket closes when its own thread is done with it.
-    open: HashMap<u64, Weak<TcpStream>>,
+    open: HashMap<u64, (Weak<TcpStream>, IpAddr)>,
     tide: Tide,
     opened: u64,
     max_connections: usize,
+    /// How many of the open ones are whose.
+    counts: Counts,
+    /// How fast new ones come from where.
+    rate: Rate,
     /// Numbers of connections that have ended.
     closed: (Sender<u64>, Receiver<u64>),
     /// It has been logged that connections are turned away.
@@ -267,15 +291,35 @@ impl Keeper {
             if !std::mem::replace(&mut self.full, true) {
                 log::warn!("{} connections are open, newcomers are turned away", self.open.len());
             }
-            return self.turn_away(&stream);
+            let answer = Answer::error(Code::TooManyConnections, "As many connections as are allowed are open.");
+            return self.turn_away(&stream, answer.retry_after(CROWDED_RETRY_S));
+        }
+        if let Err(answer) = self.admit_address(client.ip()) {
+            return self.turn_away(&stream, answer);
         }
         // A tenth below the limit, so that a full house does not fill the log.
         self.full &= self.open.len() >= self.max_connections / 10 * 9;
         let stream = Arc::new(stream);
         if let Err(error) = self.open_conversation(&stream, client) {
-            log::warn!("{client}: no thread for a connection: {error}");
-            self.turn_away(&stream);
+            log::warn!("no thread for a connection: {error}");
+            let answer = Answer::error(Code::TooManyConnections, "There is no room for another connection.");
+            self.turn_away(&stream, answer.retry_after(CROWDED_RETRY_S));
         }
+    }
+
+    /// One address shall not use up what is there for all. A proxy speaks for many.
+    fn admit_address(&mut self, ip: IpAddr) -> Result<(), Answer> {
+        if self.inside.proxies.trust(ip) {
+            return Ok(());
+        }
+        if self.counts.of(ip) >= self.inside.limits.max_connections_per_address {
+            let message = "As many connections as one address may have are open.";
+            return Err(Answer::error(Code::TooManyFromAddress, message).retry_after(CROWDED_RETRY_S));
+        }
+        self.rate.take(ip, Instant::now()).map_err(|wait| {
+            let message = "Connections from this address come too fast.";
+            Answer::error(Code::TooManyFromAddress, message).retry_after(1 + wait.as_secs().min(60) as u32)
+        })
     }
 
     fn open_conversation(&mut self, stream: &Arc<TcpStream>, client: SocketAddr) -> io::Result<()> {
@@ -291,16 +335,15 @@ impl Keeper {
             let stream = conversing;
             conn::converse(&stream, client, &inside);
         })?;
-        self.open.insert(number, Arc::downgrade(stream));
+        self.open.insert(number, (Arc::downgrade(stream), client.ip()));
+        self.counts.add(client.ip());
         self.count();
         Ok(())
     }
 
     /// Best effort and without waiting: whoever floods us is not waited for.
-    fn turn_away(&self, stream: &TcpStream) {
+    fn turn_away(&self, stream: &TcpStream, answer: Answer) {
         self.inside.metrics.refused.add(1);
-        let answer = Answer::error(Code::TooManyConnections, "As many connections as are allowed are open.");
-        let answer = answer.retry_after(5);
         let mut bytes = conn::wire_head(&answer, &[], false);
         bytes.extend_from_slice(&answer.body);
         let mut stream = stream;
@@ -314,7 +357,9 @@ impl Keeper {
     fn forget_closed(&mut self) {
         let before = self.open.len();
         for number in self.closed.1.try_iter() {
-            self.open.remove(&number);
+            if let Some((_, ip)) = self.open.remove(&number) {
+                self.counts.remove(ip);
+            }
         }
         if self.open.len() != before {
             self.count();
@@ -328,7 +373,7 @@ impl Keeper {
 
     fn shut_all(mut self) {
         drop(self.listener);
-        for stream in self.open.values().filter_map(Weak::upgrade) {
+        for stream in self.open.values().filter_map(|(stream, _)| stream.upgrade()) {
             // Its thread wakes up and finds the connection at its end.
             let _ = stream.shutdown(Shutdown::Both);
         }

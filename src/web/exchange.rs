@@ -31,6 +31,7 @@
 //! | `upgrade-required` | 426 | rooms are entered over a WebSocket of version 13 |
 //! | `tag-required` | 428 | an ICE restart needs `If-Match: *` |
 //! | `too-many-failures` | 429 | too many tokens from this address did not hold; see `Retry-After` |
+//! | `too-many-from-address` | 429 | this address has as much as one may have, or asks too fast; see `Retry-After` |
 //! | `head-too-large` | 431 | more than the limit of bytes, or of header fields |
 //! | `internal` | 500 | our bug; the log says more |
 //! | `unknown-coding` | 501 | a `Transfer-Encoding` other than `chunked` |
@@ -58,8 +59,10 @@ pub struct Request {
     pub headers: Vec<(String, String)>,
     /// Without any transfer coding.
     pub body: Vec<u8>,
-    /// Who asks.
+    /// Who asks, proxies that are trusted left out.
     pub client: SocketAddr,
+    /// Whether the client speaks TLS, with us or with such a proxy.
+    pub secure: bool,
 }
 
 impl Request {
@@ -174,6 +177,7 @@ pub enum Code {
     UpgradeRequired,
     TagRequired,
     TooManyFailures,
+    TooManyFromAddress,
     HeadTooLarge,
     Internal,
     UnknownCoding,
@@ -214,6 +218,7 @@ impl Code {
             Code::UpgradeRequired => (426, "upgrade-required"),
             Code::TagRequired => (428, "tag-required"),
             Code::TooManyFailures => (429, "too-many-failures"),
+            Code::TooManyFromAddress => (429, "too-many-from-address"),
             Code::HeadTooLarge => (431, "head-too-large"),
             Code::Internal => (500, "internal"),
             Code::UnknownCoding => (501, "unknown-coding"),
@@ -241,8 +246,15 @@ mod tests {
     fn several_fields_of_a_name_are_one_list() {
         let headers = vec![("If-Match".into(), "\"a\"".into()), ("if-match".into(), "\"b\"".into())];
         let client = "127.0.0.1:1".parse().unwrap();
-        let request =
-            Request { method: "GET".into(), path: "/".into(), query: String::new(), headers, body: Vec::new(), client };
+        let request = Request {
+            method: "GET".into(),
+            path: "/".into(),
+            query: String::new(),
+            headers,
+            body: vec![],
+            client,
+            secure: false,
+        };
         assert_eq!(request.header("IF-MATCH").as_deref(), Some("\"a\", \"b\""));
         assert_eq!(request.header("host"), None);
     }

@@ -13,11 +13,11 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::access::books::{Books, Void};
 use crate::access::capability::{Grant, Right};
+use crate::quota::Rate;
 use crate::signal::ids::{PeerId, RoomName};
 use crate::web::exchange::{Answer, Code, field};
 use crate::web::origin::{self, Origin};
 use crate::web::query::{Twice, parameter};
-use crate::web::quota::Rate;
 
 /// Wrong tokens from one address: so many at once, and so many a second for long. Nobody can guess one, but nobody need try.
 const FAILURES: f64 = 10.0;

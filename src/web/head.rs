@@ -28,6 +28,10 @@ pub struct Head {
     pub wants_continue: bool,
     /// The client wants to ask again on this connection.
     pub keep_alive: bool,
+    /// The elements of `X-Forwarded-For`, which proxies write and anybody can.
+    pub forwarded_for: Vec<String>,
+    /// The last word of `X-Forwarded-Proto`, of which the same is true.
+    pub forwarded_proto: Option<String>,
     /// The client asks for a WebSocket (RFC 6455 §4.1).
     pub websocket: Option<Handshake>,
 }
@@ -109,6 +113,8 @@ pub fn parse(bytes: &[u8]) -> Result<Head, Answer> {
         framing: framing(fields, minor)?,
         wants_continue: wants_continue(fields, minor)?,
         keep_alive: minor == 1 && !list(fields, "connection").any(|option| option.eq_ignore_ascii_case(b"close")),
+        forwarded_for: texts(fields, "x-forwarded-for").collect(),
+        forwarded_proto: texts(fields, "x-forwarded-proto").last(),
         websocket: (minor == 1).then(|| handshake(fields)).flatten(),
     })
 }
@@ -228,6 +234,10 @@ fn list<'a>(fields: &'a [httparse::Header<'a>], name: &'a str) -> impl Iterator<
     values(fields, name).flat_map(|value| value.split(|&b| b == b',')).map(<[u8]>::trim_ascii).filter(|v| !v.is_empty())
 }
 
+fn texts<'a>(fields: &'a [httparse::Header<'a>], name: &'a str) -> impl Iterator<Item = String> {
+    list(fields, name).map(|text| String::from_utf8_lossy(text).into_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -299,6 +309,16 @@ mod tests {
                 break;
             }
         }
+    }
+
+    #[test]
+    fn what_proxies_wrote_is_one_list() {
+        let head = "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 1.1.1.1, ::1\r\nX-Forwarded-Proto: http\r\n\
+                    x-forwarded-for: \u{e4}\r\nX-Forwarded-Proto: ws, https\r\n\r\n";
+        let head = parsed(head).unwrap();
+        assert_eq!(head.forwarded_for, ["1.1.1.1", "::1", "\u{e4}"]);
+        assert_eq!(head.forwarded_proto.as_deref(), Some("https"));
+        assert!(head.headers.is_empty(), "handlers get the result, not the fields");
     }
 
     #[test]

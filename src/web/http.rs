@@ -12,9 +12,10 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, bounded};
 use socket2::{Domain, Socket, Type};
 
+use crate::web::caller::Caller;
 use crate::web::exchange::{Answer, Code, Request};
 use crate::web::gate::{Shown, Wish};
-use crate::web::loopback::INTERNAL_FIELD;
+use crate::web::loopback::{HTTPS, INTERNAL_FIELD};
 use crate::web::site::Site;
 use crate::web::{api, assets, whep};
 
@@ -88,9 +89,9 @@ fn secret() -> io::Result<Arc<str>> {
 }
 
 fn respond(mut request: tiny_http::Request, site: &Site, secret: &str) {
-    let answer = match client(&request, secret) {
+    let answer = match caller(&request, secret) {
         None => Answer::error(Code::NotByTheDoor, "This port is private to the server; please use its public one."),
-        Some(client) => guarded(|| match received(&mut request, client) {
+        Some(caller) => guarded(|| match received(&mut request, caller) {
             Ok(received) => answer(site, &received),
             Err(error) => {
                 log::error!("a request from the door did not arrive whole, which is a bug of ours: {error}");
@@ -104,25 +105,27 @@ fn respond(mut request: tiny_http::Request, site: &Site, secret: &str) {
     }
 }
 
-/// The real client's address, if the request came through the door.
-fn client(request: &tiny_http::Request, secret: &str) -> Option<SocketAddr> {
+/// Who really asks, if the request came through the door.
+fn caller(request: &tiny_http::Request, secret: &str) -> Option<Caller> {
     let field = request.headers().iter().find(|header| header.field.equiv(INTERNAL_FIELD))?;
-    let (given, client) = field.value.as_str().split_once(' ')?;
+    let (given, caller) = field.value.as_str().split_once(' ')?;
     // Looks at every byte whatever it finds, so that time tells nothing about the secret.
     let differences = given.bytes().zip(secret.bytes()).fold(0, |acc, (a, b)| acc | (a ^ b));
     if given.len() != secret.len() || differences != 0 {
         return None;
     }
-    client.parse().ok()
+    let (address, scheme) = caller.split_once(' ')?;
+    Some(Caller { address: address.parse().ok()?, secure: scheme == HTTPS })
 }
 
-fn received(request: &mut tiny_http::Request, client: SocketAddr) -> io::Result<Request> {
+fn received(request: &mut tiny_http::Request, caller: Caller) -> io::Result<Request> {
     let mut body = Vec::new();
     request.as_reader().read_to_end(&mut body)?;
     let (path, query) = request.url().split_once('?').unwrap_or((request.url(), ""));
     let (path, query) = (path.to_owned(), query.to_owned());
     let headers = request.headers().iter().map(|h| (h.field.to_string(), h.value.to_string())).collect();
-    Ok(Request { method: request.method().to_string(), path, query, headers, body, client })
+    let Caller { address: client, secure } = caller;
+    Ok(Request { method: request.method().to_string(), path, query, headers, body, client, secure })
 }
 
 fn written(answer: Answer) -> tiny_http::Response<Cursor<std::borrow::Cow<'static, [u8]>>> {
@@ -253,6 +256,7 @@ mod tests {
     use crate::rtc::{datagrams, engine};
     use crate::signal::hub;
     use crate::web::assets::Assets;
+    use crate::web::caller::Proxies;
     use crate::web::gate::Gate;
     use crate::web::site::Limits;
 
@@ -265,7 +269,12 @@ mod tests {
 
     fn idle_engine() -> engine::Engine {
         let socket = datagrams::bind(Some(Ipv4Addr::LOCALHOST.into()), 0).unwrap();
-        let setup = engine::EngineSetup { stations: vec![], max_listeners: 0, metrics: Arc::default() };
+        let setup = engine::EngineSetup {
+            stations: vec![],
+            max_listeners: 0,
+            max_listeners_per_address: 0,
+            metrics: Arc::default(),
+        };
         engine::start(socket, setup, crossbeam_channel::bounded(1).0).unwrap()
     }
 
@@ -288,6 +297,8 @@ mod tests {
             assets: Assets::Table(&[]),
             limits: Limits::default(),
             max_listeners: 0,
+            tls: None,
+            proxies: Proxies::default(),
         };
         let http = Http::start(&Arc::new(site), 1).unwrap();
         let status_with = |field: &str| {
@@ -298,12 +309,12 @@ mod tests {
             reply["HTTP/1.1 ".len()..][..3].to_owned()
         };
         let (secret, zeros) = (Arc::clone(&http.secret), "0".repeat(32));
-        assert_eq!(status_with(&format!("{INTERNAL_FIELD}: {secret} 192.0.2.1:5\r\n")), "200");
+        assert_eq!(status_with(&format!("{INTERNAL_FIELD}: {secret} 192.0.2.1:5 https\r\n")), "200");
         for wrong in [
             String::new(),
-            format!("{INTERNAL_FIELD}: {zeros} 192.0.2.1:5\r\n"),
-            format!("{INTERNAL_FIELD}:  192.0.2.1:5\r\n"),
-            format!("{INTERNAL_FIELD}: {} 192.0.2.1:5\r\n", &secret[..31]),
+            format!("{INTERNAL_FIELD}: {zeros} 192.0.2.1:5 https\r\n"),
+            format!("{INTERNAL_FIELD}:  192.0.2.1:5 https\r\n"),
+            format!("{INTERNAL_FIELD}: {} 192.0.2.1:5 https\r\n", &secret[..31]),
             format!("{INTERNAL_FIELD}: {secret}\r\n"),
         ] {
             assert_eq!(status_with(&wrong), "403", "{wrong}");

@@ -17,11 +17,15 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
+use crate::web::caller::Caller;
 use crate::web::exchange::{Answer, Code};
 use crate::web::head::Head;
 
-/// Carries the secret and the client's address from the door to a handler.
+/// Carries the secret, the client's address, and whether it speaks TLS, from the door to a handler.
 pub(super) const INTERNAL_FIELD: &str = "Roomtone-Door";
+/// How that field says with TLS and without.
+pub(super) const HTTPS: &str = "https";
+const HTTP: &str = "http";
 /// How long a request waits for a free connection before it is told to come again.
 const BORROW_PATIENCE: Duration = Duration::from_secs(10);
 /// Longer than any handler takes: those that ask the rtc thread give up after 5 s.
@@ -54,14 +58,14 @@ impl Loopback {
     }
 
     /// Has a request answered. What goes wrong on the way is an answer too.
-    pub fn ask(&self, head: &Head, body: &[u8], client: SocketAddr) -> Answer {
+    pub fn ask(&self, head: &Head, body: &[u8], caller: Caller) -> Answer {
         let Ok(place) = self.free.1.recv_timeout(BORROW_PATIENCE) else {
             log::warn!("no handler was free for {} s, so a request was turned away", BORROW_PATIENCE.as_secs());
             return busy();
         };
         let mut borrowed = Borrowed { loopback: self, stream: None };
         let reply = place.map_or_else(|| self.reconnect(), Ok).and_then(|mut stream| {
-            let answer = exchange(&mut stream, &self.request(head, body, client), &head.method)?;
+            let answer = exchange(&mut stream, &self.request(head, body, caller), &head.method)?;
             borrowed.stream = Some(stream);
             Ok(answer)
         });
@@ -96,13 +100,15 @@ impl Loopback {
         self.connect()
     }
 
-    fn request(&self, head: &Head, body: &[u8], client: SocketAddr) -> Vec<u8> {
+    fn request(&self, head: &Head, body: &[u8], caller: Caller) -> Vec<u8> {
+        let scheme = if caller.secure { HTTPS } else { HTTP };
         let mut bytes = format!(
-            "{} {} HTTP/1.1\r\nHost: {}\r\n{INTERNAL_FIELD}: {} {client}\r\nContent-Length: {}\r\n",
+            "{} {} HTTP/1.1\r\nHost: {}\r\n{INTERNAL_FIELD}: {} {} {scheme}\r\nContent-Length: {}\r\n",
             head.method,
             head.target,
             head.host,
             self.secret,
+            caller.address,
             body.len()
         );
         for (name, value) in &head.headers {

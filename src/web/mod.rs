@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! door -> conn -> { head, body (pure), loopback }      the public socket: limits of size and time, keep-alive
+//!   |       `--> wire -> tls -> certificate             plain or TLS, told by the first byte; caller, redirect (pure)
 //!   |--> ws -> { upgrade (pure), readiness }           rooms: a WebSocket on the very thread and socket, told by the hub
 //!   `--> http -> { whep, api, assets } -> exchange, site   tiny_http on a private loopback socket: what is answered
 //! ```
@@ -12,6 +13,8 @@
 mod api;
 pub mod assets;
 pub mod body;
+pub mod caller;
+pub mod certificate;
 mod conn;
 pub mod descriptors;
 pub mod door;
@@ -22,9 +25,11 @@ mod http;
 mod loopback;
 pub mod origin;
 mod query;
-pub mod quota;
 mod readiness;
+pub mod redirect;
 pub mod site;
+pub mod tls;
 pub mod upgrade;
 pub mod whep;
+mod wire;
 mod ws;

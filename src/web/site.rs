@@ -10,7 +10,9 @@ use crate::rtc::engine;
 use crate::signal::hub;
 use crate::signal::wire::IceServer;
 use crate::web::assets::Assets;
+use crate::web::caller::Proxies;
 use crate::web::gate::Gate;
+use crate::web::tls::Tls;
 
 /// Everything handlers need.
 #[derive(Debug)]
@@ -39,13 +41,24 @@ pub struct Site {
     pub limits: Limits,
     /// Listeners that the rtc thread admits at most; shown on the status page.
     pub max_listeners: usize,
+    /// How the door speaks TLS, if it does.
+    pub tls: Option<Arc<Tls>>,
+    /// Whose word about clients counts.
+    pub proxies: Proxies,
 }
 
-/// What the door puts up with from one connection, and from all of them.
+/// What strangers may cost: one connection, one address, and all of them. An address is an IPv4 address or an IPv6 /64;
+/// those of trusted proxies may have as many connections as there are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// TCP connections at a time. Fewer, if the process may not open that many descriptors.
     pub max_connections: usize,
+    /// TCP connections at a time from one address.
+    pub max_connections_per_address: usize,
+    /// New TCP connections a second from one address, on average; five times as many at once.
+    pub connections_per_s: usize,
+    /// Listeners at a time from one address.
+    pub max_listeners_per_address: usize,
     /// A request head, line ends included.
     pub head_bytes: usize,
     /// From the first wait for a head to its last byte; the bytes may not dribble in for longer.
@@ -64,6 +77,9 @@ impl Default for Limits {
     fn default() -> Self {
         Limits {
             max_connections: 12_000,
+            max_connections_per_address: 1_000,
+            connections_per_s: 200,
+            max_listeners_per_address: 500,
             head_bytes: 16 * 1024,
             head_timeout: Duration::from_secs(10),
             body_bytes: 64 * 1024,

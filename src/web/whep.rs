@@ -143,7 +143,7 @@ fn listener(site: &Site, name: &str, id: &str) -> Option<ListenerId> {
 
 fn offer(request: &Request, sdp: String, station: usize) -> Offer {
     let reached_at = request.header("host").and_then(|host| reached_at(&host));
-    Offer { sdp, station, reached_at }
+    Offer { sdp, station, client: request.client.ip(), reached_at }
 }
 
 fn text(body: &[u8], what: &str) -> Result<String, Answer> {
@@ -188,6 +188,10 @@ fn refused(refusal: Refusal) -> Answer {
         Refusal::BadOffer(wrong) => Answer::error(Code::BadOffer, format!("{wrong}.")),
         Refusal::Full => {
             Answer::error(Code::Full, "As many listeners as are allowed are here.").retry_after(FULL_RETRY_S)
+        }
+        Refusal::FullFromAddress => {
+            let message = "As many listeners as one address may have are here.";
+            Answer::error(Code::TooManyFromAddress, message).retry_after(FULL_RETRY_S)
         }
         Refusal::NotOnAir => Answer::error(Code::NotOnAir, "The station is not on the air yet.").retry_after(1),
         Refusal::Busy => busy(),
@@ -306,6 +310,7 @@ mod tests {
             headers: values.iter().map(|v| ("If-Match".to_owned(), (*v).to_owned())).collect(),
             body: Vec::new(),
             client: "127.0.0.1:1".parse().unwrap(),
+            secure: false,
         })
     }
 

@@ -3,7 +3,6 @@
 //! of what peers say to one another and decides nothing about rooms.
 
 use std::io;
-use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -21,8 +20,11 @@ use crate::signal::hub::{self, Delivery, Line};
 use crate::signal::ids::{RoomName, Token};
 use crate::signal::rooms::Reason;
 use crate::signal::wire::{self, Code, ToBrowser};
+use crate::web::caller::Caller;
+use crate::web::descriptors;
 use crate::web::gate::{Entry, Pass};
-use crate::web::readiness::{self, Watched};
+use crate::web::readiness;
+use crate::web::wire::{Duplex, Wire};
 
 /// Small, because every idle peer has one; a message that is larger gets its room when it comes.
 const READ_BUFFER_BYTES: usize = 2 * 1024;
@@ -34,8 +36,6 @@ const WRITE_MARGIN_BYTES: usize = 60 * 1024;
 const READS_PER_TURN: usize = 32;
 /// How long a goodbye may take: to be written, and to be answered.
 const GOODBYE: Duration = Duration::from_secs(1);
-/// What is read over while waiting for the answer to a goodbye.
-const GOODBYE_BYTES: usize = 1024 * 1024;
 /// From the range that is free for applications (RFC 6455 §7.4.2).
 const REPLACED: u16 = 4001;
 const REMOVED: u16 = 4003;
@@ -62,10 +62,16 @@ pub(super) struct Guest<'a> {
 }
 
 /// Serves a peer until it or we end the connection. `inbox` is what has arrived behind the handshake.
-pub(super) fn attend(stream: &TcpStream, inbox: Vec<u8>, guest: Guest<'_>, lobby: &Lobby) -> io::Result<()> {
+pub(super) fn attend(
+    wire: &mut Wire<'_>,
+    inbox: Vec<u8>,
+    guest: Guest<'_>,
+    caller: Caller,
+    lobby: &Lobby,
+) -> io::Result<()> {
     let Guest { room, token, pass, entry } = guest;
-    stream.set_nonblocking(true)?;
-    let watched = lobby.readiness.watch(stream)?;
+    log::debug!("peer {}: from {}", token.id().short(), caller.address);
+    let duplex = wire.duplex(&lobby.readiness)?;
     let limits = lobby.hub.limits();
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER_BYTES)
@@ -73,7 +79,7 @@ pub(super) fn attend(stream: &TcpStream, inbox: Vec<u8>, guest: Guest<'_>, lobby
         .max_write_buffer_size(WRITE_BUFFER_BYTES + limits.message_bytes + WRITE_MARGIN_BYTES)
         .max_message_size(Some(limits.message_bytes))
         .max_frame_size(Some(limits.message_bytes));
-    let socket = WebSocket::from_partially_read(watched, inbox, Role::Server, Some(config));
+    let socket = WebSocket::from_partially_read(duplex, inbox, Role::Server, Some(config));
     let on_air = lobby.stations.iter().filter(|station| pass.may_listen() && station.metrics.packets.read() > 0);
     let on_air = on_air.map(|station| station.name.clone()).collect();
     let line = lobby.hub.open(room, token, on_air, pass.is_host())?;
@@ -84,11 +90,11 @@ pub(super) fn attend(stream: &TcpStream, inbox: Vec<u8>, guest: Guest<'_>, lobby
         let level = if matches!(code, CloseCode::Away | CloseCode::Normal) { Level::Debug } else { Level::Info };
         log::log!(level, "peer {}: closed with {}: {sentence}", token.id().short(), u16::from(*code));
     }
-    peer.say_goodbye(stream, end)
+    peer.say_goodbye(end)
 }
 
 struct Peer<'a> {
-    socket: WebSocket<Watched<'a>>,
+    socket: WebSocket<Duplex<'a>>,
     line: Line,
     heartbeat: Heartbeat,
     entry: Entry<'a>,
@@ -114,9 +120,16 @@ enum End {
 
 impl Peer<'_> {
     fn run(&mut self) -> End {
+        let mut settled = false;
         loop {
             match self.turn() {
-                Ok(Some(wait)) => thread::park_timeout(wait),
+                Ok(Some(wait)) => {
+                    // From here on this thread sleeps most of the time.
+                    if !std::mem::replace(&mut settled, true) {
+                        descriptors::release_stack();
+                    }
+                    thread::park_timeout(wait);
+                }
                 Ok(None) => {}
                 Err(end) => return end,
             }
@@ -232,37 +245,21 @@ impl Peer<'_> {
     }
 
     /// The closing handshake (RFC 6455 §7.1.2), in plain blocking calls that cannot take long.
-    fn say_goodbye(mut self, stream: &TcpStream, end: End) -> io::Result<()> {
+    fn say_goodbye(mut self, end: End) -> io::Result<()> {
         let (code, sentence) = match end {
             End::Gone(Error::ConnectionClosed) => return Ok(()),
             End::Gone(error) => return Err(io::Error::other(error)),
             End::Silent(why) => return Err(io::Error::other(why)),
             End::Ours(code, sentence) | End::Fault(_, code, sentence) => (code, sentence),
         };
-        stream.set_nonblocking(false)?;
-        stream.set_write_timeout(Some(GOODBYE))?;
-        stream.set_read_timeout(Some(GOODBYE))?;
+        self.socket.get_ref().block_for(GOODBYE)?;
         if let End::Fault(code, ..) = end {
             let text = ToBrowser::Error { code, message: sentence }.text();
             self.socket.send(Message::Text((&*text).into())).map_err(io::Error::other)?;
         }
         self.socket.close(Some(CloseFrame { code, reason: sentence.into() })).map_err(io::Error::other)?;
-        stream.shutdown(Shutdown::Write)?;
-        read_over(stream);
+        self.socket.get_mut().end(GOODBYE);
         Ok(())
-    }
-}
-
-/// Closing with input unread would send a reset, which may overtake our last words.
-fn read_over(mut stream: &TcpStream) {
-    let deadline = Instant::now() + GOODBYE;
-    let mut buffer = [0; 1024];
-    let mut total = 0;
-    while total < GOODBYE_BYTES && Instant::now() < deadline {
-        match io::Read::read(&mut stream, &mut buffer) {
-            Ok(count) if count > 0 => total += count,
-            _ => return,
-        }
     }
 }
 

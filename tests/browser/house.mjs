@@ -4,7 +4,7 @@
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -16,6 +16,10 @@ const FIREFOX = process.env.FIREFOX ?? "/usr/bin/firefox-esr";
 
 /** Pages from a folder instead of the binary's own: for working on them without building it anew. */
 const WWW = process.env.ROOMTONE_WWW;
+
+/** The servers' state folder, so that they leave nothing in the user's own. */
+const STATE = mkdtempSync(join(tmpdir(), "roomtone-state-"));
+process.on("exit", () => rmSync(STATE, { recursive: true, force: true }));
 
 /** How long anything may take on a busy machine before a test gives up waiting. */
 const PATIENCE_MS = 30_000;
@@ -58,9 +62,7 @@ export class House {
 
   /** @param {number} port */
   constructor(port) {
-    const flags = ["--sine-wave", "--port", String(port), "--log-file", "none"];
-    // Not the person's own, whose keys are none of a test's business.
-    flags.push("--state-dir", mkdtempSync(join(tmpdir(), "roomtone-")));
+    const flags = ["--sine-wave", "--port", String(port), "--log-file", "none", "--state-dir", STATE];
     if (WWW !== undefined) flags.push("--www", WWW);
     this.#process = spawn(BINARY, flags, { stdio: ["ignore", "pipe", "pipe"] });
     for (const stream of [this.#process.stdout, this.#process.stderr]) {

@@ -17,10 +17,12 @@ use roomtone::rtc::engine::{self, EngineSetup, StationSetup};
 use roomtone::signal::wire::IceServer;
 use roomtone::signal::{hub, rooms};
 use roomtone::web::assets::Assets;
+use roomtone::web::caller::Proxies;
 use roomtone::web::descriptors;
 use roomtone::web::door::{Door, DoorHandle, DoorSettings, bind};
 use roomtone::web::gate::Gate;
 use roomtone::web::site::{Limits, Site};
+use roomtone::web::tls::Tls;
 use serde_json::Value;
 
 /// No answer takes that long on a machine that is not on fire.
@@ -34,7 +36,7 @@ pub const MAX_LISTENERS: usize = 2;
 /// A running server with a folder of pages and two stations, of which only the first is on air.
 pub struct House {
     pub door: DoorHandle,
-    metrics: Arc<DoorMetrics>,
+    pub metrics: Arc<DoorMetrics>,
     www: tempfile::TempDir,
     _engine: engine::Engine,
     pub hub: hub::Hub,
@@ -43,9 +45,25 @@ pub struct House {
     pub room_metrics: Arc<RoomMetrics>,
 }
 
+/// What a house is built by.
+#[derive(Default)]
+pub struct Plan {
+    pub limits: Limits,
+    pub rooms: rooms::Limits,
+    pub tls: Option<Arc<Tls>>,
+    pub proxies: Proxies,
+    /// Open to everybody, if None.
+    pub gate: Option<Gate>,
+}
+
+/// All clients of a test have one address.
+fn crowded() -> Limits {
+    Limits { max_connections_per_address: 12_000, connections_per_s: 100_000, ..Limits::default() }
+}
+
 impl House {
     pub fn open() -> House {
-        House::with(Limits::default())
+        House::with(crowded())
     }
 
     fn with(limits: Limits) -> House {
@@ -53,17 +71,20 @@ impl House {
     }
 
     pub fn with_rooms(limits: Limits, rooms: rooms::Limits) -> House {
-        House::build(limits, rooms, Gate::open().unwrap())
+        House::built(Plan { limits, rooms, ..Plan::default() })
     }
 
     pub fn with_gate(gate: Gate) -> House {
-        House::build(Limits::default(), rooms::Limits::default(), gate)
+        House::built(Plan { gate: Some(gate), ..Plan::default() })
     }
 
-    fn build(limits: Limits, rooms: rooms::Limits, gate: Gate) -> House {
+    pub fn built(plan: Plan) -> House {
+        let Plan { limits, rooms, tls, proxies, gate } = plan;
+        let gate = gate.unwrap_or_else(|| Gate::open().unwrap());
         let www = tempfile::tempdir().unwrap();
         fs::write(www.path().join("index.html"), "<!doctype html><p>index").unwrap();
         fs::write(www.path().join("listen.html"), "<!doctype html><p>listen").unwrap();
+        fs::write(www.path().join("room.html"), "<!doctype html><p>room").unwrap();
         let metrics = Arc::new(DoorMetrics::default());
         let station = |name: &str| Station {
             name: name.to_owned(),
@@ -74,7 +95,7 @@ impl House {
         stations[0].metrics.packets.add(1);
         let listener = bind(Some(Ipv4Addr::LOCALHOST.into()), 0).unwrap();
         let rtc_metrics = Arc::new(RtcMetrics::default());
-        let (engine, media) = start_engine(&stations, &rtc_metrics);
+        let (engine, media) = start_engine(&stations, &rtc_metrics, limits.max_listeners_per_address);
         let (reports, _) = crossbeam_channel::bounded(8);
         let room_metrics = Arc::new(RoomMetrics::default());
         let facts = rooms::Facts { instance: "0123456789abcdef".into(), ice_servers: vec![ice_server()], stun_port: 9 };
@@ -92,9 +113,16 @@ impl House {
             assets: Assets::Folder(www.path().to_owned()),
             limits,
             max_listeners: MAX_LISTENERS,
+            tls,
+            proxies,
         };
         let door = Door::start(listener, site, DoorSettings::default(), crossbeam_channel::bounded(8).0).unwrap();
         House { door, metrics, www, _engine: engine, media, hub, room_metrics }
+    }
+
+    /// The folder of pages.
+    pub fn www(&self) -> &std::path::Path {
+        self.www.path()
     }
 
     fn client(&self) -> Client {
@@ -123,7 +151,7 @@ fn ice_server() -> IceServer {
     IceServer { urls: vec!["turn:turn.example.net".into()], username: Some("u".into()), credential: Some("c".into()) }
 }
 
-fn start_engine(stations: &[Station], metrics: &Arc<RtcMetrics>) -> (engine::Engine, SocketAddr) {
+fn start_engine(stations: &[Station], metrics: &Arc<RtcMetrics>, per_address: usize) -> (engine::Engine, SocketAddr) {
     let setup = |station: &Station| StationSetup {
         stereo: true,
         fec: false,
@@ -133,6 +161,7 @@ fn start_engine(stations: &[Station], metrics: &Arc<RtcMetrics>) -> (engine::Eng
     let setup = EngineSetup {
         stations: stations.iter().map(setup).collect(),
         max_listeners: MAX_LISTENERS,
+        max_listeners_per_address: per_address,
         metrics: Arc::clone(metrics),
     };
     let socket = datagrams::bind(Some(Ipv4Addr::LOCALHOST.into()), 0).unwrap();
@@ -199,6 +228,12 @@ impl Client {
         }
         reply.body = self.inbox.drain(..length).collect();
         reply
+    }
+
+    /// Of the answer to a harmless question, or of the refusal that came before it could be asked.
+    fn first_status(mut self) -> u16 {
+        let _ = self.stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        self.reply("GET").status
     }
 
     /// The server has closed, and has sent nothing that was not read.
@@ -624,6 +659,38 @@ fn over_the_limit_of_connections_newcomers_are_told_to_come_again() {
     drop(held);
     wait_until("they have left", || house.metrics.connections.read() == 0);
     assert_eq!(house.ask("GET", "/healthz", "", b"").status, 200);
+}
+
+#[test]
+fn one_address_may_have_so_many_connections_and_open_so_many_a_second() {
+    let house = House::with(Limits { max_connections_per_address: 3, ..Limits::default() });
+    let held: Vec<Client> = (0..3).map(|_| house.client()).collect();
+    wait_until("three are in", || house.metrics.connections.read() == 3);
+    let mut fourth = house.client();
+    let reply = fourth.reply("GET");
+    assert_eq!(reply.error(), code(429, "too-many-from-address"));
+    assert!(reply.field("retry-after").is_some());
+    fourth.expect_end();
+    drop(held);
+    wait_until("they have left", || house.metrics.connections.read() == 0);
+    assert_eq!(house.ask("GET", "/healthz", "", b"").status, 200);
+
+    let house = House::with(Limits { connections_per_s: 1, ..Limits::default() });
+    let statuses: Vec<u16> = (0..7).map(|_| house.client().first_status()).collect();
+    assert_eq!(statuses[..5], [200; 5], "a burst is fine");
+    assert!(statuses[5..].contains(&429), "{statuses:?}");
+    wait_until("it is let in again", || house.client().first_status() == 200);
+}
+
+#[test]
+fn every_limit_is_told() {
+    let limits = House::open().ask("GET", "/api/status", "", b"").json()["limits"].clone();
+    for name in ["connections", "connections_per_address", "connections_per_s", "listeners", "listeners_per_address"] {
+        assert!(limits[name].as_u64().is_some(), "{name}: {limits}");
+    }
+    assert_eq!((&limits["head_bytes"], &limits["head_s"]), (&16_384.into(), &10.0.into()));
+    assert_eq!((&limits["body_bytes"], &limits["body_s"]), (&65_536.into(), &10.0.into()));
+    assert_eq!((&limits["idle_s"], &limits["write_s"]), (&60.0.into(), &10.0.into()));
 }
 
 #[test]

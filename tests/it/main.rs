@@ -18,6 +18,7 @@ mod simulated;
 mod sound_server;
 #[cfg(target_os = "linux")]
 mod station;
+mod tls;
 mod virtual_rooms;
 mod virtual_time;
 mod whep;

@@ -185,6 +185,9 @@ fn a_wrong_start_is_one_sentence_and_a_documented_exit_code() {
         (&["invite", "--listen"], 5, "--state-dir"),
         (&["invite", "--listen", "--uses", "0"], 2, "--uses"),
         (&["revoke", "x"], 2, "`x`"),
+        (&["--sine-wave", "--port", "0", "--tls-cert", "/nowhere", "--tls-key", "/nowhere"], 5, "--tls-cert"),
+        (&["--sine-wave", "--port", "0", "--tls-cert", "/nowhere"], 2, "--tls-key"),
+        (&["--sine-wave", "--port", "0", "--trust-proxy", "somebody"], 2, "--trust-proxy"),
     ];
     for (args, code, word) in cases {
         let output = run(args);
@@ -223,6 +226,26 @@ fn without_any_device_the_tone_is_served_and_the_log_says_how_to_choose() {
     assert!(file.contains("no sound device found") && file.contains("open http://"), "{file}");
     assert!(get(program.port, "/").contains("<!doctype html>") || get(program.port, "/").contains("<!DOCTYPE html>"));
     assert!(get(program.port, "/listen").starts_with("HTTP/1.1 200"));
+}
+
+#[test]
+fn a_certificate_of_this_hosts_own_is_kept_over_restarts() {
+    let state = tempfile::tempdir().unwrap();
+    let folder = state.path().to_str().unwrap();
+    let printed = || {
+        let program = Program::start(&["--sine-wave", "--state-dir", folder], None);
+        assert!(program.logged("cannot be used").is_none() && program.logged("no state folder").is_none());
+        let line = program.logged("SHA-256").expect("the certificate's fingerprint");
+        line.rsplit(' ').next().unwrap().to_owned()
+    };
+    let first = printed();
+    assert_eq!(first.split(':').count(), 32, "{first}");
+    assert_eq!(printed(), first);
+    use std::os::unix::fs::PermissionsExt;
+    let key = std::fs::metadata(state.path().join("tls-key.pem")).unwrap();
+    assert_eq!(key.permissions().mode() & 0o777, 0o600);
+    let without = Program::start(&["--sine-wave", "--no-tls"], None);
+    assert!(without.logged("SHA-256").is_none() && without.logged("https://").is_none());
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Addresses a table remembers. When it is full of such as are owed something, strangers share one bucket.
@@ -100,6 +101,43 @@ impl Counts {
     }
 }
 
+/// Places of which each address may have so many, taken and given back on different threads.
+#[derive(Clone, Debug)]
+pub struct Seats {
+    most: usize,
+    /// A table of numbers and no more; held for a look-up.
+    taken: Arc<Mutex<Counts>>,
+}
+
+/// A place, given back when dropped.
+#[derive(Debug)]
+pub struct Seat {
+    ip: IpAddr,
+    taken: Arc<Mutex<Counts>>,
+}
+
+impl Seats {
+    /// All of them free.
+    pub fn new(most: usize) -> Seats {
+        Seats { most, taken: Arc::default() }
+    }
+
+    /// A place for this address, if it does not have as many as it may.
+    pub fn take(&self, ip: IpAddr) -> Option<Seat> {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        (taken.of(ip) < self.most).then(|| {
+            taken.add(ip);
+            Seat { ip, taken: Arc::clone(&self.taken) }
+        })
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner).remove(self.ip);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,5 +192,14 @@ mod tests {
         counts.remove(ip("192.0.2.1"));
         counts.remove(ip("192.0.2.1"));
         assert!(counts.0.is_empty());
+    }
+
+    #[test]
+    fn a_place_is_free_again_once_it_is_given_back() {
+        let seats = Seats::new(2);
+        let (first, _second) = (seats.take(ip("192.0.2.1")).unwrap(), seats.take(ip("192.0.2.1")).unwrap());
+        assert!(seats.take(ip("192.0.2.1")).is_none() && seats.take(ip("192.0.2.2")).is_some());
+        drop(first);
+        assert!(seats.take(ip("192.0.2.1")).is_some());
     }
 }

@@ -1,0 +1,243 @@
+//! The door's TLS settings: versions, tickets, and the certificate of the moment. Asked by the `conn-<n>` thread of each TLS
+//! connection, which also finds out, once a second at most, whether the certificate is to be replaced: nothing watches or
+//! polls. Connections keep what they began with. It touches no socket; see `wire`.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime};
+
+use arc_swap::ArcSwap;
+use rustls::ServerConfig;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::server::{NoServerSessionStorage, ProducesTickets};
+
+use crate::state::{Stamp, StateDir};
+use crate::web::certificate::{Certificate, names_of_this_host};
+
+/// The only protocol spoken here (RFC 7301 §6).
+const ALPN: &[u8] = b"http/1.1";
+/// How often files and clock are looked at, if there are connections to look for.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// How the door speaks TLS.
+pub struct Tls {
+    present: ArcSwap<Present>,
+    origin: Origin,
+    provider: Arc<CryptoProvider>,
+    ticketer: Arc<dyn ProducesTickets>,
+    /// Held by whoever looks; nobody waits for that.
+    looked: Mutex<Looked>,
+}
+
+/// The certificate of the moment.
+struct Present {
+    config: Arc<ServerConfig>,
+    fingerprint: String,
+    renew_at: Option<SystemTime>,
+}
+
+enum Origin {
+    Files {
+        cert: PathBuf,
+        key: PathBuf,
+    },
+    /// Made here; None is a state folder that could not be had.
+    Own(Option<StateDir>),
+}
+
+struct Looked {
+    at: Instant,
+    stamps: [Stamp; 2],
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tls({})", self.fingerprint())
+    }
+}
+
+impl Tls {
+    /// With the certificate in these files, which is taken up again when they change.
+    ///
+    /// # Errors
+    /// What is wrong with which file, to be read by a person.
+    pub fn from_files(cert: PathBuf, key: PathBuf) -> Result<Tls, String> {
+        let stamps = [Stamp::of(&cert), Stamp::of(&key)];
+        let certificate = Certificate::read(&cert, &key)?;
+        Tls::new(certificate, Origin::Files { cert, key }, stamps)
+    }
+
+    /// With a certificate of this host's own making: the one in the state folder, or a new one.
+    ///
+    /// # Errors
+    /// What the crypto library said.
+    pub fn self_signed(state: Option<StateDir>) -> Result<Tls, String> {
+        let certificate = own_certificate(state.as_ref(), SystemTime::now())?;
+        if state.is_none() {
+            log::warn!("there is no state folder, so browsers will meet another certificate after the next start");
+        }
+        Tls::new(certificate, Origin::Own(state), Default::default())
+    }
+
+    fn new(certificate: Certificate, origin: Origin, stamps: [Stamp; 2]) -> Result<Tls, String> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let ticketer = aws_lc_rs::Ticketer::new().map_err(|error| error.to_string())?;
+        let present = present(certificate, &origin, &provider, &ticketer)?;
+        let looked = Mutex::new(Looked { at: Instant::now(), stamps });
+        Ok(Tls { present: ArcSwap::from_pointee(present), origin, provider, ticketer, looked })
+    }
+
+    /// What a new connection shall use.
+    pub fn config(&self) -> Arc<ServerConfig> {
+        self.look(Instant::now(), SystemTime::now());
+        Arc::clone(&self.present.load().config)
+    }
+
+    /// SHA-256 of the certificate, as browsers show it.
+    pub fn fingerprint(&self) -> String {
+        self.present.load().fingerprint.clone()
+    }
+
+    /// Whether browsers will warn of the certificate, because nobody vouches for it.
+    pub fn is_self_signed(&self) -> bool {
+        matches!(self.origin, Origin::Own(_))
+    }
+
+    /// Replaces the certificate if it is time. Whoever comes while another looks goes on with what there is.
+    fn look(&self, now: Instant, today: SystemTime) {
+        let Ok(mut looked) = self.looked.try_lock() else { return };
+        if now.saturating_duration_since(looked.at) < LOOK_EVERY {
+            return;
+        }
+        looked.at = now;
+        let found = match &self.origin {
+            Origin::Files { cert, key } => {
+                let stamps = [Stamp::of(cert), Stamp::of(key)];
+                // Remembered whatever comes of it, so that a bad file is told of once.
+                (std::mem::replace(&mut looked.stamps, stamps) != stamps).then(|| Certificate::read(cert, key))
+            }
+            Origin::Own(state) => {
+                let due = self.present.load().renew_at.is_some_and(|at| today >= at);
+                due.then(|| own_certificate(state.as_ref(), today))
+            }
+        };
+        let Some(found) = found else { return };
+        match found.and_then(|certificate| present(certificate, &self.origin, &self.provider, &self.ticketer)) {
+            Ok(present) => {
+                log::info!("a new certificate is in use, SHA-256 {}", present.fingerprint);
+                self.present.store(Arc::new(present));
+            }
+            Err(wrong) => log::warn!("the certificate stays the old one: {wrong}"),
+        }
+    }
+}
+
+fn own_certificate(state: Option<&StateDir>, today: SystemTime) -> Result<Certificate, String> {
+    match state.and_then(|state| Certificate::kept(state, today)) {
+        Some(kept) => Ok(kept),
+        None => Certificate::make(&names_of_this_host(), state, today)
+            .map_err(|error| format!("no certificate could be made: {error}")),
+    }
+}
+
+fn present(
+    certificate: Certificate,
+    origin: &Origin,
+    provider: &Arc<CryptoProvider>,
+    ticketer: &Arc<dyn ProducesTickets>,
+) -> Result<Present, String> {
+    let fingerprint = certificate.fingerprint();
+    let renew_at = certificate.renew_at();
+    if certificate.ends().is_some_and(|end| end < SystemTime::now()) {
+        log::warn!("the certificate has run out: browsers will refuse it");
+    }
+    let unusable = |error: rustls::Error| match (&error, origin) {
+        (rustls::Error::InconsistentKeys(_), Origin::Files { cert, key }) => {
+            format!("--tls-key {} is not the key of --tls-cert {}", key.display(), cert.display())
+        }
+        (_, Origin::Files { cert, key }) => {
+            format!("--tls-cert {} and --tls-key {} cannot be used: {error}", cert.display(), key.display())
+        }
+        (_, Origin::Own(_)) => format!("the certificate that was made cannot be used: {error}"),
+    };
+    let mut config = ServerConfig::builder_with_provider(Arc::clone(provider))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .with_no_client_auth()
+        .with_single_cert(certificate.chain, certificate.key)
+        .map_err(unusable)?;
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    // The same keys for all configurations: a new certificate does not end sessions that may be resumed.
+    config.ticketer = Arc::clone(ticketer);
+    // What clients keep for us need not be kept here.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    Ok(Present { config: Arc::new(config), fingerprint, renew_at })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::path::Path;
+
+    fn write_pair(folder: &Path) -> (PathBuf, PathBuf) {
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        let (cert, key) = (folder.join("cert.pem"), folder.join("key.pem"));
+        fs::write(&cert, made.cert.pem()).unwrap();
+        fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+        (cert, key)
+    }
+
+    #[test]
+    fn files_that_change_are_taken_up_once_a_second_at_most() {
+        let folder = tempfile::tempdir().unwrap();
+        let (cert, key) = write_pair(folder.path());
+        let tls = Tls::from_files(cert, key).unwrap();
+        let (begun, first) = (Instant::now(), tls.fingerprint());
+        write_pair(folder.path());
+        tls.look(begun + LOOK_EVERY / 2, SystemTime::now());
+        assert_eq!(tls.fingerprint(), first);
+        tls.look(begun + LOOK_EVERY * 2, SystemTime::now());
+        assert_ne!(tls.fingerprint(), first);
+    }
+
+    #[test]
+    fn a_bad_file_leaves_the_old_certificate_and_a_good_one_ends_that() {
+        let folder = tempfile::tempdir().unwrap();
+        let (cert, key) = write_pair(folder.path());
+        let tls = Tls::from_files(cert.clone(), key).unwrap();
+        let (begun, first) = (Instant::now(), tls.fingerprint());
+        fs::write(&cert, "nonsense").unwrap();
+        tls.look(begun + LOOK_EVERY * 2, SystemTime::now());
+        assert_eq!(tls.fingerprint(), first);
+        fs::remove_file(&cert).unwrap();
+        tls.look(begun + LOOK_EVERY * 4, SystemTime::now());
+        assert_eq!(tls.fingerprint(), first);
+        write_pair(folder.path());
+        tls.look(begun + LOOK_EVERY * 6, SystemTime::now());
+        assert_ne!(tls.fingerprint(), first);
+    }
+
+    #[test]
+    fn a_key_of_another_certificate_is_refused_by_name() {
+        let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let ((cert, _), (_, key)) = (write_pair(one.path()), write_pair(other.path()));
+        let wrong = Tls::from_files(cert, key).unwrap_err();
+        assert!(wrong.contains("is not the key of"), "{wrong}");
+    }
+
+    #[test]
+    fn one_of_our_own_is_kept_and_renewed_while_we_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDir::open(folder.path()).unwrap();
+        let tls = Tls::self_signed(Some(state.clone())).unwrap();
+        let first = tls.fingerprint();
+        assert_eq!(Tls::self_signed(Some(state.clone())).unwrap().fingerprint(), first);
+        let (later, today) = (Instant::now() + LOOK_EVERY * 2, SystemTime::now());
+        tls.look(later, today + Duration::from_secs(300 * 86_400));
+        assert_eq!(tls.fingerprint(), first);
+        tls.look(later + LOOK_EVERY * 2, today + Duration::from_secs(380 * 86_400));
+        assert_ne!(tls.fingerprint(), first);
+    }
+}
