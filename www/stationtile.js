@@ -15,9 +15,9 @@ export class StationTile {
   #onRefused;
 
   /**
-   * @param {{ name: string, title: string, onRefused: () => void }} what
+   * @param {{ name: string, title: string, key: () => string | null, onRefused: () => void }} what
    */
-  constructor({ name, title, onRefused }) {
+  constructor({ name, title, key, onRefused }) {
     this.#onRefused = onRefused;
     this.element = copyOf("station-tile");
     this.#audio = /** @type {HTMLAudioElement} */ (this.element.querySelector("audio"));
@@ -33,9 +33,10 @@ export class StationTile {
     };
     volume.addEventListener("input", setVolume);
     setVolume();
-    this.#tuner = new Tuner(endpointOf(name), {
+    this.#tuner = new Tuner({ endpoint: endpointOf(name), key }, {
       onState: (state) => {
-        const { status } = wordsOf(state, { tap_needed: false, online: navigator.onLine, station: null, muted: false });
+        const words = wordsOf(state, { tap_needed: false, online: navigator.onLine, station: null, muted: false });
+        const status = state.kind === "failed" && state.reason === "uninvited" ? "For those who were invited" : words.status;
         this.element.dataset.state = state.kind;
         if (this.#line.textContent !== status) this.#line.textContent = status;
       },

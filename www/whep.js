@@ -5,6 +5,7 @@
  * `tuner.js`'s business.
  */
 
+import { bearer } from "./keys.js";
 import { readFragment, withRestart, withStereo, writeFragment } from "./sdp.js";
 
 /** A request that takes longer will not be answered. */
@@ -19,7 +20,7 @@ const RESTART_PATIENCE_MS = 4000;
 const FRAGMENT_TYPE = "application/trickle-ice-sdpfrag";
 
 /**
- * @typedef {"unreachable" | "full" | "missing" | "refused" | "no-path" | "stalled" | "cut" | "unsupported"} Reason
+ * @typedef {"unreachable" | "full" | "missing" | "refused" | "uninvited" | "no-path" | "stalled" | "cut" | "unsupported"} Reason
  * Why there is no sound; `words.js` has the sentences.
  */
 
@@ -27,7 +28,7 @@ const FRAGMENT_TYPE = "application/trickle-ice-sdpfrag";
 export class SessionError extends Error {
   /**
    * @param {Reason} reason
-   * @param {string} detail what the server or the browser said, for people
+   * @param {string} detail what the server or the browser said, for people; of `uninvited`, its code
    * @param {number} retry_after_ms what the server asked to wait, 0 if nothing
    */
   constructor(reason, detail = "", retry_after_ms = 0) {
@@ -37,6 +38,12 @@ export class SessionError extends Error {
     this.retry_after_ms = retry_after_ms;
   }
 }
+
+/**
+ * @typedef {object} Place Where the sound is to be had.
+ * @property {string} endpoint such as `/whep`
+ * @property {() => string | null} key what opens it; asked anew each time, for it may have been thrown away meanwhile
+ */
 
 /**
  * @typedef {object} Callbacks
@@ -89,9 +96,12 @@ async function refusalOf(response) {
   } catch {
     // Plain text is shown as it is.
   }
+  const code = json?.error?.code;
   const said = json?.error?.message ?? body;
   const detail = typeof said === "string" && said.length < 300 ? said.trim() : "";
   const retry_after_ms = retryAfterOf(response.headers.get("Retry-After"), Date.now());
+  if (response.status === 401 || response.status === 403) return new SessionError("uninvited", typeof code === "string" ? code : "");
+  if (code === "too-many-failures") return new SessionError("uninvited", code, retry_after_ms);
   if (response.status === 503 || response.status === 409 || response.status === 429) {
     return new SessionError("full", detail, retry_after_ms);
   }
@@ -102,6 +112,7 @@ async function refusalOf(response) {
 
 export class WhepSession {
   #endpoint;
+  #key;
   #callbacks;
   #world;
   #pc;
@@ -127,12 +138,13 @@ export class WhepSession {
   #repair_timer;
 
   /**
-   * @param {string} endpoint such as `/whep`
+   * @param {Place} place
    * @param {Callbacks} callbacks
    * @param {World} world
    */
-  constructor(endpoint, callbacks, world = BROWSER) {
+  constructor({ endpoint, key }, callbacks, world = BROWSER) {
     this.#endpoint = endpoint;
+    this.#key = key;
     this.#callbacks = callbacks;
     this.#world = world;
     this.#pc = world.peerConnection({ bundlePolicy: "max-bundle" });
@@ -202,6 +214,7 @@ export class WhepSession {
         cache: "no-store",
         signal: AbortSignal.timeout(REQUEST_PATIENCE_MS),
         ...request,
+        headers: { ...request.headers, ...bearer(this.#key()) },
       });
     } catch (error) {
       throw new SessionError("unreachable", error instanceof Error ? error.message : "");

@@ -4,7 +4,9 @@
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import puppeteer from "puppeteer-core";
 
@@ -44,19 +46,25 @@ export class House {
   /**
    * Starts the binary with the test tone and waits until it says where it is.
    * @param {number} port 0 for any free one
+   * @param {string[]} flags more of them
    */
-  static async open(port = 0) {
+  static async open(port = 0, flags = []) {
     if (!existsSync(BINARY)) throw new Error(`no binary at ${BINARY}: build it, or name it in ROOMTONE_BIN`);
-    const house = new House(port);
+    const house = new House(port, flags);
     house.port = await until("the address in the log", () => house.#addressed());
     house.origin = `http://127.0.0.1:${house.port}`;
     await until("an answer from the server", () => house.status());
     return house;
   }
 
-  /** @param {number} port */
-  constructor(port) {
-    const flags = ["--sine-wave", "--port", String(port), "--log-file", "none"];
+  /**
+   * @param {number} port
+   * @param {string[]} more
+   */
+  constructor(port, more) {
+    // Its keys and books are its own: nothing of the person who runs the tests is read or written.
+    this.state = mkdtempSync(join(tmpdir(), "roomtone-house-"));
+    const flags = ["--sine-wave", "--port", String(port), "--log-file", "none", "--state-dir", this.state, ...more];
     if (WWW !== undefined) flags.push("--www", WWW);
     this.#process = spawn(BINARY, flags, { stdio: ["ignore", "pipe", "pipe"] });
     for (const stream of [this.#process.stdout, this.#process.stderr]) {
@@ -89,6 +97,7 @@ export class House {
   async kill() {
     if (this.#process.exitCode === null && this.#process.signalCode === null) this.#process.kill("SIGKILL");
     await this.ended;
+    rmSync(this.state, { recursive: true, force: true });
   }
 }
 

@@ -15,12 +15,12 @@ function rig() {
   const streams = [];
   const sessions = [];
 
-  const tuner = new Tuner("/whep", {
+  const tuner = new Tuner({ endpoint: "/whep", key: () => null }, {
     onState: (state) => states.push(state.reason ? `${state.kind}: ${state.reason}` : state.kind),
     onStream: (stream) => streams.push(stream),
     onHistory: () => {},
   }, {
-    session: (endpoint, callbacks) => {
+    session: ({ endpoint }, callbacks) => {
       const session = {
         endpoint,
         callbacks,
@@ -105,6 +105,20 @@ test("stop ends the session, takes the stream away and plans nothing", async () 
   assert.equal(states.at(-1), "idle");
   await pass(60_000);
   assert.equal(sessions.length, 1);
+  assert.deepEqual(timers(), []);
+});
+
+test("who is not invited any more is told so, and does not knock on and on", async () => {
+  const { tuner, sessions, states, pass, timers } = rig();
+  tuner.start();
+  sessions[0].play();
+  await pass(1000);
+  sessions[0].callbacks.onBroken(new SessionError("cut"));
+  await pass(500);
+  sessions[1].callbacks.onBroken(new SessionError("uninvited", "token-invalid"));
+  assert.equal(states.at(-1), "failed: uninvited");
+  await pass(60_000);
+  assert.equal(sessions.length, 2);
   assert.deepEqual(timers(), []);
 });
 

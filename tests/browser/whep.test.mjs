@@ -45,7 +45,7 @@ async function settle() {
 /**
  * A session against a server that answers from `answers`, keyed by method.
  */
-function rig(answers = {}) {
+function rig(answers = {}, key = null) {
   let now_ms = 0;
   let timers = [];
   const requests = [];
@@ -62,7 +62,7 @@ function rig(answers = {}) {
     GET: () => new Response(null, { status: 204 }),
     ...answers,
   };
-  const session = new WhepSession("http://host.test/whep", {
+  const session = new WhepSession({ endpoint: "http://host.test/whep", key: () => key }, {
     onConnected: () => events.push("connected"),
     onRepairing: () => events.push("repairing"),
     onBroken: (error) => {
@@ -204,6 +204,28 @@ test("a restart of a session the host has forgotten breaks it at once", async ()
   await pass(0);
   assert.deepEqual(events, ["repairing", "broken: cut"]);
 });
+
+test("the key goes with every request, and no header without one", async () => {
+  const { session, pc, requests, pass } = rig({}, "payload.mac");
+  await session.start();
+  pc.find("candidate:1");
+  await pass(100);
+  session.stop();
+  await settle();
+  assert.deepEqual(requests.map(({ method }) => method), ["POST", "PATCH", "DELETE"]);
+  for (const { headers } of requests) assert.equal(headers.Authorization, "Bearer payload.mac");
+  const open = rig();
+  await open.session.start();
+  assert.equal(open.requests[0].headers.Authorization, undefined);
+});
+
+for (const [status, code] of [[401, "token-required"], [401, "token-invalid"], [403, "not-allowed"], [429, "too-many-failures"]]) {
+  test(`${status} ${code} means that one was not invited, and says how`, async () => {
+    const { session, errors } = rig({ POST: () => Response.json({ error: { code, message: "No." } }, { status }) });
+    await session.start();
+    assert.deepEqual([errors[0].reason, errors[0].detail], ["uninvited", code]);
+  });
+}
 
 for (const [status, reason] of [[503, "full"], [409, "full"], [404, "missing"], [400, "refused"], [415, "refused"], [500, "unreachable"]]) {
   test(`a POST answered ${status} breaks as ${reason}`, async () => {
