@@ -5,10 +5,12 @@
 use std::io;
 use std::net::{IpAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
+use crate::access::books::Books;
+use crate::access::links;
 use crate::audio::station::{self, Source, Station};
 use crate::config::{Config, ExitCode, LogFile, StartError, StateChoice};
 use crate::observe::metrics::{DoorMetrics, RoomMetrics, RtcMetrics};
@@ -22,6 +24,7 @@ use crate::state::StateDir;
 use crate::web::assets::Assets;
 use crate::web::descriptors;
 use crate::web::door::{self, Door, DoorHandle, DoorSettings};
+use crate::web::gate::Gate;
 use crate::web::site::Site;
 
 /// Reports that wait for `main`; more than there are threads. Full means one report is lost beside others like it.
@@ -37,6 +40,7 @@ const PORT_TRIES: u32 = 20;
 pub struct App {
     port: u16,
     addresses: Vec<String>,
+    admin_link: Option<String>,
     station: Station,
     reports: Receiver<Report>,
     report: Sender<Report>,
@@ -62,7 +66,8 @@ impl App {
     /// As [`App::start`].
     pub fn start_with(config: Config, source: Source) -> Result<App, StartError> {
         let assets = assets(&config)?;
-        let _state = state_dir(&config)?;
+        let state = state_dir(&config)?;
+        let gate = Arc::new(gate(&config, state.clone())?);
         // More descriptors are more listeners; without them the house is only smaller.
         if let Err(error) = descriptors::raise_limit() {
             log::debug!("the limit of open files stays as it is: {error}");
@@ -96,6 +101,7 @@ impl App {
             room_metrics,
             ice_servers: config.ice_servers.clone(),
             door_metrics: Arc::<DoorMetrics>::default(),
+            gate: gate.clone(),
             assets,
             limits: config.limits.clone(),
             max_listeners: config.max_listeners,
@@ -105,7 +111,8 @@ impl App {
         for address in &addresses {
             log::info!("open {address}");
         }
-        Ok(App { port: local.port(), addresses, station, reports, report, door, hub, encoder, engine })
+        let admin_link = keep_links(state.as_ref(), gate.books(), &addresses);
+        Ok(App { port: local.port(), addresses, admin_link, station, reports, report, door, hub, encoder, engine })
     }
 
     /// The port of the door.
@@ -116,6 +123,11 @@ impl App {
     /// Every address under which the page can be opened, best first.
     pub fn addresses(&self) -> &[String] {
         &self.addresses
+    }
+
+    /// The link that makes whoever opens it an admin; for the eyes of the person who started this, and for no log.
+    pub fn admin_link(&self) -> Option<&str> {
+        self.admin_link.as_deref()
     }
 
     /// The station.
@@ -198,6 +210,36 @@ fn state_dir(config: &Config) -> Result<Option<StateDir>, StartError> {
         StateChoice::Default(Some(path)) => Ok(StateDir::open(path)
             .inspect_err(|error| log::warn!("{} cannot be written ({error}): nothing is kept", path.display()))
             .ok()),
+    }
+}
+
+/// Opens the books about tokens, in memory if there is no folder for them.
+fn gate(config: &Config, state: Option<StateDir>) -> Result<Gate, StartError> {
+    let failed = |message: String| StartError::new(ExitCode::File, message);
+    if config.private && state.is_none() {
+        let message = "--private needs a folder to keep its key in. Name one that can be written with --state-dir DIR.";
+        return Err(failed(message.into()));
+    }
+    let path = state.as_ref().map(|dir| dir.path().display().to_string()).unwrap_or_default();
+    let books = Books::open(state).map_err(|error| {
+        failed(format!("{path}: {error}. Repair or remove it, or name another folder with --state-dir DIR."))
+    })?;
+    Ok(Gate::new(config.private, books, config.allowed_origins.clone()))
+}
+
+/// Tells `roomtone invite`, by the state folder, where the pages are, and keeps the admin link there. The address is the
+/// best one that others can reach too.
+fn keep_links(state: Option<&StateDir>, books: &Books, addresses: &[String]) -> Option<String> {
+    let reachable = addresses.iter().find(|address| !address.contains("//localhost"));
+    let base = reachable.or(addresses.first())?.trim_end_matches('/');
+    let now_s = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let kept = state.map_or(Ok(()), |dir| links::keep_base(dir, base));
+    match kept.and_then(|()| links::admin_link(state, books, base, now_s)) {
+        Ok(link) => Some(link),
+        Err(error) => {
+            log::warn!("the admin link cannot be kept ({error}); `roomtone invite --admin` makes another");
+            None
+        }
     }
 }
 

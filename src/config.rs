@@ -1,5 +1,7 @@
 //! The command line and the two environment variables: read once, checked, and handed down as plain structs.
 
+mod errands;
+
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -11,7 +13,10 @@ use crate::audio::device::DeviceChoice;
 use crate::audio::encoder::{Application, Encoding};
 use crate::signal::rooms;
 use crate::signal::wire::IceServer;
+use crate::web::origin::Origin;
 use crate::web::site::Limits;
+
+pub use errands::{Invitation, Revocation};
 
 /// How the program ends; documented in the README.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +72,10 @@ pub enum Command {
         /// As JSON rather than a table.
         json: bool,
     },
+    /// Make a link and end.
+    Invite(Invitation),
+    /// Withdraw links and end.
+    Revoke(Revocation),
 }
 
 /// Where the station's sound shall come from.
@@ -102,6 +111,10 @@ pub struct Config {
     pub rooms: rooms::Limits,
     /// STUN and TURN servers besides this host, for peers and listeners.
     pub ice_servers: Vec<IceServer>,
+    /// Only those come in who were invited.
+    pub private: bool,
+    /// Pages of other sites that may use the rooms and `/offer`.
+    pub allowed_origins: Vec<Origin>,
     /// What strangers may cost.
     pub limits: Limits,
     /// A folder to serve the pages from instead of the ones inside the binary.
@@ -145,6 +158,8 @@ impl Default for Config {
             max_listeners: 4_000,
             rooms: rooms::Limits::default(),
             ice_servers: vec![],
+            private: false,
+            allowed_origins: vec![],
             limits: Limits::default(),
             www: None,
             state_dir: StateChoice::Default(None),
@@ -159,6 +174,11 @@ impl Default for Config {
 /// # Errors
 /// [`ExitCode::Usage`] with a sentence that names the flag.
 pub fn parse(args: &[String], env: impl Fn(&str) -> Option<String>) -> Result<Command, StartError> {
+    match args.split_first() {
+        Some((word, rest)) if word == "invite" => return errands::invite(rest, env),
+        Some((word, rest)) if word == "revoke" => return errands::revoke(rest, env),
+        _ => {}
+    }
     let options = options();
     let matches = options.parse(args).map_err(|error| usage(error.to_string()))?;
     if let Some(odd) = matches.free.first() {
@@ -207,6 +227,8 @@ fn options() -> Options {
         "a STUN or TURN server that browsers shall use besides this host; may be repeated",
         "URL[,USER,CREDENTIAL]",
     );
+    o.optflag("", "private", "only those come in who were invited, see `roomtone invite --help`");
+    o.optmulti("", "allow-origin", "pages of this site may use the rooms and /offer too; may be repeated", "ORIGIN");
     o.optopt("", "www", "serve the pages from this folder, for working on them", "DIR");
     o.optopt("", "state-dir", "keep keys in this folder (default: the user's state folder)", "DIR");
     o.optopt("", "log-file", "log to this file too; `none` for no file (default app.log)", "PATH");
@@ -218,7 +240,7 @@ fn options() -> Options {
 
 fn help(options: &Options) -> String {
     let brief = "roomtone: a place where people meet and listen. Run it, open the page, it works.\n\n\
-                 Usage: roomtone [FLAGS]\n\n\
+                 Usage: roomtone [FLAGS]\n       roomtone invite | revoke, see `roomtone invite --help`\n\n\
                  Without a source: Windows plays what the host plays; on a terminal a menu asks;\n\
                  else the default input is used, and if there is none, a test tone.";
     let codes = "\nExit codes: 0 stopped, 1 bug, 2 bad command line, 3 port or address not available,\n\
@@ -251,6 +273,8 @@ fn config(matches: &Matches, env: impl Fn(&str) -> Option<String>) -> Result<Con
         max_listeners: number(matches, "max-listeners", 1..=1_000_000)?.unwrap_or(defaults.max_listeners),
         rooms,
         ice_servers: matches.opt_strs("ice-server").iter().map(|text| ice_server(text)).collect::<Result<_, _>>()?,
+        private: matches.opt_present("private"),
+        allowed_origins: matches.opt_strs("allow-origin").iter().map(|text| origin(text)).collect::<Result<_, _>>()?,
         limits,
         www: matches.opt_str("www").map(PathBuf::from),
         state_dir: state_dir(matches, &env),
@@ -287,6 +311,11 @@ fn state_dir(matches: &Matches, env: impl Fn(&str) -> Option<String>) -> StateCh
         folder("XDG_STATE_HOME").or_else(|| folder("HOME").map(|home| home.join(".local/state")))
     };
     StateChoice::Default(parent.map(|parent| parent.join("roomtone")))
+}
+
+fn origin(text: &str) -> Result<Origin, StartError> {
+    Origin::parse(text)
+        .ok_or_else(|| usage(format!("--allow-origin takes an origin such as https://example.org, not `{text}`")))
 }
 
 /// RFC 7064 and RFC 7065. What a header field could not carry is refused here, where somebody sees it.
@@ -438,6 +467,9 @@ mod tests {
         assert_eq!((config.max_listeners, config.limits.max_connections), (5, 6));
         assert_eq!((config.www, config.log_file), (Some("x".into()), LogFile::Off));
         assert_eq!(config.log_level, LevelFilter::Debug);
+        let config = served("--private --allow-origin https://a.example:443 --allow-origin http://b", &[]);
+        let origins: Vec<String> = config.allowed_origins.iter().map(ToString::to_string).collect();
+        assert!(config.private && origins == ["https://a.example", "http://b"]);
         let named = served("--input-device usb", &[]).source;
         assert_eq!(named, SourceChoice::Device(DeviceChoice::Named("usb".into())));
         assert_eq!(run("--list-devices --json", &[]), Ok(Command::ListDevices { json: true }));
@@ -484,6 +516,8 @@ mod tests {
             ("--ice-server turn:a", "--ice-server"),
             ("--ice-server stun:a,b,c", "--ice-server"),
             ("--ice-server stun:a>b", "--ice-server"),
+            ("--allow-origin *", "--allow-origin"),
+            ("--allow-origin https://example.org/path", "--allow-origin"),
             ("--nonsense", "nonsense"),
             ("serve", "serve"),
             ("--port", "port"),

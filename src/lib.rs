@@ -10,10 +10,11 @@
 //! ```text
 //! main                parse, log, run App, exit code
 //! app                 creates every channel, starts every thread, stops them in reverse order
-//! source · menu       which source the station gets
+//! source · menu       which source the station gets;  invite  the errands `invite` and `revoke`
 //! config              command line and environment, as plain structs
 //! web::door           accepts; web::conn reads requests within limits; web::loopback passes them on; web::ws is a peer's
 //! web::http           tiny_http on a private socket, and the routes: web::{whep, api, assets}
+//! web::gate           who may come in, by access::{links, books, capability pure}: signed tokens and what became of them
 //! signal::hub         the hub thread         rtc::engine         the rtc thread    audio::station      the encoder thread
 //! signal::rooms pure  who is where           rtc::fanout   pure  all sessions      audio::capture      opens devices
 //! signal::{wire, ids, heartbeat}             rtc::listener pure  one session       audio::blocks pure  timing, silence
@@ -97,7 +98,7 @@
 //! };
 //! for (n, secret) in [[1; 32], [2; 32]].into_iter().enumerate() {
 //!     let token = Token::from_bytes(secret);
-//!     rooms.open(Arrival { link: Link(n as u64), room: RoomName::default(), token, stations: vec![] }, now);
+//!     rooms.open(Arrival { link: Link(n as u64), room: RoomName::default(), token, stations: vec![], host: false }, now);
 //!     let told = drain(&mut rooms);
 //!     let first_hears = told.iter().any(|o| matches!(o, Output::Send { link: Link(0), text } if text.contains("new-peer")));
 //!     assert_eq!(first_hears, n == 1);
@@ -121,9 +122,11 @@
 #![deny(missing_docs)]
 #![deny(unsafe_op_in_unsafe_fn)]
 
+pub mod access;
 pub mod app;
 pub mod audio;
 pub mod config;
+pub mod invite;
 mod menu;
 pub mod observe;
 pub mod rtc;

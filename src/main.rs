@@ -1,21 +1,20 @@
 //! The program: reads the command line, starts the log and the house, waits, and ends with a documented exit code.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::process;
 
 use roomtone::app::{self, App};
 use roomtone::audio::device;
 use roomtone::config::{self, Command, Config, ExitCode, StartError};
+use roomtone::invite;
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let code = match config::parse(&args, |name| std::env::var(name).ok()).and_then(run) {
-        Ok(code) => code,
-        Err(StartError { code, message }) => {
-            eprintln!("roomtone: {message}");
-            code
-        }
-    };
+    let parsed = config::parse(&args, |name| std::env::var(name).ok());
+    let code = parsed.and_then(run).unwrap_or_else(|StartError { code, message }| {
+        eprintln!("roomtone: {message}");
+        code
+    });
     process::exit(code as i32);
 }
 
@@ -23,6 +22,12 @@ fn run(command: Command) -> Result<ExitCode, StartError> {
     match command {
         Command::Print(text) => print(&text),
         Command::ListDevices { json } => list_devices(json),
+        Command::Invite(invitation) => {
+            let invited = invite::invite(&invitation)?;
+            print(&invited.link);
+            eprintln!("{}", invited.note);
+        }
+        Command::Revoke(revocation) => print(&invite::revoke(&revocation)?),
         Command::Serve(config) => return serve(config),
     }
     Ok(ExitCode::Stopped)
@@ -46,5 +51,10 @@ fn print(text: &str) {
 
 fn serve(config: Config) -> Result<ExitCode, StartError> {
     app::start_log(&config)?;
-    Ok(App::start(config)?.wait())
+    let app = App::start(config)?;
+    // On a terminal only: whoever has the link may do everything, so it must get into no file.
+    if let Some(link) = app.admin_link().filter(|_| io::stdout().is_terminal()) {
+        print(&format!("Yours alone, to change what this host does: {link}"));
+    }
+    Ok(app.wait())
 }

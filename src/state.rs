@@ -52,6 +52,20 @@ impl StateDir {
         read(&self.file(name))
     }
 
+    /// Keeps other processes, and other threads, from changing what is in the folder until it is dropped; waits for those
+    /// that do so now. Reading needs no such thing, since files are replaced as a whole.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn lock(&self) -> io::Result<Lock> {
+        let file = secret_options().truncate(false).open(self.file(".lock"))?;
+        match file.lock() {
+            // A file system without locks: then the last who writes wins, as everywhere else on it.
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(Lock(file)),
+            locked => locked.map(|()| Lock(file)),
+        }
+    }
+
     /// Puts bytes in a file's place, as a whole or not at all; only the owner can read it.
     ///
     /// # Errors
@@ -67,6 +81,10 @@ impl StateDir {
         written
     }
 }
+
+/// The right to change the folder, see [`StateDir::lock`].
+#[derive(Debug)]
+pub struct Lock(#[expect(dead_code, reason = "closing the file is what unlocks it")] File);
 
 /// A file's bytes; None if there is no such file.
 ///
@@ -86,23 +104,32 @@ pub fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(bytes))
 }
 
-/// What tells whether a file is still the one that was read: looked at when it matters, instead of being watched.
+/// What tells whether a file is still the one that was read: looked at when it matters, instead of being watched. When it
+/// was changed, its length, and on Unix its number: a file put in its place a moment later is of the same time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stamp(Option<(SystemTime, u64)>);
+pub struct Stamp(Option<(SystemTime, u64, u64)>);
 
 impl Stamp {
     /// Of the file as it is now; a file that is not there has one too.
     pub fn of(path: &Path) -> Stamp {
-        Stamp(fs::metadata(path).ok().and_then(|it| Some((it.modified().ok()?, it.len()))))
+        #[cfg(unix)]
+        let number = |it: &fs::Metadata| std::os::unix::fs::MetadataExt::ino(it);
+        #[cfg(not(unix))]
+        let number = |_: &fs::Metadata| 0;
+        Stamp(fs::metadata(path).ok().and_then(|it| Some((it.modified().ok()?, it.len(), number(&it)))))
     }
 }
 
 fn secret_file(path: &Path) -> io::Result<File> {
+    secret_options().truncate(true).open(path)
+}
+
+fn secret_options() -> fs::OpenOptions {
     let mut options = fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
+    options.write(true).create(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
+    options
 }
 
 #[cfg(test)]

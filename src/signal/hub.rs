@@ -74,17 +74,18 @@ impl Handle {
         &self.limits
     }
 
-    /// Asks for a seat, for the thread that calls: it is the one that is woken. What becomes of it is delivered.
+    /// Asks for a seat, a host's if it has the right to one, for the thread that calls: it is the one that is woken. What
+    /// becomes of it is delivered.
     ///
     /// # Errors
     /// If the hub has ended.
-    pub fn open(&self, room: RoomName, token: Token, stations: Vec<String>) -> io::Result<Line> {
+    pub fn open(&self, room: RoomName, token: Token, stations: Vec<String>, host: bool) -> io::Result<Line> {
         let link = Link(self.links.fetch_add(1, Ordering::Relaxed));
         // Bounded by its only sender, the hub: a channel that reserves its places would weigh 32 KiB for each idle peer.
         let (sender, outbox) = unbounded();
         let overdue = Arc::new(AtomicBool::new(false));
         let desk = Desk { outbox: sender, overdue: Arc::clone(&overdue), thread: thread::current() };
-        let arrival = Arrival { link, room, token, stations };
+        let arrival = Arrival { link, room, token, stations, host };
         self.events.send(Event::Opened { arrival, desk }).map_err(|_| hub_ended())?;
         let metrics = Arc::clone(&self.metrics);
         Ok(Line { link, events: self.events.clone(), outbox, overdue, ending: Ending::Dropped, metrics })
@@ -260,7 +261,7 @@ impl HubThread {
 
     fn close(&mut self, link: Link, reason: Reason) {
         let Some(desk) = self.desks.get(&link) else { return };
-        if reason == Reason::RoomFull {
+        if matches!(reason, Reason::RoomFull | Reason::RoomLocked) {
             self.metrics.refused.add(1);
         }
         let _ = desk.outbox.try_send(Delivery::Close(reason));

@@ -4,6 +4,9 @@
 //! until it says `Wait(deadline)`, only then change the next. It knows no socket and never waits; whether a peer is slow
 //! to take what it is sent is somebody else's to see.
 
+mod host;
+mod seats;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,8 +14,15 @@ use std::time::{Duration, Instant};
 use crate::signal::ids::{PeerId, RoomName, Token};
 use crate::signal::wire::{self, Code, Config, ConfigLimits, Fault, IceServer, PeerState, Relay, Said, ToBrowser};
 
+use seats::{Allowance, Chat, Place, Room, Seat};
+
 /// With no seat to give up there is nothing to wait for; looking again once an hour costs nothing.
 const IDLE: Duration = Duration::from_secs(3600);
+/// Removed peers that are remembered; of more, the oldest may come back, as anybody may with a new id.
+const REMOVED: usize = 1_024;
+
+/// What somebody is told who was removed, then and whenever they come back.
+const REMOVED_SENTENCE: &str = "A host removed you from this room.";
 
 /// What is put up with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,8 +96,10 @@ pub struct Arrival {
     pub room: RoomName,
     /// Who it is: a fresh secret, or the one it was given the last time.
     pub token: Token,
-    /// The host's stations that are on the air.
+    /// The host's stations that are on the air and that it may listen to.
     pub stations: Vec<String>,
+    /// It has shown an admin's token, for this very connection.
+    pub host: bool,
 }
 
 /// How a connection ended.
@@ -112,6 +124,12 @@ pub enum Reason {
     GoingAway,
     /// Its peer said goodbye.
     Left,
+    /// A host removed its peer.
+    Removed,
+    /// The room is locked.
+    RoomLocked,
+    /// A host ended the room.
+    RoomEnded,
 }
 
 /// What is to be done or known.
@@ -175,58 +193,9 @@ pub struct Rooms {
     /// Seats without a connection, earliest deadline first: each is kept equally long. An entry counts only if its seat
     /// is away until that very time.
     kept: VecDeque<(Instant, PeerId)>,
+    /// Their tokens are void, in every room.
+    removed: VecDeque<PeerId>,
     outputs: VecDeque<Output>,
-}
-
-#[derive(Debug, Default)]
-struct Room {
-    /// In the order they came. Short: a room's size is limited.
-    members: Vec<PeerId>,
-    chat: VecDeque<Chat>,
-    chat_bytes: usize,
-    said: u64,
-}
-
-#[derive(Debug)]
-struct Chat {
-    seq: u64,
-    sender: PeerId,
-    name: String,
-    text: String,
-    at: Instant,
-}
-
-#[derive(Debug)]
-struct Seat {
-    room: RoomName,
-    place: Place,
-    /// What it last said of itself. None for a client that knows the first few messages only.
-    state: Option<PeerState>,
-    allowance: Allowance,
-}
-
-#[derive(Debug)]
-enum Place {
-    Here(Link),
-    Away { until: Instant, mailbox: VecDeque<(PeerId, Arc<str>)>, bytes: usize },
-}
-
-/// A token bucket.
-#[derive(Debug)]
-struct Allowance {
-    messages: f64,
-    at: Instant,
-}
-
-impl Allowance {
-    fn take(&mut self, limits: &Limits, now: Instant) -> bool {
-        let earned = now.saturating_duration_since(self.at).as_secs_f64() * f64::from(limits.messages_per_s);
-        self.messages = (self.messages + earned).min(f64::from(limits.burst));
-        self.at = now;
-        let allowed = self.messages >= 1.0;
-        self.messages -= if allowed { 1.0 } else { 0.0 };
-        allowed
-    }
 }
 
 impl Rooms {
@@ -239,6 +208,7 @@ impl Rooms {
             seats: HashMap::new(),
             links: HashMap::new(),
             kept: VecDeque::new(),
+            removed: VecDeque::new(),
             outputs: VecDeque::new(),
         }
     }
@@ -261,6 +231,9 @@ impl Rooms {
     /// Somebody wants in, or back in.
     pub fn open(&mut self, arrival: Arrival, now: Instant) {
         let id = arrival.token.id();
+        if self.removed.contains(&id) {
+            return self.send_away(arrival.link, Code::Removed, REMOVED_SENTENCE, Reason::Removed);
+        }
         match self.seats.get(&id).map(|seat| seat.room == arrival.room) {
             Some(true) => self.resume(id, &arrival, now),
             Some(false) => {
@@ -291,6 +264,7 @@ impl Rooms {
                 self.end(link, Reason::Left);
                 self.close(link, Ending::Left, now);
             }
+            Said::Lock(_) | Said::Remove(_) | Said::Mute(_) | Said::EndRoom => self.order(link, id, said),
             Said::Wrong(Fault { code, message }) => self.fault(link, code, &message),
         }
     }
@@ -341,7 +315,11 @@ impl Rooms {
 
     fn join(&mut self, id: PeerId, arrival: &Arrival, now: Instant) {
         let Limits { room_size, max_peers, burst, .. } = self.limits;
-        let here = self.rooms.get(&arrival.room).map_or(0, |room| room.members.len());
+        let (here, locked) = self.rooms.get(&arrival.room).map_or((0, false), |it| (it.members.len(), it.locked));
+        if locked && !arrival.host {
+            let message = "The room is locked; somebody inside can let you in.";
+            return self.send_away(arrival.link, Code::RoomLocked, message, Reason::RoomLocked);
+        }
         let full = if here >= room_size {
             Some(format!("The room is full: {here} are in it."))
         } else if self.seats.len() >= max_peers {
@@ -350,8 +328,7 @@ impl Rooms {
             None
         };
         if let Some(message) = full {
-            self.fault(arrival.link, Code::RoomFull, &message);
-            return self.end(arrival.link, Reason::RoomFull);
+            return self.send_away(arrival.link, Code::RoomFull, &message, Reason::RoomFull);
         }
         let text = ToBrowser::NewPeer { id }.text();
         self.tell(&arrival.room, &text, None);
@@ -359,7 +336,9 @@ impl Rooms {
         self.links.insert(arrival.link, id);
         let allowance = Allowance { messages: f64::from(burst), at: now };
         let place = Place::Here(arrival.link);
-        self.seats.insert(id, Seat { room: arrival.room.clone(), place, state: None, allowance });
+        let room = arrival.room.clone();
+        let seat = Seat { room, place, state: None, allowance, host: arrival.host, silenced: false };
+        self.seats.insert(id, seat);
         self.welcome(id, arrival, false, vec![], now);
         self.happened(id, What::Joined);
     }
@@ -371,6 +350,7 @@ impl Rooms {
             Place::Away { mailbox, .. } => mailbox.into_iter().map(|(_, text)| text).collect(),
             Place::Here(_) => vec![],
         };
+        seat.host = arrival.host;
         self.links.insert(arrival.link, id);
         self.welcome(id, arrival, true, mail, now);
         self.happened(id, What::Resumed);
@@ -406,10 +386,14 @@ impl Rooms {
                 chat_chars: wire::CHAT_CHARS,
                 seat_seconds: seat_kept.as_secs(),
             },
+            host: arrival.host,
+            locked: room.locked,
         };
         let mut texts = vec![ToBrowser::InitPeers { id, peer_ids: &others }.text(), ToBrowser::Config(config).text()];
         let states = others.iter().filter_map(|id| Some((*id, self.seats.get(id)?.state.as_ref()?)));
         texts.extend(states.map(|(id, state)| ToBrowser::PeerState { id, state }.text()));
+        let silenced = room.members.iter().filter(|id| self.seats.get(id).is_some_and(|seat| seat.silenced));
+        texts.extend(silenced.map(|&id| ToBrowser::Mute { id }.text()));
         texts.extend(room.chat.iter().map(|chat| chat.text(now)));
         texts.extend(mail);
         self.outputs.push_back(Output::Welcome { link: arrival.link, texts });
@@ -440,6 +424,7 @@ impl Rooms {
         let Some(seat) = self.seats.get_mut(&id) else { return };
         let text = ToBrowser::PeerState { id, state: &state }.text();
         let room = seat.room.clone();
+        seat.silenced &= !state.muted;
         seat.state = Some(state);
         self.tell(&room, &text, Some(id));
     }
@@ -487,6 +472,12 @@ impl Rooms {
         }
     }
 
+    /// Somebody who is not in.
+    fn send_away(&mut self, link: Link, code: Code, message: &str, reason: Reason) {
+        self.fault(link, code, message);
+        self.end(link, reason);
+    }
+
     fn fault(&mut self, link: Link, code: Code, message: &str) {
         self.outputs.push_back(Output::Send { link, text: ToBrowser::Error { code, message }.text() });
     }
@@ -499,24 +490,5 @@ impl Rooms {
         let room = self.seats.get(&peer).and_then(|seat| self.rooms.get(&seat.room));
         let here = room.map_or(0, |room| room.members.len());
         self.outputs.push_back(Output::Happened { peer, what, here });
-    }
-}
-
-impl Room {
-    fn keep(&mut self, chat: Chat, limits: &Limits) {
-        self.chat_bytes += chat.text.len();
-        self.chat.push_back(chat);
-        while self.chat.len() > limits.chat_kept || self.chat_bytes > limits.chat_bytes {
-            let Some(oldest) = self.chat.pop_front() else { break };
-            self.chat_bytes -= oldest.text.len();
-        }
-    }
-}
-
-impl Chat {
-    fn text(&self, now: Instant) -> Arc<str> {
-        let age_ms = u64::try_from(now.saturating_duration_since(self.at).as_millis()).unwrap_or(u64::MAX);
-        let Chat { seq, sender, name, text, .. } = self;
-        ToBrowser::Chat { seq: *seq, sender_id: *sender, name, text, age_ms }.text()
     }
 }

@@ -38,6 +38,14 @@ pub enum Said {
     Chat(String),
     /// It will not come back.
     Leave,
+    /// A host's: whether newcomers stay outside.
+    Lock(bool),
+    /// A host's: this peer must go.
+    Remove(PeerId),
+    /// A host's: this peer's microphone off.
+    Mute(PeerId),
+    /// A host's: everybody must go.
+    EndRoom,
     /// Nothing that can be used, and why.
     Wrong(Fault),
 }
@@ -102,6 +110,10 @@ pub enum Code {
     RoomFull,
     Replaced,
     GoingAway,
+    NotAllowed,
+    Removed,
+    RoomLocked,
+    RoomEnded,
 }
 
 /// Where a browser may learn its public address (STUN) or be relayed (TURN): an RTCIceServer of the WebRTC API.
@@ -145,6 +157,12 @@ pub enum ToBrowser<'a> {
         text: &'a str,
         age_ms: u64,
     },
+    RoomState {
+        locked: bool,
+    },
+    Mute {
+        id: PeerId,
+    },
     Error {
         code: Code,
         message: &'a str,
@@ -164,6 +182,8 @@ pub struct Config<'a> {
     pub stun_port: u16,
     pub stations: &'a [String],
     pub limits: ConfigLimits,
+    pub host: bool,
+    pub locked: bool,
 }
 
 /// What a client may do, so that it need not find out by being refused.
@@ -210,12 +230,17 @@ struct ChatPayload {
     text: String,
 }
 
+#[derive(Deserialize)]
+struct LockPayload {
+    locked: bool,
+}
+
 fn read(text: &str) -> Result<Said, Fault> {
     let envelope: Envelope<'_> = from_json(text, "A message is an object with type and payload")?;
     let payload = envelope.payload.map_or("{}", RawValue::get);
+    let target = || envelope.target_id.as_deref().and_then(PeerId::parse).ok_or_else(unknown_target);
     let relay = |kind| {
-        let target = envelope.target_id.as_deref().and_then(PeerId::parse);
-        let target = target.ok_or_else(unknown_target)?;
+        let target = target()?;
         let Members(members) = from_json(payload, "The payload is an object")?;
         Ok(Said::Relay { kind, target, members })
     };
@@ -227,6 +252,13 @@ fn read(text: &str) -> Result<Said, Fault> {
         "peer-state" => state(payload).map(Said::State),
         "chat" => chat(payload).map(Said::Chat),
         "leave" => Ok(Said::Leave),
+        "lock" => {
+            let LockPayload { locked } = from_json(payload, "A lock says whether the room is locked")?;
+            Ok(Said::Lock(locked))
+        }
+        "remove" => target().map(Said::Remove),
+        "mute" => target().map(Said::Mute),
+        "end-room" => Ok(Said::EndRoom),
         _ => Err(Fault { code: Code::UnknownType, message: "No message of that type is known here.".into() }),
     }
 }
@@ -347,6 +379,10 @@ mod tests {
             Said::State(state(true, Some("9f5cd6f1-2b3c-4a75-8f34-52ea5bd5a1d0"))),
             Said::Chat("Hello".into()),
             Said::Leave,
+            Said::Lock(true),
+            Said::Remove(id(0)),
+            Said::Mute(id(0)),
+            Said::EndRoom,
         ];
         assert_eq!(said, expected);
     }
@@ -375,6 +411,8 @@ mod tests {
                 chat_chars: CHAT_CHARS,
                 seat_seconds: 20,
             },
+            host: false,
+            locked: false,
         };
         let state = PeerState { name: "Ada".into(), muted: false, camera: true, screen: None };
         let candidate = r#"{"candidate":"candidate:1 1 UDP 1 192.0.2.1 9 typ host","sdpMid":"0"}"#;
@@ -388,6 +426,8 @@ mod tests {
             relayed(Relay::IceCandidate, id(1), &format!(r#","candidate":{candidate}"#)),
             ToBrowser::PeerState { id: id(1), state: &state }.text(),
             ToBrowser::Chat { seq: 7, sender_id: id(1), name: "Ada", text: "Hello", age_ms: 1_500 }.text(),
+            ToBrowser::RoomState { locked: true }.text(),
+            ToBrowser::Mute { id: id(1) }.text(),
             ToBrowser::Error { code: Code::UnknownTarget, message: &unknown_target().message }.text(),
         ];
         assert_eq!(told.map(|text| text.to_string()).to_vec(), examples("\n### To the browser"));
@@ -434,6 +474,8 @@ mod tests {
             r#"{"type":"chat","payload":{"text":1}}"#,
             r#"{"type":"chat","payload":{"text":" \n"}}"#,
             r#"{"type":"hello","payload":{"name":1}}"#,
+            r#"{"type":"lock"}"#,
+            r#"{"type":"lock","payload":{"locked":1}}"#,
             &format!(r#"{{"type":"offer","targetId":"{target}","payload":"v=0"}}"#),
             &format!(r#"{{"type":"chat","payload":{{"text":"{}"}}}}"#, "ä".repeat(CHAT_CHARS + 1)),
             &format!(r#"{{"type":"hello","payload":{{"name":"{}"}}}}"#, "ä".repeat(NAME_CHARS + 1)),
@@ -443,6 +485,8 @@ mod tests {
         }
         assert_eq!(fault(r#"{"type":"dance","payload":[1]}"#), Code::UnknownType);
         assert_eq!(fault(r#"{"type":"offer","payload":{}}"#), Code::UnknownTarget);
+        assert_eq!(fault(r#"{"type":"remove","payload":{}}"#), Code::UnknownTarget);
+        assert_eq!(fault(r#"{"type":"mute","targetId":"x"}"#), Code::UnknownTarget);
         assert_eq!(fault(r#"{"type":"offer","targetId":"2","payload":{}}"#), Code::UnknownTarget);
     }
 

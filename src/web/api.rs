@@ -2,16 +2,39 @@
 //! counters, changes nothing. Listeners' addresses never appear here.
 
 use serde::Serialize;
+use serde_json::json;
 
 use crate::audio::encoder::Application;
 use crate::audio::station::Station;
 use crate::observe::metrics::{Level, SourceStatus};
-use crate::web::exchange::{Answer, Request};
+use crate::web::exchange::{Answer, Code, Request};
+use crate::web::gate::{Shown, Wish};
+use crate::web::query::parameter;
 use crate::web::site::Site;
+use crate::web::upgrade;
 
 /// `GET /healthz`
 pub(super) fn health(_site: &Site, _request: &Request) -> Answer {
     Answer::new(200).body("text/plain; charset=utf-8", b"ok".as_slice()).header("Cache-Control", "no-store")
+}
+
+/// `GET /api/access?room=NAME`, `?listen` or neither, which asks for an admin's rights: whether the door would open. A page
+/// knocks because browsers do not tell it why a WebSocket failed. `resume=TOKEN` as for `/ws` lets those know who are in
+/// already with a token that may not be used by more.
+///
+/// # Errors
+/// The refusal.
+pub(super) fn access(site: &Site, shown: &Shown<'_>) -> Result<Answer, Answer> {
+    let room = upgrade::room(shown.query)?;
+    let by = upgrade::resume(shown.query)?.map(|token| token.id());
+    let wish = match (&room, parameter(shown.query, "listen")) {
+        (Some(room), Ok(None)) => Wish::Room(room),
+        (None, Ok(Some(_))) => Wish::Listen,
+        (None, Ok(None)) => Wish::Admin,
+        _ => return Err(Answer::error(Code::BadRequest, "A knock is for a room or for listening, not for both.")),
+    };
+    let pass = site.gate.check(&wish, shown, by)?;
+    Ok(Answer::json(200, &json!({"private": site.gate.is_private(), "allowed": true, "host": pass.is_host()})))
 }
 
 /// `GET /api/status`

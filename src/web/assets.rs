@@ -11,8 +11,22 @@ use crate::web::exchange::{Answer, Code, Request};
 
 /// What pages may do: load what this server serves, and nothing inline. A `<video>` may play what a page made (`blob:`);
 /// `'self'` of `connect-src` includes this server's WebSocket (CSP 3 §6.7.2.8).
-const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; connect-src 'self'; media-src 'self' blob:; \
-    img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+    media-src 'self' blob:; connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; \
+    frame-ancestors 'none'";
+/// What of the browser's host the pages may ask for, and what nobody may in their name.
+const PERMISSIONS_POLICY: &str = "camera=(self), microphone=(self), display-capture=(self), screen-wake-lock=(self), \
+    fullscreen=(self), autoplay=(self), speaker-selection=(self), accelerometer=(), bluetooth=(), geolocation=(), \
+    gyroscope=(), hid=(), magnetometer=(), midi=(), payment=(), serial=(), usb=(), xr-spatial-tracking=()";
+/// Of every page and of all that belongs to one.
+const PAGE_FIELDS: [(&str, &str); 6] = [
+    ("Content-Security-Policy", CONTENT_SECURITY_POLICY),
+    ("Permissions-Policy", PERMISSIONS_POLICY),
+    ("Referrer-Policy", "no-referrer"),
+    ("X-Frame-Options", "DENY"),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+];
 
 /// One file inside the binary.
 #[derive(Debug)]
@@ -106,11 +120,8 @@ impl Found {
             .header("ETag", tag)
             .header("Vary", "Accept-Encoding")
             // Kept, but asked about each time: a new binary brings new pages.
-            .header("Cache-Control", "no-cache")
-            .header("Content-Security-Policy", CONTENT_SECURITY_POLICY)
-            .header("Referrer-Policy", "no-referrer")
-            .header("X-Frame-Options", "DENY")
-            .header("Cross-Origin-Opener-Policy", "same-origin");
+            .header("Cache-Control", "no-cache");
+        let answer = PAGE_FIELDS.into_iter().fold(answer, |answer, (name, value)| answer.header(name, value));
         match (fresh, gzip) {
             (true, _) => answer,
             (false, Some(gzip)) => answer.header("Content-Encoding", "gzip").body(self.content_type, gzip),
@@ -214,6 +225,7 @@ mod tests {
         assets.answer(&Request {
             method: "GET".into(),
             path: path.into(),
+            query: String::new(),
             headers: headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect(),
             body: Vec::new(),
             client: "127.0.0.1:1".parse().unwrap(),
@@ -269,10 +281,33 @@ mod tests {
 
     #[test]
     fn a_page_forbids_what_it_does_not_need() {
-        let page = ask(&Assets::Table(TABLE), "/", &[]);
-        let policy = page.find("content-security-policy").unwrap();
-        assert!(policy.contains("default-src 'self'") && !policy.contains("unsafe"));
-        assert_eq!(page.find("referrer-policy"), Some("no-referrer"));
+        for path in ["/", "/room/kitchen", "/img/a%20b.png"] {
+            let page = ask(&Assets::Table(TABLE), path, &[]);
+            let policy: Vec<&str> = page.find("content-security-policy").unwrap().split("; ").collect();
+            for needed in ["default-src 'none'", "script-src 'self'", "base-uri 'none'", "frame-ancestors 'none'"] {
+                assert!(policy.contains(&needed), "{policy:?}");
+            }
+            assert!(!policy.iter().any(|part| part.contains("unsafe") || part.contains('*')), "{policy:?}");
+            let permissions: Vec<&str> = page.find("permissions-policy").unwrap().split(", ").collect();
+            let own: Vec<&str> = permissions.iter().filter_map(|part| part.strip_suffix("=(self)")).collect();
+            let needed = [
+                "camera",
+                "microphone",
+                "display-capture",
+                "screen-wake-lock",
+                "fullscreen",
+                "autoplay",
+                "speaker-selection",
+            ];
+            assert_eq!(own, needed);
+            assert!(
+                permissions.iter().all(|part| part.ends_with("=(self)") || part.ends_with("=()")),
+                "{permissions:?}"
+            );
+            assert_eq!(page.find("referrer-policy"), Some("no-referrer"));
+            assert_eq!(page.find("cross-origin-opener-policy"), Some("same-origin"));
+            assert_eq!(page.find("cross-origin-resource-policy"), Some("same-origin"));
+        }
     }
 
     #[test]

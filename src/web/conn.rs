@@ -2,19 +2,22 @@
 //! answered, writes the answers, and keeps the connection for as long as HTTP says so (RFC 9112 §9.3). It knows no paths
 //! and takes no decision that a handler could take.
 
+use std::borrow::Cow;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::observe::metrics::DoorMetrics;
+use crate::signal::ids::Token;
 use crate::web::body::{self, Chunked};
 use crate::web::exchange::{Answer, Code};
+use crate::web::gate::{Gate, Shown, Wish};
 use crate::web::head::{self, Framing, Head};
 use crate::web::loopback::Loopback;
 use crate::web::site::Limits;
 use crate::web::upgrade::{self, Upgrade};
-use crate::web::ws::{self, Lobby};
+use crate::web::ws::{self, Guest, Lobby};
 
 /// How much of an answer must leave within the write time-out: a floor of 1.6 KB/s for slow readers, at 10 s.
 const WRITE_PIECE_BYTES: usize = 16 * 1024;
@@ -23,12 +26,8 @@ const WRITE_PIECE_BYTES: usize = 16 * 1024;
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 1024 * 1024;
 
-/// Fields of every answer. Pages of other origins may ask anything: there is no cookie that could be abused, and WHEP
-/// players live elsewhere.
-const COMMON_FIELDS: &str = "Access-Control-Allow-Origin: *\r\n\
-    Access-Control-Expose-Headers: Location, Link, ETag, Accept-Patch, Retry-After\r\n\
-    X-Content-Type-Options: nosniff\r\n\
-    Server: roomtone\r\n";
+/// Fields of every answer.
+const COMMON_FIELDS: &str = "X-Content-Type-Options: nosniff\r\nServer: roomtone\r\n";
 
 /// What all connections share.
 pub(super) struct Inside {
@@ -36,6 +35,8 @@ pub(super) struct Inside {
     pub limits: Limits,
     /// Where requests go.
     pub loopback: Loopback,
+    /// Who may come in.
+    pub gate: Arc<Gate>,
     /// What is counted.
     pub metrics: Arc<DoorMetrics>,
     /// Where WebSockets go.
@@ -48,7 +49,7 @@ pub(super) fn converse(stream: &TcpStream, client: SocketAddr, inside: &Inside) 
     if let Err(error) = stream.set_nodelay(true) {
         log::debug!("{client}: cannot set TCP_NODELAY: {error}");
     }
-    let mut conversation = Conversation { stream, client, inside, inbox: Vec::new() };
+    let mut conversation = Conversation { stream, client, inside, inbox: Vec::new(), sharing: Vec::new() };
     let mut first = true;
     while let Ok(true) = conversation.turn(first).or_else(|end| conversation.end(end)) {
         first = false;
@@ -58,9 +59,12 @@ pub(super) fn converse(stream: &TcpStream, client: SocketAddr, inside: &Inside) 
 }
 
 /// An answer as it goes over the wire, up to its body.
-pub(super) fn wire_head(answer: &Answer, keep_alive: bool) -> Vec<u8> {
+pub(super) fn wire_head(answer: &Answer, sharing: &[(&str, Cow<'_, str>)], keep_alive: bool) -> Vec<u8> {
     let reason = tiny_http::StatusCode(answer.status).default_reason_phrase();
     let mut head = format!("HTTP/1.1 {} {reason}\r\n{COMMON_FIELDS}", answer.status);
+    for (name, value) in sharing {
+        head += &format!("{name}: {value}\r\n");
+    }
     // RFC 9110 §8.6: no length where there can be no body; RFC 9112 §6.3: a length everywhere else.
     let bodiless = matches!(answer.status, 204 | 304);
     for (name, value) in &answer.headers {
@@ -84,6 +88,8 @@ struct Conversation<'a> {
     inside: &'a Inside,
     /// Arrived, but not yet used.
     inbox: Vec<u8>,
+    /// Fields that say which pages may read the answer to the present request, whatever it will be.
+    sharing: Vec<(&'static str, Cow<'static, str>)>,
 }
 
 /// Why a conversation ends before its time.
@@ -109,14 +115,18 @@ enum Missing {
 impl Conversation<'_> {
     /// One request and its answer. True if there may be another.
     fn turn(&mut self, first: bool) -> Result<bool, End> {
+        self.sharing.clear();
         let head = self.read_head(first)?;
+        // Queries go into no log: they may hold a token.
+        let (path, query) = head.target.split_once('?').unwrap_or((&head.target, ""));
+        self.sharing = self.inside.gate.sharing(path, &head.headers);
         if let Some(asked) = upgrade::read(&head)? {
-            return self.enter_room(&asked);
+            return self.enter_room(&head, query, &asked);
         }
         let body = self.read_body(&head)?;
         let answer = self.inside.loopback.ask(&head, &body, self.client);
         self.inside.metrics.requests.add(1);
-        log::debug!("{}: {} {} -> {}", self.client, head.method, head.target, answer.status);
+        log::debug!("{}: {} {path} -> {}", self.client, head.method, answer.status);
         self.send(&answer, head.method == "HEAD", head.keep_alive)?;
         if !head.keep_alive && !self.inbox.is_empty() {
             self.linger();
@@ -125,11 +135,21 @@ impl Conversation<'_> {
     }
 
     /// From here on this thread, the socket and what has arrived on it are a room's.
-    fn enter_room(&mut self, asked: &Upgrade) -> Result<bool, End> {
+    fn enter_room(&mut self, head: &Head, query: &str, asked: &Upgrade) -> Result<bool, End> {
+        let gate = &self.inside.gate;
+        let shown = Shown { headers: &head.headers, query, client: self.client.ip() };
+        gate.check_origin(&shown, &head.host)?;
+        let token = asked.resume.map_or_else(Token::random, Ok).map_err(|error| {
+            log::error!("{error}");
+            Answer::error(Code::Internal, "Something went wrong here.")
+        })?;
+        let pass = gate.check(&Wish::Room(&asked.room), &shown, Some(token.id()))?;
+        let entry = gate.enter(&pass, Some(token.id()))?;
+        let guest = Guest { room: asked.room.clone(), token, pass, entry };
         self.inside.metrics.requests.add(1);
         self.write(asked.accepted().as_bytes())?;
         let inbox = std::mem::take(&mut self.inbox);
-        if let Err(error) = ws::attend(self.stream, inbox, asked, &self.inside.rooms) {
+        if let Err(error) = ws::attend(self.stream, inbox, guest, &self.inside.rooms) {
             log::debug!("{}: the WebSocket ended: {error}", self.client);
         }
         Ok(false)
@@ -254,7 +274,7 @@ impl Conversation<'_> {
     }
 
     fn send(&mut self, answer: &Answer, is_head: bool, keep_alive: bool) -> Result<(), End> {
-        let mut bytes = wire_head(answer, keep_alive);
+        let mut bytes = wire_head(answer, &self.sharing, keep_alive);
         if !is_head {
             bytes.extend_from_slice(&answer.body);
         }
@@ -317,16 +337,16 @@ mod tests {
 
     #[test]
     fn an_answer_without_body_has_no_length() {
-        let head = String::from_utf8(wire_head(&Answer::new(204).header("Content-Length", "0"), true)).unwrap();
-        assert!(head.starts_with("HTTP/1.1 204 No Content\r\nAccess-Control-Allow-Origin: *\r\n"), "{head}");
+        let head = String::from_utf8(wire_head(&Answer::new(204).header("Content-Length", "0"), &[], true)).unwrap();
+        assert!(head.starts_with("HTTP/1.1 204 No Content\r\nX-Content-Type-Options: nosniff\r\n"), "{head}");
         assert!(!head.contains("Content-Length") && !head.contains("Connection"), "{head}");
     }
 
     #[test]
     fn every_other_answer_has_one_length() {
-        let head = String::from_utf8(wire_head(&Answer::new(200).header("Content-Length", "7"), false)).unwrap();
+        let head = String::from_utf8(wire_head(&Answer::new(200).header("Content-Length", "7"), &[], false)).unwrap();
         assert_eq!(head.matches("Content-Length: 7\r\n").count(), 1, "{head}");
-        let head = String::from_utf8(wire_head(&Answer::new(200), false)).unwrap();
+        let head = String::from_utf8(wire_head(&Answer::new(200), &[], false)).unwrap();
         assert!(head.contains("Content-Length: 0\r\n") && head.contains("Connection: close\r\n"), "{head}");
     }
 }

@@ -112,7 +112,8 @@ impl Door {
             readiness: readiness.handle.clone(),
             stations: Arc::clone(&site.stations),
         };
-        let inside = Arc::new(Inside { limits: site.limits.clone(), loopback, metrics, rooms });
+        let gate = Arc::clone(&site.gate);
+        let inside = Arc::new(Inside { limits: site.limits.clone(), loopback, gate, metrics, rooms });
 
         let max_connections = affordable(site.limits.max_connections);
         let keeper = Keeper {
@@ -297,7 +298,7 @@ impl Keeper {
         self.inside.metrics.refused.add(1);
         let answer = Answer::error(Code::TooManyConnections, "As many connections as are allowed are open.");
         let answer = answer.retry_after(5);
-        let mut bytes = conn::wire_head(&answer, false);
+        let mut bytes = conn::wire_head(&answer, &[], false);
         bytes.extend_from_slice(&answer.body);
         let mut stream = stream;
         let _ = stream.set_nonblocking(true);

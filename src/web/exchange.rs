@@ -11,6 +11,10 @@
 //! | `bad-resume` | 400 | `resume` is not a token of ours |
 //! | `bad-fragment` | 400 | the trickle-ICE fragment cannot be read |
 //! | `empty-body` | 400 | an offer was expected |
+//! | `token-required` | 401 | without a token there is no way in |
+//! | `token-invalid` | 401 | the token is none of this server's, has expired, was withdrawn or used up |
+//! | `not-allowed` | 403 | the token is for something else |
+//! | `foreign-origin` | 403 | a page of another site asks, and that site is not allowed to |
 //! | `not-by-the-door` | 403 | somebody spoke to the private loopback port |
 //! | `unknown-path` | 404 | nothing is there |
 //! | `unknown-station` | 404 | no station of that name |
@@ -26,6 +30,7 @@
 //! | `unprocessable` | 422 | the fragment is well-formed, but this session cannot take it |
 //! | `upgrade-required` | 426 | rooms are entered over a WebSocket of version 13 |
 //! | `tag-required` | 428 | an ICE restart needs `If-Match: *` |
+//! | `too-many-failures` | 429 | too many tokens from this address did not hold; see `Retry-After` |
 //! | `head-too-large` | 431 | more than the limit of bytes, or of header fields |
 //! | `internal` | 500 | our bug; the log says more |
 //! | `unknown-coding` | 501 | a `Transfer-Encoding` other than `chunked` |
@@ -47,6 +52,8 @@ pub struct Request {
     pub method: String,
     /// Without the query; still percent-encoded.
     pub path: String,
+    /// What is behind the `?`; may hold a token, so it is never logged.
+    pub query: String,
     /// The fields that the door lets through.
     pub headers: Vec<(String, String)>,
     /// Without any transfer coding.
@@ -56,11 +63,9 @@ pub struct Request {
 }
 
 impl Request {
-    /// A field's value; several fields of one name are one list (RFC 9110 §5.2).
+    /// See [`field`].
     pub fn header(&self, name: &str) -> Option<Cow<'_, str>> {
-        let mut values = self.headers.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str());
-        let first = values.next()?;
-        Some(values.fold(Cow::Borrowed(first), |list, value| Cow::Owned(format!("{list}, {value}"))))
+        field(&self.headers, name)
     }
 
     /// The media type of the body in lower case, without parameters (RFC 9110 §8.3.1); empty if none is given.
@@ -68,6 +73,13 @@ impl Request {
         let value = self.header("content-type").unwrap_or_default();
         value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
     }
+}
+
+/// A field's value; several fields of one name are one list (RFC 9110 §5.2).
+pub fn field<'a>(headers: &'a [(String, String)], name: &str) -> Option<Cow<'a, str>> {
+    let mut values = headers.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str());
+    let first = values.next()?;
+    Some(values.fold(Cow::Borrowed(first), |list, value| Cow::Owned(format!("{list}, {value}"))))
 }
 
 /// What a request is answered.
@@ -142,6 +154,10 @@ pub enum Code {
     BadRoom,
     BadResume,
     EmptyBody,
+    TokenRequired,
+    TokenInvalid,
+    NotAllowed,
+    ForeignOrigin,
     NotByTheDoor,
     UnknownPath,
     UnknownStation,
@@ -157,6 +173,7 @@ pub enum Code {
     Unprocessable,
     UpgradeRequired,
     TagRequired,
+    TooManyFailures,
     HeadTooLarge,
     Internal,
     UnknownCoding,
@@ -177,6 +194,10 @@ impl Code {
             Code::BadRoom => (400, "bad-room"),
             Code::BadResume => (400, "bad-resume"),
             Code::EmptyBody => (400, "empty-body"),
+            Code::TokenRequired => (401, "token-required"),
+            Code::TokenInvalid => (401, "token-invalid"),
+            Code::NotAllowed => (403, "not-allowed"),
+            Code::ForeignOrigin => (403, "foreign-origin"),
             Code::NotByTheDoor => (403, "not-by-the-door"),
             Code::UnknownPath => (404, "unknown-path"),
             Code::UnknownStation => (404, "unknown-station"),
@@ -192,6 +213,7 @@ impl Code {
             Code::Unprocessable => (422, "unprocessable"),
             Code::UpgradeRequired => (426, "upgrade-required"),
             Code::TagRequired => (428, "tag-required"),
+            Code::TooManyFailures => (429, "too-many-failures"),
             Code::HeadTooLarge => (431, "head-too-large"),
             Code::Internal => (500, "internal"),
             Code::UnknownCoding => (501, "unknown-coding"),
@@ -219,7 +241,8 @@ mod tests {
     fn several_fields_of_a_name_are_one_list() {
         let headers = vec![("If-Match".into(), "\"a\"".into()), ("if-match".into(), "\"b\"".into())];
         let client = "127.0.0.1:1".parse().unwrap();
-        let request = Request { method: "GET".into(), path: "/".into(), headers, body: Vec::new(), client };
+        let request =
+            Request { method: "GET".into(), path: "/".into(), query: String::new(), headers, body: Vec::new(), client };
         assert_eq!(request.header("IF-MATCH").as_deref(), Some("\"a\", \"b\""));
         assert_eq!(request.header("host"), None);
     }

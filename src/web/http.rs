@@ -13,6 +13,7 @@ use crossbeam_channel::{Receiver, bounded};
 use socket2::{Domain, Socket, Type};
 
 use crate::web::exchange::{Answer, Code, Request};
+use crate::web::gate::{Shown, Wish};
 use crate::web::loopback::INTERNAL_FIELD;
 use crate::web::site::Site;
 use crate::web::{api, assets, whep};
@@ -118,9 +119,10 @@ fn client(request: &tiny_http::Request, secret: &str) -> Option<SocketAddr> {
 fn received(request: &mut tiny_http::Request, client: SocketAddr) -> io::Result<Request> {
     let mut body = Vec::new();
     request.as_reader().read_to_end(&mut body)?;
-    let path = request.url().split('?').next().unwrap_or_default().to_owned();
+    let (path, query) = request.url().split_once('?').unwrap_or((request.url(), ""));
+    let (path, query) = (path.to_owned(), query.to_owned());
     let headers = request.headers().iter().map(|h| (h.field.to_string(), h.value.to_string())).collect();
-    Ok(Request { method: request.method().to_string(), path, headers, body, client })
+    Ok(Request { method: request.method().to_string(), path, query, headers, body, client })
 }
 
 fn written(answer: Answer) -> tiny_http::Response<Cursor<std::borrow::Cow<'static, [u8]>>> {
@@ -149,6 +151,7 @@ fn guarded(handler: impl FnOnce() -> Answer) -> Answer {
 enum Place<'a> {
     Health,
     Status,
+    Access,
     Offer,
     Endpoint(Option<&'a str>),
     Session(&'a str, &'a str),
@@ -162,6 +165,7 @@ fn route(path: &str) -> (Place<'_>, &'static str) {
     match segments.as_slice() {
         ["healthz"] => (Place::Health, "GET, HEAD, OPTIONS"),
         ["api", "status"] => (Place::Status, "GET, HEAD, OPTIONS"),
+        ["api", "access"] => (Place::Access, "GET, HEAD, OPTIONS"),
         ["offer"] => (Place::Offer, "POST, OPTIONS"),
         ["whep"] => (Place::Endpoint(None), "GET, HEAD, POST, OPTIONS"),
         ["whep", station] => (Place::Endpoint(Some(station)), "GET, HEAD, POST, OPTIONS"),
@@ -185,18 +189,40 @@ fn answer(site: &Site, request: &Request) -> Answer {
         let message = format!("{method} cannot be done here, but {allowed} can.");
         return Answer::error(Code::MethodNotAllowed, message).header("Allow", allowed);
     }
-    match (place, method) {
+    admitted(site, request, &place, method).unwrap_or_else(|refusal| refusal)
+}
+
+/// Looks whether the wish may be granted, then grants it. Pages are open: what they show is behind the other doors. So is a
+/// session's own address, 128 bits that nobody else has.
+fn admitted(site: &Site, request: &Request, place: &Place<'_>, method: &str) -> Result<Answer, Answer> {
+    let shown = Shown { headers: &request.headers, query: &request.query, client: request.client.ip() };
+    let admit = |handler: &dyn Fn() -> Answer| {
+        let pass = site.gate.check(&Wish::Listen, &shown, None)?;
+        let mut entry = site.gate.enter(&pass, None)?;
+        let answer = handler();
+        if answer.status < 300 {
+            entry.keep();
+        }
+        Ok(answer)
+    };
+    let look = |handler: &dyn Fn() -> Answer| site.gate.check(&Wish::Listen, &shown, None).map(|_| handler());
+    let answer = match (place, method) {
         (Place::Health, _) => api::health(site, request),
-        (Place::Status, _) => api::status(site, request),
-        (Place::Offer, _) => whep::offer_as_json(site, request),
-        (Place::Endpoint(station), "POST") => whep::admit(site, request, station),
-        (Place::Endpoint(station), _) => whep::endpoint(site, station),
+        (Place::Status, _) => look(&|| api::status(site, request))?,
+        (Place::Access, _) => api::access(site, &shown)?,
+        (Place::Offer, _) => {
+            site.gate.check_origin(&shown, &request.header("host").unwrap_or_default())?;
+            admit(&|| whep::offer_as_json(site, request))?
+        }
+        (Place::Endpoint(station), "POST") => admit(&|| whep::admit(site, request, *station))?,
+        (Place::Endpoint(station), _) => look(&|| whep::endpoint(site, *station))?,
         (Place::Session(station, id), "PATCH") => whep::patch(site, request, station, id),
         (Place::Session(station, id), "DELETE") => whep::dismiss(site, station, id),
         (Place::Session(station, id), _) => whep::session(site, station, id),
         (Place::Page, _) => site.assets.answer(request),
         (Place::Server, _) => assets::unknown_path(),
-    }
+    };
+    Ok(answer)
 }
 
 /// What may be done here, asked by a person (RFC 9110 §9.3.7) or as a browser's preflight (Fetch §4.8).
@@ -227,6 +253,7 @@ mod tests {
     use crate::rtc::{datagrams, engine};
     use crate::signal::hub;
     use crate::web::assets::Assets;
+    use crate::web::gate::Gate;
     use crate::web::site::Limits;
 
     #[test]
@@ -257,6 +284,7 @@ mod tests {
             room_metrics: Arc::default(),
             ice_servers: vec![],
             door_metrics: Arc::default(),
+            gate: Arc::new(Gate::open().unwrap()),
             assets: Assets::Table(&[]),
             limits: Limits::default(),
             max_listeners: 0,

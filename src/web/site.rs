@@ -10,6 +10,7 @@ use crate::rtc::engine;
 use crate::signal::hub;
 use crate::signal::wire::IceServer;
 use crate::web::assets::Assets;
+use crate::web::gate::Gate;
 
 /// Everything handlers need.
 #[derive(Debug)]
@@ -30,6 +31,8 @@ pub struct Site {
     pub ice_servers: Vec<IceServer>,
     /// What the door counts.
     pub door_metrics: Arc<DoorMetrics>,
+    /// Who may come in.
+    pub gate: Arc<Gate>,
     /// The pages.
     pub assets: Assets,
     /// What the door puts up with.

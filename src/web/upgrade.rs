@@ -1,9 +1,10 @@
 //! What a request for `/ws` asks for, from its head: which room, which seat, and whether it is a WebSocket at all
-//! (RFC 6455 §4.2). Pure. Who may come from which page is not looked at here.
+//! (RFC 6455 §4.2). Pure. Who may come, and from which page, is not looked at here.
 
 use crate::signal::ids::{RoomName, Token};
 use crate::web::exchange::{Answer, Code};
 use crate::web::head::{Handshake, Head};
+use crate::web::query::{Twice, parameter};
 
 const PATH: &str = "/ws";
 /// The one version there is (RFC 6455 §4.1, point 9).
@@ -57,7 +58,7 @@ pub fn read(head: &Head) -> Result<Option<Upgrade>, Answer> {
     let Some(key) = key.as_ref().filter(|key| is_key(key)) else {
         return Err(Answer::error(Code::BadUpgrade, "Sec-WebSocket-Key is 16 bytes in base64."));
     };
-    Ok(Some(Upgrade { room: room(query)?, resume: resume(query)?, key: key.clone() }))
+    Ok(Some(Upgrade { room: room(query)?.unwrap_or_default(), resume: resume(query)?, key: key.clone() }))
 }
 
 /// 22 characters of base64 and `==`; what they stand for is nobody's business.
@@ -66,32 +67,31 @@ fn is_key(key: &str) -> bool {
     key.len() == KEY_CHARS && key.strip_suffix("==").is_some_and(|digits| digits.bytes().all(base64))
 }
 
-fn room(query: &str) -> Result<RoomName, Answer> {
+/// The room that a query names.
+///
+/// # Errors
+/// The answer to give, if no room can have that name.
+pub fn room(query: &str) -> Result<Option<RoomName>, Answer> {
     let bad =
         || Answer::error(Code::BadRoom, "A room's name is 1 to 64 letters, digits, hyphens, underscores and dots.");
     match parameter(query, "room") {
-        Ok(None) => Ok(RoomName::default()),
-        Ok(Some(name)) => RoomName::parse(name).ok_or_else(bad),
+        Ok(None) => Ok(None),
+        Ok(Some(name)) => RoomName::parse(name).map(Some).ok_or_else(bad),
         Err(Twice) => Err(bad()),
     }
 }
 
-fn resume(query: &str) -> Result<Option<Token>, Answer> {
+/// The secret of the seat that a query names.
+///
+/// # Errors
+/// The answer to give, if it is none.
+pub fn resume(query: &str) -> Result<Option<Token>, Answer> {
     let bad = || Answer::error(Code::BadResume, "resume is a token of 64 hexadecimal digits, as config gave it.");
     match parameter(query, "resume") {
         Ok(None) => Ok(None),
         Ok(Some(token)) => Token::parse(token).map(Some).ok_or_else(bad),
         Err(Twice) => Err(bad()),
     }
-}
-
-/// Two of a name could be read in two ways.
-struct Twice;
-
-fn parameter<'a>(query: &'a str, name: &str) -> Result<Option<&'a str>, Twice> {
-    let mut values = query.split('&').filter_map(|pair| pair.split_once('=')).filter(|(n, _)| *n == name);
-    let first = values.next().map(|(_, value)| value);
-    if values.next().is_some() { Err(Twice) } else { Ok(first) }
 }
 
 #[cfg(test)]

@@ -294,6 +294,7 @@ mod tests {
         if_match(&Request {
             method: "PATCH".into(),
             path: "/".into(),
+            query: String::new(),
             headers: values.iter().map(|v| ("If-Match".to_owned(), (*v).to_owned())).collect(),
             body: Vec::new(),
             client: "127.0.0.1:1".parse().unwrap(),

@@ -18,11 +18,11 @@ use tungstenite::{Bytes, Error, WebSocket};
 use crate::audio::station::Station;
 use crate::signal::heartbeat::{Beat, Heartbeat};
 use crate::signal::hub::{self, Delivery, Line};
-use crate::signal::ids::Token;
+use crate::signal::ids::{RoomName, Token};
 use crate::signal::rooms::Reason;
 use crate::signal::wire::{self, Code, ToBrowser};
+use crate::web::gate::{Entry, Pass};
 use crate::web::readiness::{self, Watched};
-use crate::web::upgrade::Upgrade;
 
 /// Small, because every idle peer has one; a message that is larger gets its room when it comes.
 const READ_BUFFER_BYTES: usize = 2 * 1024;
@@ -38,6 +38,9 @@ const GOODBYE: Duration = Duration::from_secs(1);
 const GOODBYE_BYTES: usize = 1024 * 1024;
 /// From the range that is free for applications (RFC 6455 §7.4.2).
 const REPLACED: u16 = 4001;
+const REMOVED: u16 = 4003;
+const ROOM_LOCKED: u16 = 4004;
+const ROOM_ENDED: u16 = 4005;
 
 /// What WebSockets need of the house.
 pub(super) struct Lobby {
@@ -46,9 +49,21 @@ pub(super) struct Lobby {
     pub stations: Arc<[Station]>,
 }
 
+/// Somebody whose request for a room was granted.
+pub(super) struct Guest<'a> {
+    /// Which room.
+    pub room: RoomName,
+    /// Who it is.
+    pub token: Token,
+    /// What it may do.
+    pub pass: Pass,
+    /// Kept once the room has taken it in.
+    pub entry: Entry<'a>,
+}
+
 /// Serves a peer until it or we end the connection. `inbox` is what has arrived behind the handshake.
-pub(super) fn attend(stream: &TcpStream, inbox: Vec<u8>, asked: &Upgrade, lobby: &Lobby) -> io::Result<()> {
-    let token = asked.resume.map_or_else(Token::random, Ok)?;
+pub(super) fn attend(stream: &TcpStream, inbox: Vec<u8>, guest: Guest<'_>, lobby: &Lobby) -> io::Result<()> {
+    let Guest { room, token, pass, entry } = guest;
     stream.set_nonblocking(true)?;
     let watched = lobby.readiness.watch(stream)?;
     let limits = lobby.hub.limits();
@@ -59,10 +74,11 @@ pub(super) fn attend(stream: &TcpStream, inbox: Vec<u8>, asked: &Upgrade, lobby:
         .max_message_size(Some(limits.message_bytes))
         .max_frame_size(Some(limits.message_bytes));
     let socket = WebSocket::from_partially_read(watched, inbox, Role::Server, Some(config));
-    let on_air = lobby.stations.iter().filter(|station| station.metrics.packets.read() > 0);
-    let line = lobby.hub.open(asked.room.clone(), token, on_air.map(|station| station.name.clone()).collect())?;
+    let on_air = lobby.stations.iter().filter(|station| pass.may_listen() && station.metrics.packets.read() > 0);
+    let on_air = on_air.map(|station| station.name.clone()).collect();
+    let line = lobby.hub.open(room, token, on_air, pass.is_host())?;
     let heartbeat = Heartbeat::new(limits.ping_every, limits.gone_after, Instant::now());
-    let mut peer = Peer { socket, line, heartbeat, texts: Vec::new().into_iter(), blocked: false, more: true };
+    let mut peer = Peer { socket, line, heartbeat, entry, texts: Vec::new().into_iter(), blocked: false, more: true };
     let end = peer.run();
     if let End::Ours(code, sentence) | End::Fault(_, code, sentence) = &end {
         let level = if matches!(code, CloseCode::Away | CloseCode::Normal) { Level::Debug } else { Level::Info };
@@ -75,6 +91,7 @@ struct Peer<'a> {
     socket: WebSocket<Watched<'a>>,
     line: Line,
     heartbeat: Heartbeat,
+    entry: Entry<'a>,
     /// What is left of a delivery of several messages.
     texts: std::vec::IntoIter<Arc<str>>,
     /// The system takes no more for now; the outbox waits.
@@ -179,7 +196,11 @@ impl Peer<'_> {
             }
             match self.line.take() {
                 Ok(Some(Delivery::Text(text))) => self.send(Message::Text((&*text).into()))?,
-                Ok(Some(Delivery::Texts(texts))) => self.texts = texts.into_iter(),
+                Ok(Some(Delivery::Texts(texts))) => {
+                    // It is in: only those who are get a welcome.
+                    self.entry.keep();
+                    self.texts = texts.into_iter();
+                }
                 Ok(Some(Delivery::Close(reason))) => return Err(told_to_close(reason)),
                 Ok(None) => return self.flush(),
                 Err(_) => return Err(End::Silent("the hub has given it up")),
@@ -268,5 +289,8 @@ fn told_to_close(reason: Reason) -> End {
         Reason::Replaced => End::Ours(CloseCode::Library(REPLACED), "replaced"),
         Reason::GoingAway => End::Ours(CloseCode::Away, "going away"),
         Reason::Left => End::Ours(CloseCode::Normal, "goodbye"),
+        Reason::Removed => End::Ours(CloseCode::Library(REMOVED), "removed"),
+        Reason::RoomLocked => End::Ours(CloseCode::Library(ROOM_LOCKED), "locked"),
+        Reason::RoomEnded => End::Ours(CloseCode::Library(ROOM_ENDED), "ended"),
     }
 }

@@ -19,6 +19,7 @@ use roomtone::signal::{hub, rooms};
 use roomtone::web::assets::Assets;
 use roomtone::web::descriptors;
 use roomtone::web::door::{Door, DoorHandle, DoorSettings, bind};
+use roomtone::web::gate::Gate;
 use roomtone::web::site::{Limits, Site};
 use serde_json::Value;
 
@@ -52,6 +53,14 @@ impl House {
     }
 
     pub fn with_rooms(limits: Limits, rooms: rooms::Limits) -> House {
+        House::build(limits, rooms, Gate::open().unwrap())
+    }
+
+    pub fn with_gate(gate: Gate) -> House {
+        House::build(Limits::default(), rooms::Limits::default(), gate)
+    }
+
+    fn build(limits: Limits, rooms: rooms::Limits, gate: Gate) -> House {
         let www = tempfile::tempdir().unwrap();
         fs::write(www.path().join("index.html"), "<!doctype html><p>index").unwrap();
         fs::write(www.path().join("listen.html"), "<!doctype html><p>listen").unwrap();
@@ -78,6 +87,7 @@ impl House {
             room_metrics: Arc::clone(&room_metrics),
             ice_servers: vec![ice_server()],
             door_metrics: Arc::clone(&metrics),
+            gate: Arc::new(gate),
             assets: Assets::Folder(www.path().to_owned()),
             limits,
             max_listeners: MAX_LISTENERS,
@@ -210,7 +220,7 @@ impl Reply {
 
     /// Status and code of an error, which has what every error has.
     pub fn error(&self) -> (u16, String) {
-        assert_eq!(self.field("access-control-allow-origin"), Some("*"), "{}", self.head);
+        assert_eq!(self.field("x-content-type-options"), Some("nosniff"), "{}", self.head);
         let error = &self.json()["error"];
         assert!(error["message"].as_str().unwrap().ends_with('.'), "{error}");
         (self.status, error["code"].as_str().unwrap().to_owned())
@@ -236,7 +246,12 @@ fn the_page_is_served_with_type_tag_and_strict_headers() {
     assert_eq!((page.status, page.body.as_slice()), (200, b"<!doctype html><p>listen".as_slice()));
     assert_eq!(page.field("content-type"), Some("text/html; charset=utf-8"));
     assert_eq!(page.field("x-content-type-options"), Some("nosniff"));
-    assert!(page.field("content-security-policy").unwrap().starts_with("default-src 'self'"));
+    assert!(page.field("content-security-policy").unwrap().starts_with("default-src 'none'"));
+    assert!(page.field("permissions-policy").unwrap().contains("microphone=(self)"));
+    assert_eq!(page.field("referrer-policy"), Some("no-referrer"));
+    assert_eq!(page.field("cross-origin-opener-policy"), Some("same-origin"));
+    assert_eq!(page.field("cross-origin-resource-policy"), Some("same-origin"));
+    assert_eq!(page.field("set-cookie"), None);
     assert_eq!(page.head.matches("Server:").count(), 1, "{}", page.head);
 
     let tag = page.field("etag").unwrap();
@@ -257,22 +272,27 @@ fn a_head_request_has_the_length_but_not_the_body() {
 }
 
 #[test]
-fn every_answer_may_be_read_by_other_origins() {
+fn every_answer_of_whep_may_be_read_by_other_origins_and_no_other() {
     let house = House::open();
-    let asked = [
-        ("GET", "/"),
-        ("GET", "/nothing"),
-        ("GET", "/offer"),
-        ("POST", "/whep"),
-        ("OPTIONS", "/whep/main"),
-        ("GET", "/healthz"),
-    ];
-    for (method, path) in asked {
-        let reply = house.ask(method, path, "Origin: http://elsewhere\r\n", b"");
+    let elsewhere = "Origin: http://elsewhere\r\n";
+    let too_large = "Content-Length: 100000\r\n";
+    for (method, path, fields) in [
+        ("POST", "/whep", ""),
+        ("OPTIONS", "/whep/main", ""),
+        ("GET", "/whep/nobody", ""),
+        ("POST", "/whep", too_large),
+    ] {
+        let reply = house.ask(method, path, &format!("{elsewhere}{fields}"), b"");
         assert_eq!(reply.field("access-control-allow-origin"), Some("*"), "{method} {path}");
         let exposed = reply.field("access-control-expose-headers");
         assert_eq!(exposed, Some("Location, Link, ETag, Accept-Patch, Retry-After"), "{method} {path}");
         assert_eq!(reply.head.matches("Access-Control-Allow-Origin").count(), 1, "{method} {path}");
+    }
+    for (method, path) in
+        [("GET", "/"), ("GET", "/nothing"), ("GET", "/offer"), ("GET", "/healthz"), ("GET", "/api/status")]
+    {
+        let reply = house.ask(method, path, elsewhere, b"");
+        assert_eq!(reply.field("access-control-allow-origin"), None, "{method} {path}");
     }
 }
 

@@ -7,6 +7,7 @@ use std::path::Path;
 const FLOORS: &[&[&str]] = &[
     &["signal::heartbeat", "signal::ids"],
     &[
+        "access::capability",
         "audio::pcm",
         "observe",
         "state",
@@ -18,6 +19,7 @@ const FLOORS: &[&[&str]] = &[
         "rtc::stun",
     ],
     &[
+        "access::books",
         "rtc::listener",
         "signal::rooms",
         "audio::convert",
@@ -27,18 +29,18 @@ const FLOORS: &[&[&str]] = &[
         "audio::pulse",
         "audio::alsa",
     ],
-    &["rtc::fanout", "audio::blocks", "audio::device"],
+    &["access::links", "rtc::fanout", "audio::blocks", "audio::device"],
     &["audio::capture"],
     &["rtc::engine", "audio::station", "signal::hub"],
-    &["web::exchange", "web::descriptors", "web::readiness", "web::quota"],
-    &["web::assets", "web::body", "web::head"],
+    &["web::exchange", "web::descriptors", "web::readiness", "web::quota", "web::query", "web::origin"],
+    &["web::assets", "web::body", "web::head", "web::gate"],
     &["web::site", "web::loopback", "web::upgrade"],
     &["web::whep", "web::api", "web::ws"],
     &["web::conn"],
     &["web::http"],
     &["web::door"],
     &["config", "menu"],
-    &["source"],
+    &["source", "invite"],
     &["app"],
 ];
 
@@ -52,8 +54,13 @@ const PURE: &[&str] = &[
     "audio/convert.rs",
     "signal/wire.rs",
     "signal/rooms.rs",
+    "signal/rooms/host.rs",
+    "signal/rooms/seats.rs",
     "signal/heartbeat.rs",
     "web/quota.rs",
+    "web/query.rs",
+    "web/origin.rs",
+    "access/capability.rs",
 ];
 const IMPURE: &[&str] =
     &["Instant::now", "SystemTime", "std::thread", "crossbeam", "Socket::", "std::fs", "std::io", "std::env"];

@@ -1,5 +1,6 @@
 //! Everything that is tested from outside, as one binary with one harness.
 
+mod access;
 mod http;
 mod layers;
 #[cfg(target_os = "linux")]

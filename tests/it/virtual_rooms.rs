@@ -28,9 +28,14 @@ impl House {
     }
 
     fn open(&mut self, who: u8, room: &str) -> Link {
+        self.arrive(who, room, false)
+    }
+
+    fn arrive(&mut self, who: u8, room: &str, host: bool) -> Link {
         self.links += 1;
         let link = Link(self.links);
-        let arrival = Arrival { link, room: RoomName::parse(room).unwrap(), token: token(who), stations: vec![] };
+        let room = RoomName::parse(room).unwrap();
+        let arrival = Arrival { link, room, token: token(who), stations: vec![], host };
         self.rooms.open(arrival, self.now);
         self.drain();
         link

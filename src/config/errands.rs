@@ -1,0 +1,209 @@
+//! The command lines of `roomtone invite` and `roomtone revoke`: read and checked here, done in `invite`.
+
+use std::time::Duration;
+
+use getopts::{Matches, Options};
+
+use crate::access::capability::{GrantId, Right};
+use crate::signal::ids::RoomName;
+use crate::web::origin::Origin;
+
+use super::{Command, ExitCode, StartError, StateChoice};
+
+/// A link lasts ten years at most, if it is not to last for ever.
+const MAX_EXPIRES: Duration = Duration::from_secs(3_650 * 24 * 3_600);
+const MAX_USES: u32 = 1_000_000;
+
+/// A link to make.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invitation {
+    /// What it shall allow.
+    pub right: Right,
+    /// For how long; for ever, if None.
+    pub expires_in: Option<Duration>,
+    /// For how many times of coming in.
+    pub uses: Option<u32>,
+    /// Where the pages are; as the server has told, if None.
+    pub url: Option<Origin>,
+    /// Where the key is.
+    pub state_dir: StateChoice,
+}
+
+/// What to withdraw.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revocation {
+    /// This link; all of them, if None.
+    pub id: Option<GrantId>,
+    /// Where the pages are, for the new admin link.
+    pub url: Option<Origin>,
+    /// Where the key is.
+    pub state_dir: StateChoice,
+}
+
+pub(super) fn invite(args: &[String], env: impl Fn(&str) -> Option<String>) -> Result<Command, StartError> {
+    let wrong = |message: String| usage("invite", &message);
+    let mut options = Options::new();
+    options.optopt("", "room", "a link into this room", "NAME");
+    options.optflag("", "listen", "a link for listening");
+    options.optflag("", "admin", "a link for everything, which makes whoever opens it a host in every room");
+    options.optopt("", "expires", "it holds for so long: 90s, 30m, 2h, 7d (default: until it is withdrawn)", "TIME");
+    options.optopt("", "uses", "so many may come in with it (default: without limit)", "N");
+    shared(&mut options);
+    let matches = options.parse(args).map_err(|error| wrong(error.to_string()))?;
+    if matches.opt_present("help") {
+        let brief = "Prints a link to send to whoever shall come in. Without --private a server is open to\n\
+                     everybody, and only --admin has an effect.\n\n\
+                     Usage: roomtone invite --room NAME | --listen | --admin [FLAGS]\n       \
+                     roomtone revoke ID | --all [FLAGS]";
+        return Ok(Command::Print(options.usage(brief).trim_end().to_owned()));
+    }
+    if let Some(odd) = matches.free.first() {
+        return Err(wrong(format!("`{odd}` is not a flag")));
+    }
+    let room = matches.opt_str("room").map(|name| match RoomName::parse(&name) {
+        Some(name) => Ok(Right::Room(name)),
+        None => {
+            Err(wrong(format!("--room takes 1 to 64 letters, digits, hyphens, underscores and dots, not `{name}`")))
+        }
+    });
+    let flag = |name, right| matches.opt_present(name).then_some(Ok(right));
+    let mut rights = [room, flag("listen", Right::Listen), flag("admin", Right::Admin)].into_iter().flatten();
+    let (Some(right), None) = (rights.next(), rights.next()) else {
+        return Err(wrong("choose one of --room NAME, --listen and --admin".into()));
+    };
+    Ok(Command::Invite(Invitation {
+        right: right?,
+        expires_in: matches.opt_str("expires").map(|text| expires(&text)).transpose()?,
+        uses: matches.opt_str("uses").map(|text| uses(&text)).transpose()?,
+        url: url(&matches, "invite")?,
+        state_dir: super::state_dir(&matches, env),
+    }))
+}
+
+pub(super) fn revoke(args: &[String], env: impl Fn(&str) -> Option<String>) -> Result<Command, StartError> {
+    let wrong = |message: String| usage("revoke", &message);
+    let mut options = Options::new();
+    options.optflag("", "all", "withdraw every link, the admin link too; a new admin link is made");
+    shared(&mut options);
+    let matches = options.parse(args).map_err(|error| wrong(error.to_string()))?;
+    if matches.opt_present("help") {
+        let brief = "Withdraws a link by the id that `roomtone invite` printed with it. Nobody comes in with it any\n\
+                     more; who is in stays.\n\n\
+                     Usage: roomtone revoke ID | --all [FLAGS]";
+        return Ok(Command::Print(options.usage(brief).trim_end().to_owned()));
+    }
+    let id = match (matches.free.as_slice(), matches.opt_present("all")) {
+        ([], true) => None,
+        ([id], false) => {
+            let message =
+                || wrong(format!("`{id}` is not an id of 16 hexadecimal digits, as `roomtone invite` prints"));
+            Some(GrantId::parse(id).ok_or_else(message)?)
+        }
+        _ => return Err(wrong("name one ID, or --all".into())),
+    };
+    let state_dir = super::state_dir(&matches, env);
+    Ok(Command::Revoke(Revocation { id, url: url(&matches, "revoke")?, state_dir }))
+}
+
+fn shared(options: &mut Options) {
+    options.optopt("", "url", "the link begins with this (default: as the server told when it started)", "URL");
+    options.optopt("", "state-dir", "the folder of the server's keys (default: the user's state folder)", "DIR");
+    options.optflag("h", "help", "print this and end");
+}
+
+fn expires(text: &str) -> Result<Duration, StartError> {
+    let units = [("s", 1), ("m", 60), ("h", 3_600), ("d", 24 * 3_600)];
+    let parsed = units.iter().find_map(|(unit, seconds)| {
+        let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
+        number.checked_mul(*seconds).map(Duration::from_secs)
+    });
+    parsed
+        .filter(|time| !time.is_zero() && *time <= MAX_EXPIRES)
+        .ok_or_else(|| usage("invite", &format!("--expires takes a time such as 90s, 30m, 2h or 7d, not `{text}`")))
+}
+
+fn uses(text: &str) -> Result<u32, StartError> {
+    (text.parse().ok().filter(|n| (1..=MAX_USES).contains(n)))
+        .ok_or_else(|| usage("invite", &format!("--uses takes 1 to {MAX_USES}, not `{text}`")))
+}
+
+fn url(matches: &Matches, errand: &str) -> Result<Option<Origin>, StartError> {
+    let Some(text) = matches.opt_str("url") else { return Ok(None) };
+    let origin = Origin::parse(text.strip_suffix('/').unwrap_or(&text));
+    let wrong = || usage(errand, &format!("--url takes an address such as https://example.org:8088, not `{text}`"));
+    origin.map(Some).ok_or_else(wrong)
+}
+
+fn usage(errand: &str, message: &str) -> StartError {
+    StartError::new(ExitCode::Usage, format!("{message}. See roomtone {errand} --help."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(line: &str) -> Result<Command, StartError> {
+        let args: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        super::super::parse(&args, |name| (name == "HOME").then(|| "/h".into()))
+    }
+
+    #[test]
+    fn an_invitation_says_what_for_how_long_and_how_often() {
+        let Ok(Command::Invite(invitation)) =
+            run("invite --room kitchen --expires 2h --uses 3 --url https://Example.org:443/ --state-dir s")
+        else {
+            panic!("not understood")
+        };
+        assert_eq!(invitation.right, Right::Room(RoomName::parse("kitchen").unwrap()));
+        assert_eq!((invitation.expires_in, invitation.uses), (Some(Duration::from_secs(7_200)), Some(3)));
+        assert_eq!(invitation.url.unwrap().to_string(), "https://example.org");
+        assert_eq!(invitation.state_dir, StateChoice::Path("s".into()));
+        for (line, right) in [("invite --listen", Right::Listen), ("invite --admin", Right::Admin)] {
+            let Ok(Command::Invite(invitation)) = run(line) else { panic!("{line}") };
+            assert_eq!((invitation.right, invitation.expires_in, invitation.uses), (right, None, None));
+        }
+        for (text, seconds) in [("90s", 90), ("30m", 1_800), ("7d", 604_800)] {
+            assert_eq!(expires(text), Ok(Duration::from_secs(seconds)));
+        }
+    }
+
+    #[test]
+    fn a_revocation_names_one_or_all() {
+        let revoked = |line: &str| match run(line) {
+            Ok(Command::Revoke(revocation)) => revocation.id,
+            other => panic!("{line}: {other:?}"),
+        };
+        assert_eq!(revoked("revoke 00000000000000ff"), Some(GrantId::new(255)));
+        assert_eq!(revoked("revoke --all --url http://a"), None);
+    }
+
+    #[test]
+    fn what_is_wrong_is_one_sentence_that_names_the_flag() {
+        for (line, named) in [
+            ("invite", "--room"),
+            ("invite --listen --admin", "--admin"),
+            ("invite --room a/b", "--room"),
+            ("invite --listen --expires 2", "--expires"),
+            ("invite --listen --expires 0h", "--expires"),
+            ("invite --listen --expires 99999999999999999999d", "--expires"),
+            ("invite --listen --expires 4000d", "--expires"),
+            ("invite --listen --uses 0", "--uses"),
+            ("invite --listen --url example.org", "--url"),
+            ("invite --listen --url http://a/#b", "--url"),
+            ("invite --listen kitchen", "kitchen"),
+            ("invite --port 1", "port"),
+            ("revoke", "--all"),
+            ("revoke x", "`x`"),
+            ("revoke 00000000000000ff --all", "--all"),
+            ("revoke --nonsense", "nonsense"),
+        ] {
+            let error = run(line).unwrap_err();
+            assert_eq!(error.code, ExitCode::Usage, "{line}");
+            assert!(error.message.contains(named) && error.message.lines().count() == 1, "{line}: {error}");
+        }
+        for line in ["invite --help", "revoke -h"] {
+            let Ok(Command::Print(help)) = run(line) else { panic!("{line}") };
+            assert!(help.contains("roomtone revoke ID") && help.contains("--state-dir"), "{help}");
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! What `roomtone invite` and `roomtone revoke` do: they write in the books of the state folder, where a server that runs
+//! sees it at its next look. Runs on the main thread, and starts no other.
+
+use std::io;
+use std::time::SystemTime;
+
+use time::OffsetDateTime;
+
+use crate::access::books::Books;
+use crate::access::capability::Grant;
+use crate::access::links;
+use crate::config::{ExitCode, Invitation, Revocation, StartError, StateChoice};
+use crate::state::StateDir;
+use crate::web::origin::Origin;
+
+/// A link, and a sentence about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invited {
+    /// To send around.
+    pub link: String,
+    /// For whoever made it.
+    pub note: String,
+}
+
+/// Makes a link.
+///
+/// # Errors
+/// [`ExitCode::File`] if there is no state folder or it cannot be used.
+pub fn invite(invitation: &Invitation) -> Result<Invited, StartError> {
+    let (dir, books) = open(&invitation.state_dir)?;
+    let expires_s = invitation.expires_in.map(|time| now_s() + time.as_secs());
+    let issued = books.issue(invitation.right.clone(), expires_s, invitation.uses);
+    let (token, grant) = issued.map_err(|error| unusable(&dir, &error))?;
+    let link = links::link(&base(&dir, invitation.url.as_ref()), &grant.right, &token);
+    Ok(Invited { link, note: note(&grant) })
+}
+
+/// Withdraws one link, or all; then says so.
+///
+/// # Errors
+/// As [`invite`].
+pub fn revoke(revocation: &Revocation) -> Result<String, StartError> {
+    let (dir, books) = open(&revocation.state_dir)?;
+    let written = match revocation.id {
+        Some(id) => books.revoke(id),
+        None => books.revoke_all(),
+    };
+    // The admin link may have been the one, or one of them.
+    let base = base(&dir, revocation.url.as_ref());
+    let link = written.and_then(|()| links::admin_link(Some(&dir), &books, &base, now_s()));
+    let link = link.map_err(|error| unusable(&dir, &error))?;
+    Ok(match revocation.id {
+        Some(id) => format!("{id} is withdrawn."),
+        None => format!("All links are withdrawn. The new admin link: {link}"),
+    })
+}
+
+fn open(choice: &StateChoice) -> Result<(StateDir, Books), StartError> {
+    let path = match choice {
+        StateChoice::Path(path) | StateChoice::Default(Some(path)) => path,
+        StateChoice::Default(None) => {
+            let message = "there is no state folder, because HOME is not set. Name the server's with --state-dir DIR.";
+            return Err(StartError::new(ExitCode::File, message));
+        }
+    };
+    let opened = StateDir::open(path).and_then(|dir| Ok((dir.clone(), Books::open(Some(dir))?)));
+    opened.map_err(|error| {
+        let message = format!("{}: {error}. Name the server's folder with --state-dir DIR.", path.display());
+        StartError::new(ExitCode::File, message)
+    })
+}
+
+fn base(dir: &StateDir, url: Option<&Origin>) -> String {
+    url.map_or_else(|| links::base(dir), ToString::to_string)
+}
+
+fn unusable(dir: &StateDir, error: &io::Error) -> StartError {
+    let message = format!("{}: {error}. Nothing was changed; make sure that it can be written.", dir.path().display());
+    StartError::new(ExitCode::File, message)
+}
+
+fn note(grant: &Grant) -> String {
+    let Grant { id, expires_s, uses, .. } = grant;
+    let until = match expires_s {
+        Some(expires_s) => format!("until {}", date(*expires_s)),
+        None => "until it is withdrawn".into(),
+    };
+    let uses = match uses {
+        Some(1) => ", for one to come in".into(),
+        Some(uses) => format!(", for {uses} to come in"),
+        None => String::new(),
+    };
+    format!("It holds {until}{uses}. Withdraw it with: roomtone revoke {id}")
+}
+
+fn date(seconds: u64) -> String {
+    let form = time::macros::format_description!("[year]-[month]-[day] [hour]:[minute] UTC");
+    let date = i64::try_from(seconds).ok().and_then(|s| OffsetDateTime::from_unix_timestamp(s).ok());
+    date.and_then(|date| date.format(form).ok()).unwrap_or_else(|| format!("{seconds} s after 1970"))
+}
+
+fn now_s() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::capability::{GrantId, Right};
+
+    #[test]
+    fn a_note_says_until_when_how_often_and_how_to_undo_it() {
+        let grant = Grant { id: GrantId::new(1), right: Right::Listen, expires_s: Some(1_800_000_000), uses: Some(1) };
+        let expected = "It holds until 2027-01-15 08:00 UTC, for one to come in. \
+                        Withdraw it with: roomtone revoke 0000000000000001";
+        assert_eq!(note(&grant), expected);
+        let unlimited = note(&Grant { expires_s: None, uses: None, ..grant });
+        assert!(unlimited.starts_with("It holds until it is withdrawn. "), "{unlimited}");
+    }
+}

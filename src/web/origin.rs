@@ -1,0 +1,192 @@
+//! Which page a request comes from, as browsers say in `Origin` (RFC 6454 §7), and who may read the answer (Fetch §3.2,
+//! CORS). Pure. Programs that are no browsers send no `Origin` and are not meant: this keeps other people's pages from
+//! acting in a visitor's name, nothing else.
+
+use std::borrow::Cow;
+
+/// A scheme, a host and a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// `http` or `https`.
+    scheme: &'static str,
+    /// In lower case, an IPv6 address in brackets.
+    host: String,
+    /// None if it is the scheme's own, as browsers write it.
+    port: Option<u16>,
+}
+
+impl Origin {
+    /// None if it is not one; a path, a user or a pattern makes it none.
+    pub fn parse(text: &str) -> Option<Origin> {
+        let (scheme, rest) = text.split_once("://")?;
+        let scheme = ["http", "https"].into_iter().find(|known| scheme.eq_ignore_ascii_case(known))?;
+        let (host, port) = split_port(rest)?;
+        let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let valid = match bracketed {
+            Some(ip) => ip.parse::<std::net::Ipv6Addr>().is_ok(),
+            None => host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)),
+        };
+        let port = port.filter(|port| *port != default_port(scheme));
+        (valid && !host.is_empty()).then(|| Origin { scheme, host: host.to_ascii_lowercase(), port })
+    }
+
+    /// Whether a page of this origin came from the host and port that the request asks.
+    ///
+    /// The scheme is not compared, only used for what a port that is not written means: one port of ours speaks HTTP and
+    /// HTTPS alike, and behind a TLS proxy a page of `https:` asks us over plain HTTP. Nobody else can serve a page from
+    /// this host and port by the other scheme.
+    pub fn is_of(&self, host: &str) -> bool {
+        let Some((name, port)) = split_port(host) else { return false };
+        let port = port.filter(|port| *port != default_port(self.scheme));
+        name.eq_ignore_ascii_case(&self.host) && port == self.port
+    }
+}
+
+impl std::fmt::Display for Origin {
+    /// As browsers write it, without a slash at the end.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}://{}", self.scheme, self.host)?;
+        self.port.map_or(Ok(()), |port| write!(f, ":{port}"))
+    }
+}
+
+fn default_port(scheme: &str) -> u16 {
+    if scheme == "https" { 443 } else { 80 }
+}
+
+/// The host and the port, if one is written.
+fn split_port(authority: &str) -> Option<(&str, Option<u16>)> {
+    let end_of_host = authority.rfind(']').unwrap_or(0);
+    match authority.get(end_of_host..)?.find(':') {
+        None => Some((authority, None)),
+        Some(colon) => {
+            let (host, port) = authority.split_at(end_of_host + colon);
+            let digits = port.strip_prefix(':').filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()))?;
+            // RFC 3986 §3.2.3: a colon alone is the scheme's own port.
+            let port = if digits.is_empty() { None } else { Some(digits.parse().ok()?) };
+            Some((host, port))
+        }
+    }
+}
+
+/// Whether a page of that origin may act here: without one it is no page.
+pub fn may_act(origin: Option<&str>, host: &str, allowed: &[Origin]) -> bool {
+    let Some(origin) = origin else { return true };
+    // `null`, the origin of pages that hide theirs, is none.
+    Origin::parse(origin).is_some_and(|origin| origin.is_of(host) || allowed.contains(&origin))
+}
+
+/// The header fields that say whether a page of another origin may read the answer. WHEP is open to every page: players
+/// live elsewhere, and there is no cookie that could be abused.
+pub fn sharing(path: &str, origin: Option<&str>, allowed: &[Origin]) -> Vec<(&'static str, Cow<'static, str>)> {
+    const EXPOSED: (&str, Cow<'static, str>) =
+        ("Access-Control-Expose-Headers", Cow::Borrowed("Location, Link, ETag, Accept-Patch, Retry-After"));
+    if path == "/whep" || path.starts_with("/whep/") {
+        return vec![("Access-Control-Allow-Origin", Cow::Borrowed("*")), EXPOSED];
+    }
+    if allowed.is_empty() {
+        return vec![];
+    }
+    // Also where it is not allowed: what is kept for one page must not be given to another (Fetch §3.2.5).
+    let mut fields = vec![("Vary", Cow::Borrowed("Origin"))];
+    if let Some(origin) = origin.and_then(Origin::parse).filter(|origin| allowed.contains(origin)) {
+        fields.extend([("Access-Control-Allow-Origin", Cow::Owned(origin.to_string())), EXPOSED]);
+    }
+    fields
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn origin(text: &str) -> Origin {
+        Origin::parse(text).unwrap()
+    }
+
+    #[test]
+    fn an_origin_is_written_as_browsers_do() {
+        for (text, written) in [
+            ("https://Example.org", "https://example.org"),
+            ("HTTPS://example.org:443", "https://example.org"),
+            ("http://example.org:443", "http://example.org:443"),
+            ("http://192.0.2.1:80", "http://192.0.2.1"),
+            ("http://[2001:DB8::1]:8088", "http://[2001:db8::1]:8088"),
+        ] {
+            assert_eq!(origin(text).to_string(), written);
+        }
+        for odd in [
+            "",
+            "null",
+            "*",
+            "https://",
+            "https://*.example.org",
+            "https://a/",
+            "https://a/b",
+            "https://u@a",
+            "https://a:x",
+            "https://a:70000",
+            "https://a b",
+            "https://[::1",
+            "https://[x]",
+            "https://a?b",
+            "ftp://a",
+            "a:8088",
+            "https://a, https://b",
+        ] {
+            assert_eq!(Origin::parse(odd), None, "{odd}");
+        }
+    }
+
+    #[test]
+    fn a_page_is_of_the_host_and_port_that_it_came_from() {
+        for (page, host) in [
+            ("http://example.org", "example.org"),
+            ("http://example.org", "Example.org:80"),
+            ("https://example.org", "example.org:443"),
+            ("https://example.org", "example.org"),
+            ("http://localhost:8088", "localhost:8088"),
+            ("https://[::1]:8088", "[::1]:8088"),
+        ] {
+            assert!(may_act(Some(page), host, &[]), "{page} at {host}");
+        }
+        for (page, host) in [
+            ("http://example.org", "example.org:8088"),
+            ("http://example.org:8088", "example.org"),
+            ("http://evil.example.org", "example.org"),
+            ("http://example.org.evil", "example.org"),
+            ("http://localhost:8088", "127.0.0.1:8088"),
+            ("https://example.org", "example.org:80"),
+            ("null", "null"),
+            ("", ""),
+            ("http://a, http://a", "a"),
+        ] {
+            assert!(!may_act(Some(page), host, &[]), "{page} at {host}");
+        }
+        assert!(may_act(None, "example.org", &[]));
+    }
+
+    #[test]
+    fn another_page_may_if_it_is_named_scheme_and_all() {
+        let named = [origin("https://club.example:444")];
+        assert!(may_act(Some("https://club.example:444"), "a", &named));
+        assert!(!may_act(Some("http://club.example:444"), "a", &named));
+        assert!(!may_act(Some("https://club.example"), "a", &named));
+    }
+
+    #[test]
+    fn every_page_may_read_whep_and_only_named_ones_the_rest() {
+        let named = [origin("https://club.example")];
+        let allowed = |path, origin| {
+            let fields = sharing(path, origin, &named);
+            let found = fields.iter().find(|(name, _)| *name == "Access-Control-Allow-Origin");
+            found.map(|(_, value)| value.to_string())
+        };
+        assert_eq!(allowed("/whep/main/x", Some("https://a")).as_deref(), Some("*"));
+        assert_eq!(allowed("/whep", None).as_deref(), Some("*"));
+        assert_eq!(allowed("/whepx", Some("https://a")), None);
+        assert_eq!(allowed("/api/status", Some("https://club.example")).as_deref(), Some("https://club.example"));
+        assert_eq!(allowed("/api/status", Some("https://a")), None);
+        assert_eq!(sharing("/api/status", Some("https://a"), &named), [("Vary", Cow::Borrowed("Origin"))]);
+        assert_eq!(sharing("/api/status", Some("https://a"), &[]), []);
+    }
+}
