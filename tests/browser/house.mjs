@@ -2,7 +2,7 @@
  * The house under test: the real binary, and the browsers that visit it.
  */
 
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -80,10 +80,30 @@ export class House {
     return found === null ? null : Number(found[1]);
   }
 
+  /**
+   * The key of a new link.
+   * @param {string[]} flags for whom it is
+   */
+  invite(...flags) {
+    return this.#errand("invite", ...flags).match(/#t=(\S+)/)[1];
+  }
+
+  /** Withdraws a link by its key, whose first half says its id. @param {string} key */
+  revoke(key) {
+    const { id } = JSON.parse(Buffer.from(key.split(".")[0], "base64url").toString());
+    this.#errand("revoke", id);
+  }
+
+  /** @param {string[]} flags */
+  #errand(...flags) {
+    return execFileSync(BINARY, [...flags, "--state-dir", this.state], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
+  }
+
   /** The status page, or null while nobody answers. */
   async status() {
     try {
-      return await (await fetch(`${this.origin}/api/status`)).json();
+      const headers = this.key === undefined ? {} : { Authorization: `Bearer ${this.key}` };
+      return await (await fetch(`${this.origin}/api/status`, { headers })).json();
     } catch {
       return null;
     }
