@@ -77,8 +77,8 @@ async function arrive() {
   shut = answer.kind === "refused" ? answer.code : "";
   const closed = shut !== "" || (answer.kind === "allowed" && answer.private);
   part("hosting", HTMLElement).hidden = !hosting;
-  write("main-words", closed && !hosting ? "For those who were invited" : "Always open");
-  write("own-words", closed && !hosting ? "Whoever was invited to it can enter." : "Whoever has its name, or its link, can enter.");
+  write("main-words", closed ? "For those who were invited" : "Always open");
+  write("own-words", closed ? "Whoever was invited to it can enter." : "Whoever has its name, or its link, can enter.");
   await ask();
 }
 

@@ -4,23 +4,24 @@
  */
 
 import { knock } from "./access.js";
+import { Awake } from "./awake.js";
 import { Chat } from "./chat.js";
 import { Devices } from "./devices.js";
 import { HostTools } from "./host.js";
 import { listenToKeys } from "./keyboard.js";
 import { Keys } from "./keys.js";
-import { OwnLevel } from "./levels.js";
 import { Meeting } from "./meeting.js";
 import { recall, remember } from "./memory.js";
 import { calledOf, pathOf, personOf, roomNameProblem, roomOf } from "./names.js";
 import { Own } from "./own.js";
-import { announce, buttonsOf, part, press, write } from "./parts.js";
+import { OwnView } from "./ownview.js";
+import { announce, buttonsOf, part, write } from "./parts.js";
 import { People } from "./people.js";
 import { Pickers } from "./pickers.js";
-import { aloneWords, awayWords, enterWords, farewellWords, leftWords, peopleWords, troubleWords } from "./roomwords.js";
+import { aloneWords, awayWords, farewellWords, leftWords, peopleWords, troubleWords } from "./roomwords.js";
 import { askHost, stationOf } from "./station.js";
-import { StationTile } from "./stationtile.js";
-import { Grid, Tile } from "./tiles.js";
+import { StationSwitch } from "./stationtile.js";
+import { Grid } from "./tiles.js";
 import { titleOf } from "./words.js";
 
 /** How often it is looked who speaks: a syllable lasts about as long. */
@@ -45,14 +46,6 @@ let meeting = null;
 let by_invitation = false;
 /** The end of this room was our wish. */
 let ended = false;
-/** @type {Tile | null} */
-let own_tile = null;
-/** @type {Tile | null} */
-let own_screen = null;
-/** @type {StationTile | null} */
-let station = null;
-let station_name = "";
-let station_title = "Sound of this host";
 let speaker = recall("speaker") ?? "";
 /** @type {Partial<Record<import("./devices.js").Device, import("./devices.js").Trouble>>} */
 const troubles = {};
@@ -85,7 +78,9 @@ const chat = new Chat({
   words: part("words", HTMLInputElement),
   unread: part("unread", HTMLElement),
 }, (text) => meeting?.say(text) ?? false);
-const level = new OwnLevel(part("own-level", HTMLElement));
+const view = new OwnView(own, tiles, { onRefused: tapNeeded, onCamera: () => void pickers.refresh() });
+const station = new StationSwitch(tiles, () => keys.for("listen"), tapNeeded);
+const awake = new Awake();
 const people = new People(tiles, {
   onRefused: tapNeeded,
   onWish: (peer, called) => host.openFor(peer.id, called, peer.silenced || (peer.state?.muted ?? false)),
@@ -106,41 +101,10 @@ const grid = new Grid(part("stage", HTMLElement), tiles);
 
 const myName = () => personOf(person.value);
 
-let shown_camera = /** @type {MediaStreamTrack | null} */ (null);
 function showOwn() {
-  const { camera, screen, sound } = own.outgoing.tracks;
-  press(buttonsOf("mute"), own.muted, own.muted ? "Unmute" : "Mute");
-  press(buttonsOf("camera"), camera === null, camera === null ? "Camera on" : "Camera off");
-  press(buttonsOf("screen"), own.sharing, own.sharing ? "Stop sharing" : "Share screen");
-  press(buttonsOf("music"), own.music, "");
-  for (const button of buttonsOf("mute")) button.classList.toggle("absent", sound === null);
-
-  const picture = part("own-picture", HTMLVideoElement);
-  if (shown_camera !== camera) {
-    shown_camera = camera;
-    picture.srcObject = camera === null ? null : new MediaStream([camera]);
-    if (camera !== null) picture.play().catch(() => {});
-    void pickers.refresh();
-  }
-  part("mirror", HTMLElement).classList.toggle("lit", camera !== null);
-  if (camera === null && asked) write("mirror-words", troubles.camera === undefined ? "Your camera is off." : "No picture of you.");
-  write("enter", enterWords(sound !== null, camera !== null));
+  const dark = troubles.camera === undefined ? "Your camera is off." : "No picture of you.";
+  view.show(calledOf(myName(), meeting?.id ?? ""), asked ? dark : "");
   if (!own.muted) part("wished", HTMLElement).hidden = true;
-
-  own_tile?.describe({ called: calledOf(myName(), meeting?.id ?? ""), note: " (you)", muted: own.muted, dark: !own.camera });
-  own_tile?.show(camera, null);
-  if (screen !== null && own_screen === null && stage === "inside") {
-    own_screen = new Tile({ own: true, screen: true }, tapNeeded);
-    own_screen.describe({ called: "Your screen" });
-    own_tile?.element.after(own_screen.element);
-    announce("You share your screen.");
-  } else if (screen === null && own_screen !== null) {
-    own_screen.remove();
-    own_screen = null;
-    announce("You no longer share your screen.");
-  }
-  own_screen?.show(screen, null);
-  level.measure(sound);
 }
 
 function showTroubles() {
@@ -170,18 +134,14 @@ async function openDevices() {
 function setSpeaker(id) {
   speaker = id;
   people.speakBy(id);
-  station?.speakBy(id);
+  station.speakBy(id);
 }
 
 function listen() {
   const now_ms = performance.now();
-  const dbfs = level.read(now_ms);
-  if (stage === "before") {
-    level.draw(dbfs);
-  } else if (stage === "inside" && meeting !== null) {
-    own_tile?.hear(own.muted ? 0 : 10 ** (dbfs / 20), now_ms);
-    for (const peer of meeting.peers) people.hear(peer, now_ms);
-  }
+  if (stage === "after") return;
+  view.hear(now_ms);
+  for (const peer of meeting?.peers ?? []) people.hear(peer, now_ms);
 }
 
 // --- the others ------------------------------------------------------------------------------------------------------
@@ -201,8 +161,11 @@ function muteByHost() {
   write("wished", "A host turned your microphone off. You can turn it on again.");
   const banner = part("wished", HTMLElement);
   banner.hidden = false;
-  setTimeout(() => { banner.hidden = true; }, 10 * MOMENT_MS);
+  clearTimeout(wished_timer);
+  wished_timer = setTimeout(() => { banner.hidden = true; }, 10 * MOMENT_MS);
 }
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let wished_timer;
 
 // --- coming and going ------------------------------------------------------------------------------------------------
 
@@ -236,11 +199,10 @@ async function arrive() {
 
 function enter() {
   remember("name", myName() === "" ? null : myName());
-  level.wake();
+  view.wake();
   ended = false;
   become("inside");
-  own_tile = new Tile({ own: true }, tapNeeded);
-  tiles.append(own_tile.element);
+  view.enter();
   meeting = new Meeting({
     endpoint: `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws`,
     hostname: location.hostname,
@@ -252,7 +214,7 @@ function enter() {
     onConfig: (config) => {
       person.maxLength = config.limits?.nameChars ?? person.maxLength;
       part("words", HTMLInputElement).maxLength = config.limits?.chatChars ?? 2000;
-      offerStation(config.stations?.[0] ?? null);
+      station.offer(config.stations?.[0] ?? null);
       host.show(config.host === true);
       showOwn();
     },
@@ -281,7 +243,7 @@ function enter() {
   meeting.enter();
   grid.layOut();
   part("inside-title", HTMLElement).focus({ preventScroll: true });
-  void stayAwake();
+  void awake.stay();
 }
 
 /** @param {import("./roomwords.js").Farewell} farewell */
@@ -290,11 +252,8 @@ function leave(farewell = leftWords(room)) {
   meeting?.leave();
   meeting = null;
   people.clear();
-  own_tile?.remove();
-  own_screen?.remove();
-  own_tile = null;
-  own_screen = null;
-  switchStation(false);
+  view.leave();
+  station.set(false);
   own.close();
   chat.show(false);
   more.close();
@@ -302,7 +261,7 @@ function leave(farewell = leftWords(room)) {
   host.showLock(false);
   part("wished", HTMLElement).hidden = true;
   if (document.fullscreenElement) void document.exitFullscreen();
-  letSleep();
+  awake.end();
   sayFarewell(farewell);
 }
 
@@ -355,48 +314,7 @@ function tapNeeded() {
 function playAll() {
   part("hear", HTMLElement).hidden = true;
   people.play();
-  station?.play();
-}
-
-// --- the host's station ------------------------------------------------------------------------------------------------
-
-/** @param {string | null} name */
-function offerStation(name) {
-  station_name = name ?? "";
-  for (const button of buttonsOf("station")) button.hidden = name === null && !tiles.contains(button);
-  if (name === null) switchStation(false);
-}
-
-const stationKey = () => keys.for("listen");
-
-/** @param {boolean} on */
-function switchStation(on) {
-  if (on && station === null && station_name !== "") {
-    station = new StationTile({ name: station_name, title: station_title, key: stationKey, onRefused: tapNeeded });
-    station.speakBy(speaker);
-    tiles.append(station.element);
-    station.start();
-  } else if (!on && station !== null) {
-    station.stop();
-    station = null;
-  }
-  press([...buttonsOf("station")].filter((button) => !tiles.contains(button)), station !== null, "Station");
-}
-
-// --- the screen stays on -----------------------------------------------------------------------------------------------
-
-/** @type {WakeLockSentinel | null} */
-let awake = null;
-async function stayAwake() {
-  try {
-    awake = await navigator.wakeLock?.request("screen") ?? null;
-  } catch {
-    // Low battery, or a browser that has none: the person keeps it awake.
-  }
-}
-function letSleep() {
-  void awake?.release();
-  awake = null;
+  station.play();
 }
 
 // --- taps and keys -----------------------------------------------------------------------------------------------------
@@ -443,7 +361,7 @@ const actions = {
     remember("music", own.music ? null : "yes");
     void own.setMusic(!own.music);
   },
-  station: () => switchStation(station === null),
+  station: () => station.toggle(),
   chat: () => showChat(!chat.open),
   more: () => {
     void pickers.refresh();
@@ -495,24 +413,25 @@ addEventListener("hashchange", () => {
   // Inside, the key is kept for the next time.
   if (fresh !== null && stage !== "inside" && problem === "") void arrive();
 });
-for (const kind of ["pointerup", "keydown"]) document.addEventListener(kind, () => level.wake(), { capture: true });
+for (const kind of ["pointerup", "keydown"]) document.addEventListener(kind, () => view.wake(), { capture: true });
 
 document.addEventListener("visibilitychange", () => {
   if (document.visibilityState !== "visible") return;
-  level.wake();
-  if (stage === "inside") void stayAwake();
+  view.wake();
+  if (stage === "inside") void awake.stay();
 });
 addEventListener("online", () => {
   meeting?.hurry();
-  station?.hurry();
+  station.hurry();
 });
 addEventListener("pagehide", (event) => {
-  station?.stop(true);
+  station.part();
   if (!event.persisted) return;
   // Kept in the browser's memory, the page must not keep its place in the room.
   leave();
 });
 
+setSpeaker(speaker);
 person.value = recall("name") ?? "";
 own.recall({
   microphone: recall("microphone"),
@@ -530,7 +449,7 @@ const problem = roomNameProblem(room);
 if (problem === "") {
   void arrive();
   setInterval(listen, LISTEN_MS);
-  void askHost(stationKey()).then((host) => { station_title = titleOf(stationOf(host, null)); });
+  void askHost(keys.for("listen")).then((found) => { station.title = titleOf(stationOf(found, null)); });
 } else {
   sayFarewell({ title: "No such room.", words: problem, way: null, label: "" });
 }

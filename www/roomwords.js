@@ -181,7 +181,7 @@ export function removeQuestion(called, locked) {
   const words = locked
     ? "The room is locked: there is no coming back while it is."
     : `As long as the room is not locked, ${called} can come in again by the link.`;
-  return { question: `Remove ${called} from this room?`, words, yes: `Remove ${called}` };
+  return { question: `Remove ${called} from this room?`, words, yes: "Remove" };
 }
 
 /** @returns {Question} */
