@@ -108,10 +108,10 @@ impl App {
         };
         let door = Door::start(tcp, site, DoorSettings::default(), report.clone()).map_err(no_thread)?;
         let addresses = addresses(local.ip(), local.port());
+        let admin_link = keep_links(state.as_ref(), gate.books(), &addresses);
         for address in &addresses {
             log::info!("open {address}");
         }
-        let admin_link = keep_links(state.as_ref(), gate.books(), &addresses);
         Ok(App { port: local.port(), addresses, admin_link, station, reports, report, door, hub, encoder, engine })
     }
 

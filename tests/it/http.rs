@@ -71,6 +71,7 @@ impl House {
             metrics: Arc::new(StationMetrics::default()),
         };
         let stations: Arc<[Station]> = [station("main"), station("other")].into();
+        stations[0].metrics.packets.add(1);
         let listener = bind(Some(Ipv4Addr::LOCALHOST.into()), 0).unwrap();
         let rtc_metrics = Arc::new(RtcMetrics::default());
         let (engine, media) = start_engine(&stations, &rtc_metrics);

@@ -1,5 +1,6 @@
 //! Everything that is tested from outside, as one binary with one harness.
 
+#[cfg(target_os = "linux")]
 mod access;
 mod http;
 mod layers;

@@ -13,19 +13,22 @@ use serde_json::Value;
 use crate::http::wait_until;
 use crate::sound_server::SoundServer;
 
-const BINARY: &str = env!("CARGO_BIN_EXE_roomtone");
+pub const BINARY: &str = env!("CARGO_BIN_EXE_roomtone");
 
 /// A running server; killed when dropped.
-struct Program {
+pub struct Program {
     child: Child,
     log: Arc<Mutex<Vec<String>>>,
-    port: u16,
-    folder: tempfile::TempDir,
+    pub port: u16,
+    pub folder: tempfile::TempDir,
 }
 
 impl Program {
-    fn start(args: &[&str], sound: Option<&SoundServer>) -> Program {
-        let folder = tempfile::tempdir().unwrap();
+    pub fn start(args: &[&str], sound: Option<&SoundServer>) -> Program {
+        Program::start_in(tempfile::tempdir().unwrap(), args, sound)
+    }
+
+    pub fn start_in(folder: tempfile::TempDir, args: &[&str], sound: Option<&SoundServer>) -> Program {
         let mut command = command(&[&["--port", "0"], args].concat(), sound);
         let mut child = command.current_dir(&folder).stderr(Stdio::piped()).spawn().unwrap();
         let log: Arc<Mutex<Vec<String>>> = Arc::default();
@@ -34,12 +37,17 @@ impl Program {
         let mut program = Program { child, log, port: 0, folder };
         let mut address = None;
         wait_until("an address in the log", || {
-            address = program.logged("open http://localhost:");
+            address = program.logged("open http://localhost:").or_else(|| program.logged("open http://127.0.0.1:"));
             address.is_some()
         });
         let line = address.unwrap();
         program.port = line.rsplit(':').next().unwrap().trim_end_matches('/').parse().unwrap();
         program
+    }
+
+    /// All of the log so far.
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().join("\n")
     }
 
     /// The first log line that has these words.
@@ -123,7 +131,7 @@ impl Drop for Listening {
 }
 
 /// The program without anything of the person's own surroundings.
-fn command(args: &[&str], sound: Option<&SoundServer>) -> Command {
+pub fn command(args: &[&str], sound: Option<&SoundServer>) -> Command {
     let mut command = Command::new(BINARY);
     command.args(args).env_clear().stdin(Stdio::null()).stdout(Stdio::piped());
     if let Some(server) = sound {
@@ -161,6 +169,10 @@ fn a_wrong_start_is_one_sentence_and_a_documented_exit_code() {
         (&["--input-device", "no such thing", "--port", "0"], 4, "no such thing"),
         (&["--sine-wave", "--port", "0", "--log-file", "/nowhere/at/all.log"], 5, "--log-file"),
         (&["--sine-wave", "--port", "0", "--www", "/nowhere/at/all"], 5, "--www"),
+        (&["--sine-wave", "--port", "0", "--private"], 5, "--state-dir"),
+        (&["invite", "--listen"], 5, "--state-dir"),
+        (&["invite", "--listen", "--uses", "0"], 2, "--uses"),
+        (&["revoke", "x"], 2, "`x`"),
     ];
     for (args, code, word) in cases {
         let output = run(args);

@@ -16,20 +16,20 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const A_MOMENT: Duration = Duration::from_millis(200);
 
 /// A browser, as far as the server can tell.
-struct Peer {
-    socket: WebSocket<TcpStream>,
-    id: String,
+pub struct Peer {
+    pub socket: WebSocket<TcpStream>,
+    pub id: String,
     /// `peerIds` of `init-peers`.
     others: Vec<String>,
-    config: Value,
+    pub config: Value,
 }
 
 impl Peer {
-    fn enter(house: &House, query: &str) -> Peer {
+    pub fn enter(house: &House, query: &str) -> Peer {
         Peer::enter_at(house.door.address(), query)
     }
 
-    fn enter_at(address: SocketAddr, query: &str) -> Peer {
+    pub fn enter_at(address: SocketAddr, query: &str) -> Peer {
         let mut socket = connect(address, query);
         let init = next(&mut socket);
         assert_eq!(init["type"], "init-peers", "{init}");
@@ -48,26 +48,26 @@ impl Peer {
         peer
     }
 
-    fn resume(&self) -> String {
+    pub fn resume(&self) -> String {
         format!("resume={}", self.config["resume"].as_str().unwrap())
     }
 
-    fn say(&mut self, message: &Value) {
+    pub fn say(&mut self, message: &Value) {
         self.socket.send(Message::text(message.to_string())).unwrap();
     }
 
-    fn hear(&mut self) -> Value {
+    pub fn hear(&mut self) -> Value {
         next(&mut self.socket)
     }
 
-    fn hear_error(&mut self) -> String {
+    pub fn hear_error(&mut self) -> String {
         let error = self.hear();
         assert_eq!(error["type"], "error", "{error}");
         assert!(error["payload"]["message"].as_str().unwrap().ends_with('.'), "{error}");
         error["payload"]["code"].as_str().unwrap().to_owned()
     }
 
-    fn hears_nothing(&mut self) {
+    pub fn hears_nothing(&mut self) {
         self.socket.get_ref().set_read_timeout(Some(A_MOMENT)).unwrap();
         let heard = self.socket.read();
         assert!(matches!(heard, Err(Error::Io(_))), "{heard:?}");
@@ -75,7 +75,7 @@ impl Peer {
     }
 
     /// Reads on until the server closes, with the proper handshake.
-    fn close_code(&mut self) -> CloseCode {
+    pub fn close_code(&mut self) -> CloseCode {
         loop {
             match self.socket.read() {
                 Ok(Message::Close(frame)) => return frame.expect("a close frame has a code").code,
@@ -86,14 +86,14 @@ impl Peer {
     }
 
     /// As when a network vanishes.
-    fn drop_connection(self) -> String {
+    pub fn drop_connection(self) -> String {
         let resume = self.resume();
         self.socket.get_ref().shutdown(std::net::Shutdown::Both).unwrap();
         resume
     }
 }
 
-fn connect(address: SocketAddr, query: &str) -> WebSocket<TcpStream> {
+pub fn connect(address: SocketAddr, query: &str) -> WebSocket<TcpStream> {
     let stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.set_write_timeout(Some(PATIENCE)).unwrap();
@@ -101,7 +101,7 @@ fn connect(address: SocketAddr, query: &str) -> WebSocket<TcpStream> {
     tungstenite::client(format!("ws://{address}/ws?{query}"), stream).expect("the server upgrades").0
 }
 
-fn next(socket: &mut WebSocket<TcpStream>) -> Value {
+pub fn next(socket: &mut WebSocket<TcpStream>) -> Value {
     loop {
         match socket.read().expect("the server speaks") {
             Message::Text(text) => return serde_json::from_str(&text).unwrap(),

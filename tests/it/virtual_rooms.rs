@@ -105,6 +105,14 @@ enum Act {
     Open {
         who: u8,
         room: usize,
+        host: bool,
+    },
+    /// What only a host may do.
+    Order {
+        who: u8,
+        to: u8,
+        what: &'static str,
+        locked: bool,
     },
     Hello {
         who: u8,
@@ -141,7 +149,11 @@ enum Act {
 fn acts() -> impl Strategy<Value = Vec<Act>> {
     let who = 0..7_u8;
     let act = prop_oneof![
-        6 => (who.clone(), 0..LOUNGES).prop_map(|(who, room)| Act::Open { who, room }),
+        6 => (who.clone(), 0..LOUNGES, 0..4).prop_map(|(who, room, dice)| Act::Open { who, room, host: dice == 0 }),
+        3 => (who.clone(), who.clone(), 0..16_usize).prop_map(|(who, to, dice)| {
+            let what = ["lock", "lock", "lock", "mute", "mute", "mute", "remove", "end-room"][dice / 2];
+            Act::Order { who, to, what, locked: dice % 2 == 0 }
+        }),
         3 => who.clone().prop_map(|who| Act::Hello { who }),
         6 => (who.clone(), who.clone()).prop_map(|(who, to)| Act::Offer { who, to }),
         2 => who.clone().prop_map(|who| Act::Chat { who }),
@@ -159,6 +171,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
 #[derive(Clone, Debug)]
 struct Seat {
     room: usize,
+    host: bool,
     link: Option<Link>,
     until: Option<Instant>,
     said_hello: bool,
@@ -169,6 +182,8 @@ struct Seat {
 #[derive(Default)]
 struct View {
     known: BTreeSet<String>,
+    host: bool,
+    locked: bool,
 }
 
 struct Walk {
@@ -177,6 +192,8 @@ struct Walk {
     seats: BTreeMap<u8, Seat>,
     views: HashMap<Link, (u8, View)>,
     ghosts: HashMap<u8, Link>,
+    locked: [bool; LOUNGES],
+    removed: BTreeSet<u8>,
     offers: u64,
 }
 
@@ -189,6 +206,8 @@ impl Walk {
             seats: BTreeMap::new(),
             views: HashMap::new(),
             ghosts: HashMap::new(),
+            locked: [false; LOUNGES],
+            removed: BTreeSet::new(),
             offers: 0,
         }
     }
@@ -199,7 +218,8 @@ impl Walk {
 
     fn act(&mut self, act: &Act) {
         match *act {
-            Act::Open { who, room } => self.open(who, room),
+            Act::Open { who, room, host } => self.open(who, room, host),
+            Act::Order { who, to, what, locked } => self.order(who, to, what, locked),
             Act::Hello { who } => {
                 let Some(link) = self.link(who) else { return };
                 self.house.hello(link, "somebody");
@@ -240,13 +260,16 @@ impl Walk {
         self.check();
     }
 
-    fn open(&mut self, who: u8, room: usize) {
-        let link = self.house.open(who, &format!("room{room}"));
+    fn open(&mut self, who: u8, room: usize, host: bool) {
+        let link = self.house.arrive(who, &format!("room{room}"), host);
+        if self.removed.contains(&who) {
+            return self.was_sent_away(link, Reason::Removed, "removed");
+        }
         if let Some(old) = self.link(who) {
             assert_eq!(self.house.closed.get(&old), Some(&Reason::Replaced));
             self.forget_link(who, old);
         }
-        let mut seat = Seat { room, link: Some(link), until: None, said_hello: false, mail: vec![] };
+        let mut seat = Seat { room, host, link: Some(link), until: None, said_hello: false, mail: vec![] };
         let mut mail = vec![];
         match self.seats.remove(&who) {
             Some(old) if old.room == room => {
@@ -254,12 +277,13 @@ impl Walk {
                 mail = old.mail.into_iter().filter(|offer| self.is_here(offer, room)).collect();
             }
             _ => {
+                self.unlock_empty_rooms();
+                if self.locked[room] && !host {
+                    return self.was_sent_away(link, Reason::RoomLocked, "room-locked");
+                }
                 let inside = self.seats.values().filter(|seat| seat.room == room).count();
                 if inside >= self.limits.room_size || self.seats.len() >= self.limits.max_peers {
-                    assert_eq!(self.house.closed.get(&link), Some(&Reason::RoomFull));
-                    let heard = self.house.heard(link);
-                    assert_eq!((heard.len(), &heard[0]["payload"]["code"]), (1, &json!("room-full")));
-                    return;
+                    return self.was_sent_away(link, Reason::RoomFull, "room-full");
                 }
             }
         }
@@ -268,6 +292,65 @@ impl Walk {
         let offers: Vec<&Value> = heard.iter().filter(|message| message["type"] == "offer").collect();
         assert_eq!(offers, mail.iter().collect::<Vec<_>>(), "what was kept for it");
         self.views.insert(link, (who, View::default()));
+    }
+
+    fn was_sent_away(&mut self, link: Link, reason: Reason, word: &str) {
+        assert_eq!(self.house.closed.get(&link), Some(&reason));
+        let heard = self.house.heard(link);
+        assert_eq!((heard.len(), &heard[0]["payload"]["code"]), (1, &json!(word)));
+    }
+
+    fn unlock_empty_rooms(&mut self) {
+        for (room, locked) in self.locked.iter_mut().enumerate() {
+            *locked &= self.seats.values().any(|seat| seat.room == room);
+        }
+    }
+
+    /// From anybody but a host it changes nothing, which `check` then finds.
+    fn order(&mut self, who: u8, to: u8, what: &str, locked: bool) {
+        let Some(link) = self.link(who) else { return };
+        let room = self.seats[&who].room;
+        let before = self.house.sent.clone();
+        self.house.say(link, &json!({"type": what, "targetId": id(to), "payload": {"locked": locked}}));
+        let refused = |walk: &Walk, word: &str| {
+            assert_eq!(walk.house.sent[&link].last().unwrap()["payload"]["code"], word);
+            let mut others = walk.house.sent.clone();
+            others.remove(&link);
+            assert_eq!(others, before, "somebody heard of it");
+        };
+        if !self.seats[&who].host {
+            return refused(self, "not-allowed");
+        }
+        let beside = to != who && self.seats.get(&to).is_some_and(|seat| seat.room == room);
+        match what {
+            "lock" => self.locked[room] = locked,
+            "end-room" => {
+                let members: Vec<u8> =
+                    self.seats.iter().filter(|(_, seat)| seat.room == room).map(|(who, _)| *who).collect();
+                for member in members {
+                    self.sees_the_end(member, Reason::RoomEnded);
+                }
+            }
+            _ if !beside => refused(self, "unknown-target"),
+            "remove" => {
+                self.removed.insert(to);
+                self.sees_the_end(to, Reason::Removed);
+            }
+            _ => {
+                let wish = json!({"type": "mute", "payload": {"id": id(to)}});
+                for seat in self.seats.values().filter(|seat| seat.room == room) {
+                    assert!(seat.link.is_none_or(|link| self.house.sent[&link].contains(&wish)));
+                }
+            }
+        }
+    }
+
+    fn sees_the_end(&mut self, who: u8, reason: Reason) {
+        if let Some(link) = self.link(who) {
+            assert_eq!(self.house.closed.get(&link), Some(&reason));
+            self.forget_link(who, link);
+        }
+        self.seats.remove(&who);
     }
 
     fn is_here(&self, offer: &Value, room: usize) -> bool {
@@ -340,6 +423,7 @@ impl Walk {
     fn check(&mut self) {
         assert_eq!(self.house.rooms.peers(), self.seats.len());
         assert_eq!(self.house.rooms.connected(), self.views.len());
+        self.unlock_empty_rooms();
         for (link, (who, view)) in &mut self.views {
             let room = self.seats[who].room;
             let others = self.seats.iter().filter(|(other, seat)| *other != who && seat.room == room);
@@ -348,6 +432,7 @@ impl Walk {
                 view.hear(&id(*who), &message);
             }
             assert_eq!(view.known, others, "as {who} sees it");
+            assert_eq!((view.host, view.locked), (self.seats[who].host, self.locked[room]), "as {who} sees it");
         }
         let stray = self.house.sent.keys().find(|link| !self.house.closed.contains_key(link));
         assert_eq!(stray, None, "something was sent on a connection that has ended");
@@ -374,7 +459,16 @@ impl View {
             }
             // Its sender may have left meanwhile.
             "chat" => assert_eq!(text("text"), format!("from {}", text("senderId"))),
-            "config" | "error" => {}
+            "config" => {
+                self.host = payload["host"].as_bool().unwrap();
+                self.locked = payload["locked"].as_bool().unwrap();
+            }
+            "room-state" => {
+                let locked = payload["locked"].as_bool().unwrap();
+                assert_ne!(std::mem::replace(&mut self.locked, locked), locked, "told without a change");
+            }
+            "mute" => assert!(text("id") == own || self.known.contains(&text("id")), "a stranger is muted"),
+            "error" => {}
             other => panic!("{other}"),
         }
     }
@@ -537,4 +631,83 @@ fn when_the_server_stops_everybody_is_told_once() {
         assert_eq!((heard.len(), &heard[0]["payload"]["code"]), (1, &json!("going-away")));
         assert_eq!(house.closed.get(&link), Some(&Reason::GoingAway));
     }
+}
+
+fn order(what: &str, target: u8) -> Value {
+    json!({"type": what, "targetId": id(target), "payload": {"locked": true}})
+}
+
+#[test]
+fn a_locked_room_admits_hosts_and_those_whose_seat_is_kept_and_opens_when_empty() {
+    let mut house = House::new(Limits::default());
+    let host = house.arrive(1, "r", true);
+    let ben = house.open(2, "r");
+    house.hello(ben, "Ben");
+    house.say(host, &order("lock", 0));
+    let stranger = house.open(3, "r");
+    assert_eq!((house.closed.get(&stranger), house.rooms.peers()), (Some(&Reason::RoomLocked), 2));
+    assert_eq!(house.heard(stranger)[0]["payload"]["code"], "room-locked");
+    house.close(ben, Ending::Dropped);
+    let ben = house.open(2, "r");
+    let config = &house.heard(ben)[1]["payload"];
+    assert_eq!((&config["resumed"], &config["locked"], &config["host"]), (&json!(true), &json!(true), &json!(false)));
+    let other_host = house.arrive(4, "r", true);
+    assert_eq!(house.heard(other_host)[0]["type"], "init-peers");
+    for link in [host, other_host, ben] {
+        house.close(link, Ending::Left);
+    }
+    let stranger = house.open(3, "r");
+    assert_eq!(house.heard(stranger)[1]["payload"]["locked"], false);
+}
+
+#[test]
+fn who_comes_back_without_an_admins_token_is_a_host_no_more() {
+    let mut house = House::new(Limits::default());
+    let host = house.arrive(1, "r", true);
+    house.hello(host, "Ada");
+    house.close(host, Ending::Dropped);
+    let back = house.open(1, "r");
+    assert_eq!(house.heard(back)[1]["payload"]["host"], false);
+    house.say(back, &order("lock", 0));
+    assert_eq!(house.heard(back)[0]["payload"]["code"], "not-allowed");
+}
+
+#[test]
+fn a_wish_to_be_silent_is_told_until_it_is_fulfilled() {
+    let mut house = House::new(Limits::default());
+    let host = house.arrive(1, "r", true);
+    let ben = house.open(2, "r");
+    house.hello(ben, "Ben");
+    house.close(ben, Ending::Dropped);
+    house.heard(host);
+    house.say(host, &order("mute", 2));
+    let wish = json!({"type": "mute", "payload": {"id": id(2)}});
+    assert_eq!(house.heard(host), std::slice::from_ref(&wish));
+    let ben = house.open(2, "r");
+    assert!(house.heard(ben).contains(&wish), "who was away hears of it");
+    house.hello(ben, "Ben");
+    let eve = house.open(3, "r");
+    assert!(house.heard(eve).contains(&wish), "so does who comes later");
+    house.say(ben, &json!({"type": "peer-state", "payload": {"name": "Ben", "muted": true}}));
+    let late = house.open(4, "r");
+    assert!(!house.heard(late).contains(&wish));
+}
+
+#[test]
+fn a_removed_peers_token_opens_no_room_any_more() {
+    let mut house = House::new(Limits::default());
+    let host = house.arrive(1, "r", true);
+    let ben = house.open(2, "r");
+    house.hello(ben, "Ben");
+    house.close(ben, Ending::Dropped);
+    house.heard(host);
+    house.say(host, &order("remove", 2));
+    assert_eq!(house.heard_types(host), ["peer-disconnect"]);
+    for room in ["r", "another"] {
+        let back = house.open(2, room);
+        assert_eq!(house.closed.get(&back), Some(&Reason::Removed));
+    }
+    // With an id that nobody has seen, they are somebody else.
+    let other = house.open(3, "r");
+    assert_eq!(house.heard(other)[0]["type"], "init-peers");
 }

@@ -5,7 +5,7 @@ use str0m::{Candidate, Rtc};
 
 use crate::http::{House, MAX_LISTENERS, Reply, code, wait_until};
 
-const SDP: &str = "Content-Type: application/sdp\r\n";
+pub const SDP: &str = "Content-Type: application/sdp\r\n";
 const FRAGMENT: &str = "Content-Type: application/trickle-ice-sdpfrag\r\n";
 
 /// What a browser offers that was asked for sound and pictures, shortened to what matters.
@@ -27,7 +27,7 @@ a=fingerprint:sha-256 9E:6D:52:A5:1B:5E:20:0D:F3:EE:9B:AE:73:FE:9C:6A:48:F4:29:9
 a=setup:actpass\r\na=mid:1\r\na=recvonly\r\na=rtcp-mux\r\na=rtpmap:96 VP8/90000\r\na=rtpmap:97 rtx/90000\r\n\
 a=fmtp:97 apt=96\r\n";
 
-fn offer() -> String {
+pub fn offer() -> String {
     let mut rtc = Rtc::builder().clear_codecs().enable_opus(true, false).build(std::time::Instant::now());
     rtc.add_local_candidate(Candidate::host("127.0.0.1:9".parse().unwrap(), "udp").unwrap());
     let mut change = rtc.sdp_api();
