@@ -24,11 +24,16 @@ const PATIENCE_MS = 5000;
  *   | { kind: "unknown" }} Knock `unknown`: the host did not answer, so it has refused nothing
  */
 
-/** @param {Scope} scope */
-function addressOf(scope) {
+/**
+ * @param {Scope} scope
+ * @param {string | null} resume
+ */
+function addressOf(scope, resume) {
   if (scope === "admin") return "/api/access";
   if (scope === "listen") return "/api/access?listen";
-  return `/api/access?${new URLSearchParams({ room: scope.slice("room:".length) })}`;
+  const query = new URLSearchParams({ room: scope.slice("room:".length) });
+  if (resume !== null) query.set("resume", resume);
+  return `/api/access?${query}`;
 }
 
 /**
@@ -49,16 +54,18 @@ export async function refusalOf(response) {
  * the host's must not keep anybody out of an open room. If the door stays shut, what was wrong with the key is the answer.
  * @param {import("./keys.js").Keys} keys
  * @param {Scope} scope
- * @param {string | null} fresh the key of a link just opened: when that is no good, nothing else is tried
- * @param {typeof globalThis.fetch} ask replaced in tests
+ * @param {object} more
+ * @param {string | null} [more.fresh] the key of a link just opened: when that is no good, nothing else is tried
+ * @param {string | null} [more.resume] what shows that we were in: a key that is used up still lets those back in
+ * @param {typeof globalThis.fetch} [more.ask] replaced in tests
  * @returns {Promise<Knock>}
  */
-export async function knock(keys, scope, fresh = null, ask = (...request) => fetch(...request)) {
+export async function knock(keys, scope, { fresh = null, resume = null, ask = (...request) => fetch(...request) } = {}) {
   /** @type {Refusal | null} */
   let first = null;
   for (;;) {
     const token = keys.for(scope);
-    const answer = await knockOnce(scope, token, ask);
+    const answer = await knockOnce(addressOf(scope, resume), token, ask);
     const useless = answer.kind === "refused" && (answer.code === "token-invalid" || answer.code === "not-allowed");
     if (!useless || token === null) return answer.kind === "refused" ? first ?? answer : answer;
     keys.forget(token);
@@ -68,14 +75,14 @@ export async function knock(keys, scope, fresh = null, ask = (...request) => fet
 }
 
 /**
- * @param {Scope} scope
+ * @param {string} address
  * @param {string | null} token
  * @param {typeof globalThis.fetch} ask
  * @returns {Promise<Knock>}
  */
-async function knockOnce(scope, token, ask) {
+async function knockOnce(address, token, ask) {
   try {
-    const response = await ask(addressOf(scope), {
+    const response = await ask(address, {
       headers: bearer(token),
       cache: "no-store",
       signal: AbortSignal.timeout(PATIENCE_MS),

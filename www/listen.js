@@ -90,7 +90,7 @@ async function enter() {
 
 /** Asks whether we may listen, and says so if not. @returns {Promise<boolean>} */
 async function arrive() {
-  const answer = await knock(keys, "listen", fresh);
+  const answer = await knock(keys, "listen", { fresh });
   fresh = null;
   if (answer.kind === "refused") refuse(answer.code, answer.retry_after_ms);
   else if (player.hidden) welcome();

@@ -66,7 +66,7 @@ async function arrive() {
   fresh = null;
   write("invited", "");
   let hosting = false;
-  let answer = await knock(keys, "listen", opened);
+  let answer = await knock(keys, "listen", { fresh: opened });
   if (answer.kind === "refused" && opened !== null) {
     const { title, words } = doorWords(answer.code, "host", answer.retry_after_ms);
     write("invited", `${title} ${words}`);

@@ -226,9 +226,8 @@ export class Meeting {
   #silence(id) {
     if (id === this.id) {
       this.#callbacks.onMuted();
-      // Said in any case: the others play nothing of us until they have heard it.
-      this.#told = "";
-      this.update();
+      // Said at once, and in any case: the others play nothing of us until they have heard it.
+      this.#signaling.tell("peer-state", this.#callbacks.describe());
       return;
     }
     const peer = this.#peers.get(id);

@@ -181,7 +181,7 @@ function become(next) {
 
 /** Asks whether we may come in before anything is asked of the person, and says so if not. */
 async function arrive() {
-  const answer = await knock(keys, scope, fresh);
+  const answer = await knock(keys, scope, { fresh });
   fresh = null;
   if (stage === "inside") return;
   if (answer.kind === "refused") {
@@ -208,7 +208,7 @@ function enter() {
     hostname: location.hostname,
     room,
     outgoing: own.outgoing,
-    door: { key: () => keys.for(scope), knock: () => knock(keys, scope) },
+    door: { key: () => keys.for(scope), knock: (resume) => knock(keys, scope, { resume }) },
   }, {
     onSignal: showLine,
     onConfig: (config) => {

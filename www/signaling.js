@@ -17,8 +17,6 @@ const CODE_CHANGED = 4000;
 /** Closed by the server for good, by the close code: what its `error` said before is the same word. */
 const FAREWELLS = new Map([[4001, "replaced"], [4003, "removed"], [4004, "room-locked"], [4005, "room-ended"]]);
 const FINAL = new Set(FAREWELLS.values());
-/** Who has a seat believes in a shut door only the second time in a row: a key may be used up while the seat is kept. */
-const SHUT_TIMES = 2;
 
 /**
  * @typedef {object} Limits
@@ -53,7 +51,7 @@ const SHUT_TIMES = 2;
 /**
  * @typedef {object} Door What lets us in.
  * @property {() => string | null} key
- * @property {() => Promise<import("./access.js").Knock>} knock
+ * @property {(resume: string | null) => Promise<import("./access.js").Knock>} knock
  */
 
 /**
@@ -105,8 +103,6 @@ export class Signaling {
   #error = null;
   /** This socket has said something, so it was let in. */
   #heard = false;
-  /** How many times in a row the door was found shut. */
-  #shut = 0;
   /** Counts what we set out to do, so that an answer to something earlier is known as such. */
   #turn = 0;
   /** @type {string[]} */
@@ -138,11 +134,10 @@ export class Signaling {
   async start() {
     if (this.#state.kind !== "idle" && this.#state.kind !== "refused") return;
     this.#reconnect.reset();
-    this.#shut = 0;
     this.#turn += 1;
     const turn = this.#turn;
     this.#become({ kind: "connecting" });
-    const answer = await this.#door.knock();
+    const answer = await this.#door.knock(this.#token);
     if (turn !== this.#turn) return;
     if (answer.kind === "refused") this.#refuse(answer.code, "", answer.retry_after_ms);
     else this.#open();
@@ -264,16 +259,11 @@ export class Signaling {
   /** A socket that never said a word: the host may be away, or the door may be shut. The next try is planned all the same. */
   async #askWhy() {
     const turn = this.#turn;
-    const answer = await this.#door.knock();
+    const answer = await this.#door.knock(this.#token);
     if (turn !== this.#turn) return;
-    if (answer.kind !== "refused") {
-      this.#shut = 0;
-      return;
-    }
-    this.#shut += 1;
     // Who has a seat and is only asked to wait, waits.
-    const seated = this.#token !== null && (answer.retry_after_ms > 0 || this.#shut < SHUT_TIMES);
-    if (!seated) this.#refuse(answer.code, "", answer.retry_after_ms);
+    const patient = this.#token !== null && answer.kind === "refused" && answer.retry_after_ms > 0;
+    if (answer.kind === "refused" && !patient) this.#refuse(answer.code, "", answer.retry_after_ms);
   }
 
   /**
@@ -330,7 +320,6 @@ export class Signaling {
     this.#world.never(this.#timer);
     this.#token = config.resume;
     this.#reconnect.reset();
-    this.#shut = 0;
     this.#state = { kind: "open" };
     this.#write({ type: "hello", payload: this.#callbacks.hello() });
     const outbox = this.#outbox;

@@ -22,35 +22,37 @@ function house(tokens, answer) {
 
 test("each scope has its own question, and the key goes with it", async () => {
   const { keys, asked, ask } = house({ "room:a.b": "r", listen: "l" }, () => yes());
-  assert.deepEqual(await knock(keys, "room:a.b", null, ask), { kind: "allowed", private: true, host: false });
-  await knock(keys, "listen", null, ask);
-  await knock(keys, "admin", null, ask);
-  assert.deepEqual(asked, [["/api/access?room=a.b", "r"], ["/api/access?listen", "l"], ["/api/access", null]]);
+  assert.deepEqual(await knock(keys, "room:a.b", { ask }), { kind: "allowed", private: true, host: false });
+  await knock(keys, "listen", { ask });
+  await knock(keys, "admin", { ask });
+  await knock(keys, "room:a.b", { resume: "seat", ask });
+  const room = "/api/access?room=a.b";
+  assert.deepEqual(asked, [[room, "r"], ["/api/access?listen", "l"], ["/api/access", null], [`${room}&resume=seat`, "r"]]);
 });
 
 test("a key that is no good is thrown away and the next is tried", async () => {
   const { keys, asked, ask, kept } = house({ admin: "old", "room:band": "good" }, (key) => (key === "good" ? yes() : no(401, "token-invalid")));
-  assert.equal((await knock(keys, "room:band", null, ask)).kind, "allowed");
+  assert.equal((await knock(keys, "room:band", { ask })).kind, "allowed");
   assert.deepEqual(asked.map(([, key]) => key), ["old", "good"]);
   assert.deepEqual(kept(), { "room:band": "good" });
 });
 
 test("an old key keeps nobody out of an open room", async () => {
   const { keys, ask, kept } = house({ admin: "old" }, (key) => (key === null ? yes({ private: false }) : no(401, "token-invalid")));
-  assert.deepEqual(await knock(keys, "room:band", null, ask), { kind: "allowed", private: false, host: false });
+  assert.deepEqual(await knock(keys, "room:band", { ask }), { kind: "allowed", private: false, host: false });
   assert.deepEqual(kept(), {});
 });
 
 test("if the door stays shut, it is said what was wrong with the key, not that one is missing", async () => {
   const { keys, ask } = house({ "room:band": "old" }, (key) => (key === null ? no(401, "token-required") : no(401, "token-invalid")));
-  assert.equal((await knock(keys, "room:band", null, ask)).code, "token-invalid");
-  assert.equal((await knock(keys, "room:band", null, ask)).code, "token-required", "the next time it is gone");
+  assert.equal((await knock(keys, "room:band", { ask })).code, "token-invalid");
+  assert.equal((await knock(keys, "room:band", { ask })).code, "token-required", "the next time it is gone");
 });
 
 test("a link just opened that is no good is told even where nobody needs one", async () => {
   const { keys, ask } = house({ admin: "fresh" }, (key) => (key === null ? yes({ private: false }) : no(401, "token-invalid")));
-  assert.equal((await knock(keys, "admin", "fresh", ask)).code, "token-invalid");
-  assert.equal((await knock(keys, "admin", null, ask)).kind, "allowed");
+  assert.equal((await knock(keys, "admin", { fresh: "fresh", ask })).code, "token-invalid");
+  assert.equal((await knock(keys, "admin", { ask })).kind, "allowed");
 });
 
 test("a key is kept while the host only asks to wait, or does not answer", async () => {
@@ -61,14 +63,14 @@ test("a key is kept while the host only asks to wait, or does not answer", async
     [() => { throw new TypeError("fetch failed"); }, { kind: "unknown" }],
   ]) {
     const { keys, ask, kept } = house({ listen: "l" }, answer);
-    assert.deepEqual(await knock(keys, "listen", null, ask), expected);
+    assert.deepEqual(await knock(keys, "listen", { ask }), expected);
     assert.deepEqual(kept(), { listen: "l" });
   }
 });
 
 test("a proxy's own 401 has a sentence too", async () => {
   const { keys, ask } = house({}, () => new Response("<h1>401</h1>", { status: 401 }));
-  assert.equal((await knock(keys, "listen", null, ask)).code, "token-required");
+  assert.equal((await knock(keys, "listen", { ask })).code, "token-required");
 });
 
 test("every refusal is a sentence and what to do", () => {
