@@ -118,6 +118,18 @@ describe("a private house in Chromium", { timeout: 200_000 }, () => {
     assert.deepEqual([...ada.errors, ...bela.errors], []);
   });
 
+  test("a link for one lets that one back in after a dropped line, and nobody else", async (t) => {
+    const key = house.invite("--room", "solo", "--uses", "1");
+    const ada = await Guest.enter(t, await person(t, browser), house, `solo#t=${key}`, "Ada");
+    await ada.page.evaluate(() => window.sockets.at(-1).close(4000));
+    await until("a second line", () => ada.page.evaluate(() => window.sockets.length === 2 && window.sockets[1].readyState === 1));
+    await ada.says("still here");
+    await ada.hears("still here");
+    const bela = await Guest.come(t, await person(t, browser), house, `solo#t=${key}`, "Bela");
+    await bela.isTold(/This link has expired or was withdrawn\./);
+    assert.deepEqual([...ada.errors, ...bela.errors], []);
+  });
+
   test("the station plays by its link, even for one, and says in place of its controls that it is private", async (t) => {
     const { page, errors } = await visit(t, browser, `${house.origin}/listen`);
     await says(page, "#refused", /This station is private\.\s+Open the link you were invited with\./);
