@@ -158,6 +158,9 @@ export class Tuner {
         onBroken: (error) => {
           if (session === this.#session) this.#break(error);
         },
+        onServers: (servers) => {
+          this.#place = { ...this.#place, servers };
+        },
       });
       this.#session = session;
       this.#opened_ms = this.#around.now();

@@ -5,6 +5,7 @@
  * `tuner.js`'s business.
  */
 
+import { iceServersOf } from "./icelinks.js";
 import { bearer } from "./keys.js";
 import { readFragment, withRestart, withStereo, writeFragment } from "./sdp.js";
 
@@ -42,6 +43,7 @@ export class SessionError extends Error {
 /**
  * @typedef {object} Place Where the sound is to be had.
  * @property {string} endpoint such as `/whep`
+ * @property {RTCIceServer[]} [servers] that the host has named before
  * @property {() => string | null} key what opens it; asked anew each time, for it may have been thrown away meanwhile
  */
 
@@ -50,6 +52,7 @@ export class SessionError extends Error {
  * @property {() => void} onConnected packets can flow; also after a repair
  * @property {() => void} onRepairing the path is gone and a new one is looked for
  * @property {(error: SessionError) => void} onBroken called once at most
+ * @property {(servers: RTCIceServer[]) => void} onServers the host named servers that help to find a path
  */
 
 /**
@@ -142,12 +145,12 @@ export class WhepSession {
    * @param {Callbacks} callbacks
    * @param {World} world
    */
-  constructor({ endpoint, key }, callbacks, world = BROWSER) {
+  constructor({ endpoint, key, servers = [] }, callbacks, world = BROWSER) {
     this.#endpoint = endpoint;
     this.#key = key;
     this.#callbacks = callbacks;
     this.#world = world;
-    this.#pc = world.peerConnection({ bundlePolicy: "max-bundle" });
+    this.#pc = world.peerConnection({ bundlePolicy: "max-bundle", iceServers: servers });
     const transceiver = this.#pc.addTransceiver("audio", { direction: "recvonly" });
     this.stream = world.mediaStream([transceiver.receiver.track]);
     this.#pc.addEventListener("icecandidate", ({ candidate }) => this.#found(candidate));
@@ -172,6 +175,7 @@ export class WhepSession {
       body: offer,
     });
     if (response.status !== 201) throw await refusalOf(response);
+    this.#take(iceServersOf(response.headers.get("Link")));
     const location = response.headers.get("Location");
     if (location === null) throw new SessionError("refused", "the host's answer names no session");
     this.#resource = new URL(location, response.url || globalThis.location?.href).href;
@@ -218,6 +222,20 @@ export class WhepSession {
       });
     } catch (error) {
       throw new SessionError("unreachable", error instanceof Error ? error.message : "");
+    }
+  }
+
+  /**
+   * The offer is out by now, so they serve the next ICE restart, and the next session (RFC 9725, section 4.6).
+   * @param {RTCIceServer[]} servers
+   */
+  #take(servers) {
+    if (servers.length === 0 || this.#stopped) return;
+    try {
+      this.#pc.setConfiguration({ bundlePolicy: "max-bundle", iceServers: servers });
+      this.#callbacks.onServers(servers);
+    } catch (error) {
+      console.warn("the host names servers that this browser does not take:", error);
     }
   }
 

@@ -20,9 +20,10 @@ function rig() {
     onStream: (stream) => streams.push(stream),
     onHistory: () => {},
   }, {
-    session: ({ endpoint }, callbacks) => {
+    session: ({ endpoint, servers }, callbacks) => {
       const session = {
         endpoint,
+        servers,
         callbacks,
         stream: `stream ${sessions.length + 1}`,
         connected: false,
@@ -120,6 +121,16 @@ test("who is not invited any more is told so, and does not knock on and on", asy
   await pass(60_000);
   assert.equal(sessions.length, 2);
   assert.deepEqual(timers(), []);
+});
+
+test("servers that one session was told of help the next", async () => {
+  const { tuner, sessions, pass } = rig();
+  const servers = [{ urls: "stun:stun.example.net" }];
+  tuner.start();
+  sessions[0].callbacks.onServers(servers);
+  sessions[0].callbacks.onBroken(new SessionError("no-path"));
+  await pass(500);
+  assert.deepEqual(sessions.map((session) => session.servers), [undefined, servers]);
 });
 
 test("a host that was killed and restarted is heard again by itself", async () => {

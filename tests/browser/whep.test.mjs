@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { iceServersOf } from "../../www/icelinks.js";
 import { SessionError, WhepSession, retryAfterOf } from "../../www/whep.js";
 
 const MEDIA = "m=audio 9 UDP/TLS/RTP/SAVPF 111";
@@ -21,6 +22,9 @@ class FakePeerConnection extends EventTarget {
   }
   async setLocalDescription(it) {
     this.localDescription = it;
+  }
+  setConfiguration(it) {
+    this.configuration = it;
   }
   async setRemoteDescription(it) {
     this.remoteDescription = it;
@@ -65,6 +69,7 @@ function rig(answers = {}, key = null) {
   const session = new WhepSession({ endpoint: "http://host.test/whep", key: () => key }, {
     onConnected: () => events.push("connected"),
     onRepairing: () => events.push("repairing"),
+    onServers: (servers) => events.push(`servers: ${servers.map(({ urls }) => urls).join(" ")}`),
     onBroken: (error) => {
       events.push(`broken: ${error.reason}`);
       errors.push(error);
@@ -203,6 +208,27 @@ test("a restart of a session the host has forgotten breaks it at once", async ()
   pc.become("failed");
   await pass(0);
   assert.deepEqual(events, ["repairing", "broken: cut"]);
+});
+
+test("servers that the answer names are taken for the next try", async () => {
+  const headers = new Headers({ Location: "/whep/session/7" });
+  headers.append("Link", '<stun:stun.example.net>; rel="ice-server"');
+  headers.append("Link", '<turn:turn.example.net?transport=udp>; rel="ice-server"; username="u,s;er"; credential="a\\"b"; credential-type="password"');
+  const { session, pc, events } = rig({ POST: () => new Response(description("theirs1"), { status: 201, headers }) });
+  await session.start();
+  assert.deepEqual(events, ["servers: stun:stun.example.net turn:turn.example.net?transport=udp"]);
+  assert.deepEqual(pc.configuration.iceServers, [
+    { urls: "stun:stun.example.net" },
+    { urls: "turn:turn.example.net?transport=udp", username: "u,s;er", credential: 'a"b' },
+  ]);
+});
+
+test("other links, and servers that a browser would refuse, are passed over", () => {
+  for (const field of [null, "", "</style.css>; rel=preload", '<https://stun.example.net>; rel="ice-server"', '<turn:t.example.net>; rel="ice-server"', "<stun:s.example.net>", "stun:s.example.net; rel=ice-server", "<<>>;;=\"\\"]) {
+    assert.deepEqual(iceServersOf(field), [], field);
+  }
+  assert.deepEqual(iceServersOf('<a>; rel=x, <stun:s.example.net>;rel=ice-server , <b>'), [{ urls: "stun:s.example.net" }]);
+  assert.equal(iceServersOf(Array(50).fill("<stun:s.example.net>; rel=ice-server").join(", ")).length, 8);
 });
 
 test("the key goes with every request, and no header without one", async () => {
