@@ -53,8 +53,7 @@ fn serve(config: Config) -> Result<ExitCode, StartError> {
     app::start_log(&config)?;
     let app = App::start(config)?;
     // On a terminal only: whoever has the link may do everything, so it must get into no file.
-    if let Some(link) = app.admin_link().filter(|_| io::stdout().is_terminal()) {
-        print(&format!("Yours alone, to change what this host does: {link}"));
-    }
+    let link = app.admin_link().filter(|_| io::stdout().is_terminal());
+    link.into_iter().for_each(|link| print(&format!("Yours alone, to change what this host does: {link}")));
     Ok(app.wait())
 }

@@ -8,7 +8,7 @@
 //! | `ids` | room names, ids, tokens |
 //! | `wire` | the messages as text |
 //! | `heartbeat` | when to ping, when to give up |
-//! | `rooms` | who is where and may say what: pure, in virtual time; `rooms/seats` are its parts, `rooms/host` is what hosts may do |
+//! | `rooms` | who is where and may say what: pure, in virtual time; its parts are `rooms/terms`, `rooms/seats` and `rooms/host`, what hosts may do |
 //! | `hub` | the thread that owns the rooms and every peer's outbox |
 
 pub mod heartbeat;

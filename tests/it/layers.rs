@@ -56,6 +56,7 @@ const PURE: &[&str] = &[
     "signal/rooms.rs",
     "signal/rooms/host.rs",
     "signal/rooms/seats.rs",
+    "signal/rooms/terms.rs",
     "signal/heartbeat.rs",
     "web/quota.rs",
     "web/query.rs",
