@@ -89,6 +89,7 @@ export class HostTools {
   }
 
   async askEnd() {
+    this.#id = "";
     if (await this.#ask(endQuestion())) this.#callbacks.onEnd();
   }
 

@@ -192,6 +192,7 @@ async function arrive() {
   if (answer.kind === "allowed") by_invitation = answer.private;
   write("alone-words", aloneWords(by_invitation));
   part("alone-link", HTMLElement).hidden = by_invitation;
+  void askHost(keys.for("listen")).then((found) => { station.title = titleOf(stationOf(found, null)); });
   if (stage === "before" && asked) return;
   if (stage !== "before") become("before");
   await openDevices();
@@ -449,7 +450,6 @@ const problem = roomNameProblem(room);
 if (problem === "") {
   void arrive();
   setInterval(listen, LISTEN_MS);
-  void askHost(keys.for("listen")).then((found) => { station.title = titleOf(stationOf(found, null)); });
 } else {
   sayFarewell({ title: "No such room.", words: problem, way: null, label: "" });
 }
