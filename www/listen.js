@@ -1,11 +1,15 @@
 /**
- * The listening page: the one module of `/listen` that touches `document`. It turns taps into calls of the tuner, and
+ * The listening page: the module of `/listen` that touches `document`. It turns taps into calls of the tuner, and
  * what the tuner, the meter and the host say into words, marks and figures.
  *
  * Sound comes out of the `<audio>` element alone; Web Audio only looks at it.
  */
 
+import { knock } from "./access.js";
+import { doorWords } from "./doorwords.js";
+import { Keys } from "./keys.js";
 import { FLOOR_DBFS, StereoMeter, marksOf } from "./meter.js";
+import { part, write } from "./parts.js";
 import { askHost, endpointOf, stationOf } from "./station.js";
 import { figuresOf } from "./stats.js";
 import { Tuner } from "./tuner.js";
@@ -23,17 +27,10 @@ const PACKET_MS = 20;
 const SAME_TAP_MS = 500;
 const VOLUME_KEY = "roomtone.volume";
 
-/**
- * @template {Element} T
- * @param {string} id
- * @param {new (...any: any[]) => T} type
- * @returns {T}
- */
-function part(id, type) {
-  const element = document.getElementById(id);
-  if (!(element instanceof type)) throw new Error(`the page has no ${type.name} #${id}`);
-  return element;
-}
+const keys = new Keys();
+/** The key of the link just opened. */
+let fresh = keys.take();
+const key = () => keys.for("listen");
 
 const player = part("player", HTMLElement);
 const power = part("power", HTMLButtonElement);
@@ -65,7 +62,7 @@ let picture = 0;
 let digits_ms = 0;
 let aria_ms = 0;
 
-const tuner = new Tuner(endpointOf(station_name), {
+const tuner = new Tuner({ endpoint: endpointOf(station_name), key }, {
   onState: (state) => {
     show();
     if (state.kind === "live") {
@@ -73,6 +70,7 @@ const tuner = new Tuner(endpointOf(station_name), {
       play();
     }
     if (state.kind === "idle" || state.kind === "failed") clearFigures();
+    if (state.kind === "failed" && state.reason === "uninvited") void turnedAway(state.detail);
     draw();
   },
   onStream: tuneIn,
@@ -84,17 +82,51 @@ const tuner = new Tuner(endpointOf(station_name), {
   },
 });
 
-// --- words -----------------------------------------------------------------------------------------------------------
+// --- the door --------------------------------------------------------------------------------------------------------
+
+async function enter() {
+  if (await arrive()) await ask();
+}
+
+/** Asks whether we may listen, and says so if not. @returns {Promise<boolean>} */
+async function arrive() {
+  const answer = await knock(keys, "listen", { fresh });
+  fresh = null;
+  if (answer.kind === "refused") refuse(answer.code, answer.retry_after_ms);
+  else if (player.hidden) welcome();
+  return answer.kind !== "refused";
+}
 
 /**
- * Writes only what changed: a live region may repeat even the same text.
- * @param {string} id
- * @param {string} text
+ * In place of the controls: why nothing is to be heard, and what to do.
+ * @param {string} code
+ * @param {number} retry_after_ms
  */
-function write(id, text) {
-  const element = part(id, HTMLElement);
-  if (element.textContent !== text) element.textContent = text;
+function refuse(code, retry_after_ms = 0) {
+  const { title, words } = doorWords(code, "station", retry_after_ms);
+  write("refused-title", title);
+  write("refused-words", words);
+  tuner.stop();
+  player.hidden = true;
+  part("refused", HTMLElement).hidden = false;
+  part("refused-title", HTMLElement).focus();
 }
+
+function welcome() {
+  part("refused", HTMLElement).hidden = true;
+  player.hidden = false;
+  power.focus();
+}
+
+/** The host refused the sound: with another key, or none, there may be some. @param {string} code */
+async function turnedAway(code) {
+  const held = key();
+  if (!(await arrive())) return;
+  if (key() !== held) tuner.start();
+  else refuse(code);
+}
+
+// --- words -----------------------------------------------------------------------------------------------------------
 
 function show() {
   const { state } = tuner;
@@ -123,7 +155,7 @@ function clearFigures() {
 let ask_timer;
 async function ask() {
   clearTimeout(ask_timer);
-  station = stationOf(await askHost(), station_name) ?? station;
+  station = stationOf(await askHost(key()), station_name) ?? station;
   if (station !== null) {
     write("origin", originOf(station));
     write("title", titleOf(station));
@@ -365,6 +397,12 @@ addEventListener("pageshow", (event) => {
   if (event.persisted && interrupted) tuner.start();
 });
 
+part("again", HTMLButtonElement).addEventListener("click", enter);
+addEventListener("hashchange", () => {
+  fresh = keys.take();
+  if (fresh !== null) void enter();
+});
+
 recallVolume();
 answerSystem();
-void ask();
+void enter();

@@ -1,17 +1,25 @@
 /**
- * The front page: what this host offers. The one module of `/` that touches `document`.
+ * The front page: what this host offers, and to whom. The module of `/` that touches `document`.
  */
 
+import { knock } from "./access.js";
+import { doorWords } from "./doorwords.js";
+import { Keys } from "./keys.js";
 import { pathOf, roomNameProblem } from "./names.js";
+import { part, write } from "./parts.js";
 import { askHost } from "./station.js";
 import { offerOf, titleOf, troubleOf } from "./words.js";
 
 /** How often the host is asked, while somebody looks at the page. */
 const ASK_MS = 10_000;
 
-const list = /** @type {HTMLElement} */ (document.getElementById("stations"));
-const trouble = /** @type {HTMLElement} */ (document.getElementById("trouble"));
-const about = /** @type {HTMLElement} */ (document.getElementById("about"));
+const keys = new Keys();
+/** The key of the link just opened. */
+let fresh = keys.take();
+/** Why the stations are not told to us, as the host's code; empty when they are. */
+let shut = "";
+
+const list = part("stations", HTMLElement);
 /** The offer as the HTML has it, a pattern for all others. */
 const pattern = /** @type {HTMLElement} */ (list.firstElementChild);
 
@@ -50,13 +58,54 @@ function uptimeOf(seconds) {
   return hours < 48 ? `up for ${hours} hours` : `up for ${Math.round(hours / 24)} days`;
 }
 
+// --- who one is here -----------------------------------------------------------------------------------------------
+
+/** Looks what the keys of this browser are good for: a host's, else one to listen with. */
+async function arrive() {
+  const opened = fresh;
+  fresh = null;
+  write("invited", "");
+  let hosting = false;
+  let answer = await knock(keys, "listen", { fresh: opened });
+  if (answer.kind === "refused" && opened !== null) {
+    const { title, words } = doorWords(answer.code, "host", answer.retry_after_ms);
+    write("invited", `${title} ${words}`);
+    // The bad key is gone by now: how are things without it?
+    answer = await knock(keys, "listen");
+  }
+  if (answer.kind === "allowed") hosting = answer.host;
+  shut = answer.kind === "refused" ? answer.code : "";
+  const closed = shut !== "" || (answer.kind === "allowed" && answer.private);
+  part("hosting", HTMLElement).hidden = !hosting;
+  write("main-words", closed ? "For those who were invited" : "Always open");
+  write("own-words", closed ? "Whoever was invited to it can enter." : "Whoever has its name, or its link, can enter.");
+  await ask();
+}
+
+part("give-up", HTMLButtonElement).addEventListener("click", () => {
+  const held = keys.for("admin");
+  if (held !== null) keys.forget(held);
+  void arrive().then(() => write("invited", "You are a guest now, as everybody else."));
+  part("title", HTMLElement).focus();
+});
+addEventListener("hashchange", () => {
+  fresh = keys.take();
+  if (fresh !== null) void arrive();
+});
+
+// --- what is on ----------------------------------------------------------------------------------------------------
+
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let timer;
 async function ask() {
   clearTimeout(timer);
-  const host = await askHost();
+  const host = shut === "" ? await askHost(keys.for("listen")) : null;
   let says = "";
-  if (host === null) {
+  if (shut !== "") {
+    const { title, words } = doorWords(shut, "station");
+    fill(pattern, "Sound of this host", "For those who were invited", "unknown");
+    says = `${title} ${words}`;
+  } else if (host === null) {
     says = "The host does not answer. This page keeps asking.";
     for (const item of list.children) {
       fill(/** @type {HTMLElement} */ (item), item.querySelector(".offer-name")?.textContent ?? "", "Not reachable", "unknown");
@@ -67,19 +116,18 @@ async function ask() {
     show(host.stations);
     says = host.stations.length === 1 ? troubleOf(host.stations[0]) : "";
   }
-  if (trouble.textContent !== says) trouble.textContent = says;
-  if (host !== null) about.textContent = `roomtone ${host.version} · ${uptimeOf(host.uptime_s)}`;
+  write("trouble", says);
+  if (host !== null) write("about", `roomtone ${host.version} · ${uptimeOf(host.uptime_s)}`);
   clearTimeout(timer);
-  if (document.visibilityState === "visible") timer = setTimeout(ask, ASK_MS);
+  if (shut === "" && document.visibilityState === "visible") timer = setTimeout(ask, ASK_MS);
 }
 
-const door = /** @type {HTMLFormElement} */ (document.getElementById("door"));
-const room_name = /** @type {HTMLInputElement} */ (document.getElementById("name"));
-const name_problem = /** @type {HTMLElement} */ (document.getElementById("name-problem"));
+const door = part("door", HTMLFormElement);
+const room_name = part("name", HTMLInputElement);
 
 /** @param {string} problem */
 function showProblem(problem) {
-  if (name_problem.textContent !== problem) name_problem.textContent = problem;
+  write("name-problem", problem);
   room_name.setAttribute("aria-invalid", String(problem !== ""));
 }
 
@@ -100,4 +148,4 @@ room_name.addEventListener("input", () => {
 document.addEventListener("visibilitychange", () => {
   if (document.visibilityState === "visible") void ask();
 });
-void ask();
+void arrive();

@@ -32,6 +32,8 @@ const STATE_PACE_MS = 100;
  * @property {(peer: Peer, tracks: import("./peer.js").Tracks) => void} onTracks
  * @property {(peer: Peer, flow: import("./flow.js").Flow) => void} onFlow
  * @property {(line: ChatLine) => void} onChat
+ * @property {(locked: boolean) => void} onLock nobody new comes in, or anybody again
+ * @property {() => void} onMuted a host wishes our microphone off
  * @property {(code: string, message: string) => void} onError
  * @property {() => object} describe what the others are to know of us
  */
@@ -55,10 +57,15 @@ export class Meeting {
   #state_timer;
 
   /**
-   * @param {{ endpoint: string, hostname: string, room: string, outgoing: import("./slots.js").Outgoing }} around
+   * @param {object} around
+   * @param {string} around.endpoint
+   * @param {string} around.hostname
+   * @param {string} around.room
+   * @param {import("./slots.js").Outgoing} around.outgoing
+   * @param {import("./signaling.js").Door} around.door
    * @param {MeetingCallbacks} callbacks
    */
-  constructor({ endpoint, hostname, room, outgoing }, callbacks) {
+  constructor({ endpoint, hostname, room, outgoing, door }, callbacks) {
     this.#callbacks = callbacks;
     this.#outgoing = outgoing;
     this.#hostname = hostname;
@@ -74,7 +81,7 @@ export class Meeting {
         this.#told = JSON.stringify(state);
         return state;
       },
-    });
+    }, door);
   }
 
   get peers() {
@@ -82,7 +89,7 @@ export class Meeting {
   }
 
   enter() {
-    this.#signaling.start();
+    void this.#signaling.start();
   }
 
   leave() {
@@ -101,6 +108,28 @@ export class Meeting {
    */
   say(text) {
     return this.#signaling.tell("chat", { text });
+  }
+
+  // What only a host may wish. A wish that cannot be said now is not said later, when it may not be meant any more.
+
+  /** @param {boolean} locked */
+  lock(locked) {
+    this.#signaling.tell("lock", { locked });
+  }
+
+  /** @param {string} id */
+  mute(id) {
+    this.#signaling.tell("mute", {}, id);
+  }
+
+  /** @param {string} id */
+  remove(id) {
+    this.#signaling.tell("remove", {}, id);
+  }
+
+  /** Ends the room for everybody. */
+  end() {
+    this.#signaling.tell("end-room", {});
   }
 
   /** What we send, or what is to be known of us, has changed. */
@@ -150,6 +179,7 @@ export class Meeting {
       }
     }
     this.#callbacks.onConfig(config);
+    this.#callbacks.onLock(config.locked === true);
   }
 
   /**
@@ -178,12 +208,32 @@ export class Meeting {
       case "chat":
         this.#chat(payload);
         break;
+      case "room-state":
+        this.#callbacks.onLock(payload.locked === true);
+        break;
+      case "mute":
+        this.#silence(payload.id);
+        break;
       case "error":
         this.#callbacks.onError(String(payload.code), String(payload.message));
         break;
       default:
         if (typeof payload.senderId === "string") this.#peers.get(payload.senderId)?.hear(type, payload);
     }
+  }
+
+  /** A host wishes somebody's microphone off. @param {string} id */
+  #silence(id) {
+    if (id === this.id) {
+      this.#callbacks.onMuted();
+      // Said at once, and in any case: the others play nothing of us until they have heard it.
+      this.#signaling.tell("peer-state", this.#callbacks.describe());
+      return;
+    }
+    const peer = this.#peers.get(id);
+    if (peer === undefined) return;
+    peer.silence();
+    this.#callbacks.onChange(peer);
   }
 
   /** @param {any} payload */

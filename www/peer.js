@@ -7,12 +7,13 @@
  * client that knows nothing of tags is known by the session id in its descriptions.
  */
 
-import { cameraBudget, MUSIC_BPS, scaleOf, screenBudget, VOICE_BPS } from "./budget.js";
+import { MUSIC_BPS, VOICE_BPS } from "./budget.js";
 import { flowOf } from "./flow.js";
-import { Negotiation } from "./negotiation.js";
+import { Link } from "./link.js";
+import { NOTHING } from "./received.js";
 import { Reconnect } from "./reconnect.js";
 import { sessionOf, withMusic, withVoice } from "./sdp.js";
-import { limit, Slots } from "./slots.js";
+import { Watch } from "./watch.js";
 
 /** A path that comes back within this time needs no help. */
 const DISCONNECTED_PATIENCE_MS = 4000;
@@ -28,26 +29,10 @@ const POLITE_WAIT_MS = 1000;
 const PREPARE_PATIENCE_MS = 3000;
 /** How often packets are counted. */
 const TICK_MS = 1000;
-/** Nothing came in for this long, though the other sends: the line is dead, whatever its state says. */
-const STALL_MS = 6000;
 
-/**
- * @typedef {object} PeerState What somebody says of itself.
- * @property {string} name
- * @property {boolean} muted
- * @property {boolean} camera
- * @property {string | null} screen id of the MediaStream that is the shared screen
- */
-
+/** @typedef {import("./received.js").PeerState} PeerState */
+/** @typedef {import("./received.js").Tracks} Tracks */
 /** @typedef {"connecting" | "connected" | "repairing"} LineState */
-
-/**
- * @typedef {object} Tracks What comes from the other, null where nothing does.
- * @property {MediaStreamTrack | null} sound
- * @property {MediaStreamTrack | null} camera
- * @property {MediaStreamTrack | null} screen
- * @property {MediaStreamTrack | null} screenSound
- */
 
 /**
  * @typedef {object} PeerCallbacks
@@ -90,7 +75,7 @@ export class Peer {
   #state = null;
   /** @type {LineState} */
   #line = "connecting";
-  /** @type {{ pc: RTCPeerConnection, negotiation: Negotiation, slots: Slots } | null} */
+  /** @type {Link | null} */
   #link = null;
   #tag = "";
   /** Our own first offer is not answered yet. */
@@ -100,8 +85,6 @@ export class Peer {
   /** The other's connections have tags: it is of our kind. */
   #kin = false;
   #music = false;
-  /** Media that came, by transceiver, with the id of the stream it came in. @type {Map<RTCRtpTransceiver, { track: MediaStreamTrack, stream: string }>} */
-  #received = new Map();
 
   #others = 1;
   /** The server can pass our words on now. */
@@ -111,11 +94,9 @@ export class Peer {
   #repair_timer;
   /** @type {any} */
   #tick_timer;
-  #ticked_ms = 0;
-  #packets = 0;
-  #progress_ms = 0;
-  /** Something has come through this connection. */
-  #lived = false;
+  #watch = new Watch(0);
+  /** A host wishes it silent, and it has not said that it is. */
+  #silenced = false;
 
   /**
    * @param {string} id
@@ -143,7 +124,7 @@ export class Peer {
 
   /** The line stands, and packets of theirs have come in just now. */
   get flowing() {
-    return this.#link?.pc.connectionState === "connected" && this.#world.now() - this.#progress_ms < STALL_MS;
+    return this.#link?.pc.connectionState === "connected" && !this.#watch.stalled(this.#world.now());
   }
 
   // --- from the room ---------------------------------------------------------------------------------------------------
@@ -198,9 +179,22 @@ export class Peer {
     this.#link?.negotiation.described({ type, sdp });
   }
 
+  /**
+   * A host wishes its microphone off. Until it says that it is, nothing of it is to be played: not every client obeys. One
+   * that is muted already has nothing more to say.
+   */
+  silence() {
+    this.#silenced = this.#state?.muted !== true;
+  }
+
+  get silenced() {
+    return this.#silenced;
+  }
+
   /** @param {PeerState} state */
   describe(state) {
     this.#state = state;
+    if (state.muted) this.#silenced = false;
     this.#show();
     this.update();
   }
@@ -208,7 +202,7 @@ export class Peer {
   /** How many there are besides us: the more, the less each gets. @param {number} others */
   share(others) {
     this.#others = others;
-    void this.#limit();
+    void this.#link?.slots.limit(this.#others);
   }
 
   /** What we send has changed. */
@@ -219,7 +213,7 @@ export class Peer {
       this.#prepareScreen();
       if (this.#musical !== this.#music) link.negotiation.offer();
     }
-    void link.slots.fill(this.#state === null).then(() => this.#limit());
+    void link.slots.fill(this.#state === null).then(() => this.#link?.slots.limit(this.#others));
   }
 
   /**
@@ -266,22 +260,15 @@ export class Peer {
 
   /** How loud the other is just now, 0 to 1. */
   get level() {
-    let level = 0;
-    for (const { receiver } of this.#received.keys()) {
-      if (receiver.track.kind !== "audio") continue;
-      for (const { audioLevel } of receiver.getSynchronizationSources?.() ?? []) level = Math.max(level, audioLevel ?? 0);
-    }
-    return level;
+    return this.#silenced ? 0 : this.#link?.received.level ?? 0;
   }
 
   // --- the connection --------------------------------------------------------------------------------------------------
 
   #unlink() {
     this.#world.never(this.#tick_timer);
-    this.#link?.negotiation.stop();
-    this.#link?.pc.close();
+    this.#link?.close();
     this.#link = null;
-    this.#received.clear();
   }
 
   #build() {
@@ -289,13 +276,9 @@ export class Peer {
     this.#tag = this.#world.tag();
     this.#their_tag = null;
     this.#calling = false;
-    this.#lived = false;
-    this.#packets = 0;
-    this.#progress_ms = this.#world.now();
+    this.#watch = new Watch(this.#world.now());
     const pc = this.#world.peerConnection(this.#configuration);
-    const slots = new Slots(pc, this.#outgoing);
-    const here = () => this.#link?.pc === pc;
-    const negotiation = new Negotiation(pc, this.#polite, {
+    this.#link = new Link(pc, this.#polite, this.#outgoing, {
       onDescription: (description) => this.#send(description.type, { sdp: description }),
       onCandidate: (candidate) => this.#send("ice-candidate", { candidate }),
       ask: (restart) => {
@@ -304,45 +287,24 @@ export class Peer {
         this.#send("ice-candidate", { candidate: null, wish: restart ? "restart" : "offer" });
         return true;
       },
-      onOffered: () => {
-        if (!here()) return;
-        slots.adopt();
-        this.update();
-      },
+      onOffered: () => this.update(),
       onStable: () => {
-        if (!here()) return;
         this.#show();
         this.update();
       },
       onError: (error) => {
         console.warn(`the line to ${this.id} has to begin anew:`, error);
-        if (here()) this.#rebuildLater();
+        this.#rebuildLater();
       },
-      ours: (sdp) => withMusic(sdp, MUSIC_BPS),
+      onTracks: () => this.#show(),
+      onState: (state) => this.#changed(state),
       theirs: (sdp) => {
         this.#music = this.#musical;
         return this.#music ? withMusic(sdp, MUSIC_BPS) : withVoice(sdp, VOICE_BPS);
       },
     });
-    this.#link = { pc, negotiation, slots };
-    pc.addEventListener("icecandidate", ({ candidate }) => {
-      if (candidate !== null && candidate.candidate !== "" && here()) negotiation.found(candidate.toJSON());
-    });
-    pc.addEventListener("negotiationneeded", () => {
-      if (here()) negotiation.offer();
-    });
-    pc.addEventListener("connectionstatechange", () => {
-      if (here()) this.#changed(pc.connectionState);
-    });
-    pc.addEventListener("track", ({ track, streams, transceiver }) => {
-      if (!here()) return;
-      this.#received.set(transceiver, { track, stream: streams[0]?.id ?? "" });
-      for (const event of ["mute", "unmute", "ended"]) track.addEventListener(event, () => this.#show());
-      this.#show();
-    });
     this.#become("connecting");
     this.#show();
-    this.#ticked_ms = this.#world.now();
     this.#tickLater(pc);
   }
 
@@ -367,39 +329,7 @@ export class Peer {
   }
 
   #show() {
-    const screen = this.#state?.screen ?? null;
-    /** @type {Tracks} */
-    const tracks = { sound: null, camera: null, screen: null, screenSound: null };
-    for (const { track, stream } of this.#received.values()) {
-      if (track.readyState === "ended") continue;
-      // A client that does not say whether its camera is on says it by its packets.
-      if (track.kind === "video" && this.#state === null && track.muted) continue;
-      const shared = screen !== null && stream === screen;
-      // A screen that is not shared now, or not yet known to be one, is not a second camera.
-      const slot = track.kind === "audio" ? (shared ? "screenSound" : "sound") : (shared ? "screen" : "camera");
-      tracks[slot] ??= track;
-    }
-    this.#callbacks.onTracks(tracks);
-  }
-
-  async #limit() {
-    const slots = this.#link?.slots;
-    if (slots === undefined) return;
-    for (const slot of /** @type {const} */ (["camera", "screen"])) {
-      const sender = slots.sender(slot);
-      if (sender === null || sender.track === null) continue;
-      const budget = sender.track === this.#outgoing.tracks.screen ? screenBudget(this.#others) : cameraBudget(this.#others);
-      await limit(sender, {
-        maxBitrate: budget.bitrate_bps,
-        maxFramerate: budget.rate_fps,
-        scaleResolutionDownBy: scaleOf(sender.track.getSettings(), budget),
-      });
-    }
-    for (const slot of /** @type {const} */ (["sound", "screenSound"])) {
-      const sender = slots.sender(slot);
-      const music = slot === "screenSound" || this.#outgoing.music;
-      if (sender !== null) await limit(sender, { maxBitrate: music ? MUSIC_BPS : VOICE_BPS });
-    }
+    this.#callbacks.onTracks(this.#link?.received.tracks(this.#state) ?? NOTHING);
   }
 
   // --- the watch -------------------------------------------------------------------------------------------------------
@@ -408,9 +338,9 @@ export class Peer {
   #changed(state) {
     if (state === "connected") {
       this.#world.never(this.#repair_timer);
-      this.#progress_ms = this.#world.now();
+      this.#watch.begin(this.#world.now());
       this.#become("connected");
-      void this.#limit();
+      void this.#link?.slots.limit(this.#others);
     } else if (state === "disconnected") {
       this.#repairAfter(DISCONNECTED_PATIENCE_MS);
     } else if (state === "failed") {
@@ -433,7 +363,7 @@ export class Peer {
       this.#repairAfter(TICK_MS);
       return;
     }
-    this.#lived = false;
+    this.#watch.lived = false;
     this.#link.negotiation.offer({ restart: true });
     this.#patience(RESTART_PATIENCE_MS);
   }
@@ -442,7 +372,7 @@ export class Peer {
   #patience(patience_ms) {
     this.#world.never(this.#repair_timer);
     this.#repair_timer = this.#world.later(() => {
-      if (this.#link?.pc.connectionState !== "connected" || !this.#lived) this.#rebuildLater();
+      if (this.#link?.pc.connectionState !== "connected" || !this.#watch.lived) this.#rebuildLater();
     }, patience_ms);
   }
 
@@ -482,11 +412,9 @@ export class Peer {
       return;
     }
     const now_ms = this.#world.now();
-    // This computer slept, or the page did: that is not the other's silence.
-    if (now_ms - this.#ticked_ms > 3 * TICK_MS) this.#progress_ms = now_ms;
-    this.#ticked_ms = now_ms;
+    this.#watch.look(now_ms);
     if (report !== null) this.#count(flowOf(/** @type {any} */ (report), now_ms), now_ms);
-    if (pc.connectionState === "connected" && this.#line === "connected" && this.#sending && now_ms - this.#progress_ms > STALL_MS) {
+    if (pc.connectionState === "connected" && this.#line === "connected" && this.#sending && this.#watch.stalled(now_ms)) {
       this.#restart();
     }
     this.#tickLater(pc);
@@ -498,15 +426,11 @@ export class Peer {
    */
   #count(flow, now_ms) {
     const connected = this.#link?.pc.connectionState === "connected";
-    if (flow.packets_in > this.#packets || (connected && !this.#sending)) {
-      this.#packets = Math.max(flow.packets_in, this.#packets);
-      this.#progress_ms = now_ms;
-      if (connected && !this.#lived) {
-        this.#lived = true;
-        this.#reconnect.reset();
-        this.#world.never(this.#repair_timer);
-        this.#become("connected");
-      }
+    if (this.#watch.count(flow.packets_in, connected && !this.#sending, now_ms) && connected && !this.#watch.lived) {
+      this.#watch.lived = true;
+      this.#reconnect.reset();
+      this.#world.never(this.#repair_timer);
+      this.#become("connected");
     }
     this.#callbacks.onFlow(flow);
   }

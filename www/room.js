@@ -3,18 +3,25 @@
  * tiles, marks and words.
  */
 
+import { knock } from "./access.js";
+import { Awake } from "./awake.js";
 import { Chat } from "./chat.js";
 import { Devices } from "./devices.js";
+import { HostTools } from "./host.js";
+import { listenToKeys } from "./keyboard.js";
+import { Keys } from "./keys.js";
 import { Meeting } from "./meeting.js";
 import { recall, remember } from "./memory.js";
-import { FLOOR_DBFS, StereoMeter } from "./meter.js";
 import { calledOf, pathOf, personOf, roomNameProblem, roomOf } from "./names.js";
 import { Own } from "./own.js";
+import { OwnView } from "./ownview.js";
+import { announce, buttonsOf, part, write } from "./parts.js";
+import { People } from "./people.js";
 import { Pickers } from "./pickers.js";
-import { awayWords, enterWords, lineWords, peopleWords, refusedWords, troubleWords } from "./roomwords.js";
+import { aloneWords, awayWords, farewellWords, leftWords, peopleWords, troubleWords } from "./roomwords.js";
 import { askHost, stationOf } from "./station.js";
-import { StationTile } from "./stationtile.js";
-import { Grid, Tile } from "./tiles.js";
+import { StationSwitch } from "./stationtile.js";
+import { Grid } from "./tiles.js";
 import { titleOf } from "./words.js";
 
 /** How often it is looked who speaks: a syllable lasts about as long. */
@@ -22,32 +29,11 @@ const LISTEN_MS = 150;
 /** How long a word such as "Copied" stands. */
 const MOMENT_MS = 2000;
 
-/**
- * @template {Element} T
- * @param {string} id
- * @param {new (...any: any[]) => T} type
- * @returns {T}
- */
-function part(id, type) {
-  const element = document.getElementById(id);
-  if (!(element instanceof type)) throw new Error(`the page has no ${type.name} #${id}`);
-  return element;
-}
-
-/**
- * Writes only what changed: a live region may repeat even the same text.
- * @param {string} id
- * @param {string} text
- */
-function write(id, text) {
-  const element = part(id, HTMLElement);
-  if (element.textContent !== text) element.textContent = text;
-}
-
-/** @param {string} text read out, not shown */
-const announce = (text) => write("announce", text);
-
+const keys = new Keys();
+/** The key of the link just opened: out of the address bar before anything else is done. */
+let fresh = keys.take();
 const room = roomOf(location);
+const scope = /** @type {const} */ (`room:${room}`);
 const person = part("person", HTMLInputElement);
 const tiles = part("tiles", HTMLElement);
 const more = part("more", HTMLDialogElement);
@@ -56,16 +42,10 @@ const more = part("more", HTMLDialogElement);
 let stage = "before";
 /** @type {Meeting | null} */
 let meeting = null;
-/** @type {Map<string, { tile: Tile, screen: Tile | null }>} */
-const others = new Map();
-/** @type {Tile | null} */
-let own_tile = null;
-/** @type {Tile | null} */
-let own_screen = null;
-/** @type {StationTile | null} */
-let station = null;
-let station_name = "";
-let station_title = "Sound of this host";
+/** The address alone does not open the room. */
+let by_invitation = false;
+/** The end of this room was our wish. */
+let ended = false;
 let speaker = recall("speaker") ?? "";
 /** @type {Partial<Record<import("./devices.js").Device, import("./devices.js").Trouble>>} */
 const troubles = {};
@@ -98,60 +78,33 @@ const chat = new Chat({
   words: part("words", HTMLInputElement),
   unread: part("unread", HTMLElement),
 }, (text) => meeting?.say(text) ?? false);
+const view = new OwnView(own, tiles, { onRefused: tapNeeded, onCamera: () => void pickers.refresh() });
+const station = new StationSwitch(tiles, () => keys.for("listen"), tapNeeded);
+const awake = new Awake();
+const people = new People(tiles, {
+  onRefused: tapNeeded,
+  onWish: (peer, called) => host.openFor(peer.id, called, peer.silenced || (peer.state?.muted ?? false)),
+  onNumber: showPeople,
+});
+const host = new HostTools({
+  onLock: (locked) => meeting?.lock(locked),
+  onMute: (id) => meeting?.mute(id),
+  onRemove: (id) => meeting?.remove(id),
+  onEnd: () => {
+    ended = true;
+    meeting?.end();
+  },
+});
 const grid = new Grid(part("stage", HTMLElement), tiles);
 
 // --- one's own -------------------------------------------------------------------------------------------------------
 
 const myName = () => personOf(person.value);
 
-/** @param {Iterable<HTMLElement>} elements @param {boolean} pressed @param {string} label */
-function press(elements, pressed, label) {
-  for (const element of elements) {
-    element.setAttribute("aria-pressed", String(pressed));
-    const words = element.querySelector("span");
-    if (element.classList.contains("row")) continue;
-    if (words !== null) words.textContent = label;
-    else element.setAttribute("aria-label", label);
-  }
-}
-
-/** @param {string} action */
-const buttonsOf = (action) => /** @type {NodeListOf<HTMLButtonElement>} */ (document.querySelectorAll(`[data-action=${action}]`));
-
-let shown_camera = /** @type {MediaStreamTrack | null} */ (null);
 function showOwn() {
-  const { camera, screen, sound } = own.outgoing.tracks;
-  press(buttonsOf("mute"), own.muted, own.muted ? "Unmute" : "Mute");
-  press(buttonsOf("camera"), camera === null, camera === null ? "Camera on" : "Camera off");
-  press(buttonsOf("screen"), own.sharing, own.sharing ? "Stop sharing" : "Share screen");
-  press(buttonsOf("music"), own.music, "");
-  for (const button of buttonsOf("mute")) button.classList.toggle("absent", sound === null);
-
-  const picture = part("own-picture", HTMLVideoElement);
-  if (shown_camera !== camera) {
-    shown_camera = camera;
-    picture.srcObject = camera === null ? null : new MediaStream([camera]);
-    if (camera !== null) picture.play().catch(() => {});
-    void pickers.refresh();
-  }
-  part("mirror", HTMLElement).classList.toggle("lit", camera !== null);
-  if (camera === null && asked) write("mirror-words", troubles.camera === undefined ? "Your camera is off." : "No picture of you.");
-  write("enter", enterWords(sound !== null, camera !== null));
-
-  own_tile?.describe({ called: calledOf(myName(), meeting?.id ?? ""), note: " (you)", muted: own.muted, dark: !own.camera });
-  own_tile?.show(camera, null);
-  if (screen !== null && own_screen === null && stage === "inside") {
-    own_screen = new Tile({ own: true, screen: true }, tapNeeded);
-    own_screen.describe({ called: "Your screen" });
-    own_tile?.element.after(own_screen.element);
-    announce("You share your screen.");
-  } else if (screen === null && own_screen !== null) {
-    own_screen.remove();
-    own_screen = null;
-    announce("You no longer share your screen.");
-  }
-  own_screen?.show(screen, null);
-  measure(sound);
+  const dark = troubles.camera === undefined ? "Your camera is off." : "No picture of you.";
+  view.show(calledOf(myName(), meeting?.id ?? ""), asked ? dark : "");
+  if (!own.muted) part("wished", HTMLElement).hidden = true;
 }
 
 function showTroubles() {
@@ -180,136 +133,39 @@ async function openDevices() {
 /** @param {string} id */
 function setSpeaker(id) {
   speaker = id;
-  for (const { tile, screen } of others.values()) {
-    tile.speakBy(id);
-    screen?.speakBy(id);
-  }
-  station?.speakBy(id);
-}
-
-// --- levels ----------------------------------------------------------------------------------------------------------
-
-/** @type {StereoMeter | null} */
-let meter = null;
-/** @type {MediaStreamTrack | null} */
-let measured = null;
-
-/** @param {MediaStreamTrack | null} track */
-function measure(track) {
-  if (measured === track) return;
-  measured = track;
-  try {
-    meter ??= new StereoMeter(new AudioContext());
-    if (track === null) meter.detach();
-    else meter.attach(new MediaStream([track]));
-    meter.wake();
-  } catch (error) {
-    // Levels are an extra: where Web Audio fails, one is heard all the same.
-    console.warn("no level meter:", error);
-  }
+  people.speakBy(id);
+  station.speakBy(id);
 }
 
 function listen() {
   const now_ms = performance.now();
-  const levels = measured === null ? [] : meter?.read(now_ms) ?? [];
-  const dbfs = Math.max(-Infinity, ...levels.map(({ level_dbfs }) => level_dbfs));
-  const bar = part("own-level", HTMLElement);
-  if (stage === "before") {
-    const within = Math.round(Math.min(0, Math.max(FLOOR_DBFS, dbfs)));
-    bar.style.setProperty("--level", String(1 - within / FLOOR_DBFS));
-    if (bar.getAttribute("aria-valuenow") !== String(within)) {
-      bar.setAttribute("aria-valuenow", String(within));
-      bar.setAttribute("aria-valuetext", within === FLOOR_DBFS ? "silence" : `${within} decibels`);
-    }
-  } else if (stage === "inside" && meeting !== null) {
-    own_tile?.hear(own.muted ? 0 : 10 ** (dbfs / 20), now_ms);
-    for (const peer of meeting.peers) others.get(peer.id)?.tile.hear(peer.state?.muted ? 0 : peer.level, now_ms);
-  }
+  if (stage === "after") return;
+  view.hear(now_ms);
+  for (const peer of meeting?.peers ?? []) people.hear(peer, now_ms);
 }
 
 // --- the others ------------------------------------------------------------------------------------------------------
 
 function showPeople() {
-  const people = others.size + 1;
-  write("people", peopleWords(people));
-  part("alone", HTMLElement).hidden = people > 1;
-  document.title = `${room} · ${peopleWords(people)} · roomtone`;
+  const number = people.number + 1;
+  write("people", peopleWords(number));
+  part("alone", HTMLElement).hidden = number > 1;
+  document.title = `${room} · ${peopleWords(number)} · roomtone`;
 }
 
-/** @param {import("./peer.js").Peer} peer */
-const peerName = (peer) => calledOf(peer.state?.name ?? "", peer.id);
-
-/** @param {import("./peer.js").Peer} peer */
-function describePeer(peer) {
-  const held = others.get(peer.id);
-  if (held === undefined) return;
-  const { state } = peer;
-  held.tile.describe({
-    called: peerName(peer),
-    muted: state?.muted ?? false,
-    dark: state !== null && !state.camera,
-    line: lineWords(peer.line),
-  });
-  held.screen?.describe({ called: `${peerName(peer)}’s screen`, line: lineWords(peer.line) });
+/** A host wishes it, and one may have one's own mind: the button turns it on again. */
+function muteByHost() {
+  if (own.muted) return;
+  own.setTalking(false);
+  void own.setMuted(true);
+  write("wished", "A host turned your microphone off. You can turn it on again.");
+  const banner = part("wished", HTMLElement);
+  banner.hidden = false;
+  clearTimeout(wished_timer);
+  wished_timer = setTimeout(() => { banner.hidden = true; }, 10 * MOMENT_MS);
 }
-
-/** Newcomers are read out once they have said their name. @type {Set<string>} */
-const unannounced = new Set();
-
-/**
- * @param {import("./peer.js").Peer} peer
- * @param {boolean} fresh
- */
-function addPeer(peer, fresh) {
-  const tile = new Tile({}, tapNeeded);
-  tile.element.dataset.peer = peer.id;
-  tile.speakBy(speaker);
-  others.set(peer.id, { tile, screen: null });
-  tiles.append(tile.element);
-  if (fresh) unannounced.add(peer.id);
-  describePeer(peer);
-  showPeople();
-}
-
-/** @param {import("./peer.js").Peer} peer */
-function changePeer(peer) {
-  describePeer(peer);
-  if (peer.state !== null && unannounced.delete(peer.id)) announce(`${peerName(peer)} came in.`);
-}
-
-/** @param {import("./peer.js").Peer} peer */
-function removePeer(peer) {
-  const held = others.get(peer.id);
-  if (held === undefined) return;
-  held.screen?.remove();
-  held.tile.remove();
-  others.delete(peer.id);
-  unannounced.delete(peer.id);
-  announce(`${peerName(peer)} has left.`);
-  showPeople();
-}
-
-/**
- * @param {import("./peer.js").Peer} peer
- * @param {import("./peer.js").Tracks} tracks
- */
-function showTracks(peer, { sound, camera, screen, screenSound }) {
-  const held = others.get(peer.id);
-  if (held === undefined) return;
-  // Of a client that says nothing of its camera, packets have told already.
-  held.tile.show(peer.state === null || peer.state.camera ? camera : null, sound);
-  if (screen !== null && held.screen === null) {
-    held.screen = new Tile({ screen: true }, tapNeeded);
-    held.screen.speakBy(speaker);
-    held.tile.element.after(held.screen.element);
-    describePeer(peer);
-    announce(`${peerName(peer)} shares the screen.`);
-  } else if (screen === null && held.screen !== null) {
-    held.screen.remove();
-    held.screen = null;
-  }
-  held.screen?.show(screen, screenSound);
-}
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let wished_timer;
 
 // --- coming and going ------------------------------------------------------------------------------------------------
 
@@ -318,37 +174,61 @@ function become(next) {
   stage = next;
   document.body.dataset.stage = next;
   for (const each of ["before", "inside", "after"]) part(each, HTMLElement).hidden = each !== next;
-  for (const id of ["whereabouts", "copy"]) part(id, HTMLElement).hidden = next !== "inside";
+  part("whereabouts", HTMLElement).hidden = next !== "inside";
+  part("copy", HTMLElement).hidden = next !== "inside" || by_invitation;
   showTroubles();
+}
+
+/** Asks whether we may come in before anything is asked of the person, and says so if not. */
+async function arrive() {
+  const answer = await knock(keys, scope, { fresh });
+  fresh = null;
+  if (stage === "inside") return;
+  if (answer.kind === "refused") {
+    own.close();
+    sayFarewell(farewellWords({ message: "", ...answer }));
+    return;
+  }
+  if (answer.kind === "allowed") by_invitation = answer.private;
+  write("alone-words", aloneWords(by_invitation));
+  part("alone-link", HTMLElement).hidden = by_invitation;
+  void askHost(keys.for("listen")).then((found) => { station.title = titleOf(stationOf(found, null)); });
+  if (stage === "before" && asked) return;
+  if (stage !== "before") become("before");
+  await openDevices();
 }
 
 function enter() {
   remember("name", myName() === "" ? null : myName());
-  meter?.wake();
+  view.wake();
+  ended = false;
   become("inside");
-  own_tile = new Tile({ own: true }, tapNeeded);
-  tiles.append(own_tile.element);
+  view.enter();
   meeting = new Meeting({
     endpoint: `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws`,
     hostname: location.hostname,
     room,
     outgoing: own.outgoing,
+    door: { key: () => keys.for(scope), knock: (resume) => knock(keys, scope, { resume }) },
   }, {
     onSignal: showLine,
     onConfig: (config) => {
       person.maxLength = config.limits?.nameChars ?? person.maxLength;
       part("words", HTMLInputElement).maxLength = config.limits?.chatChars ?? 2000;
-      offerStation(config.stations?.[0] ?? null);
+      station.offer(config.stations?.[0] ?? null);
+      host.show(config.host === true);
       showOwn();
     },
-    onPeer: addPeer,
-    onGone: removePeer,
-    onChange: changePeer,
-    onTracks: showTracks,
-    onFlow: (peer, flow) => {
-      others.get(peer.id)?.tile.count(flow);
-      others.get(peer.id)?.screen?.count(flow);
+    onLock: (locked) => host.showLock(locked),
+    onMuted: muteByHost,
+    onPeer: (peer, newcomer) => people.add(peer, newcomer),
+    onGone: (peer) => {
+      host.forget(peer.id);
+      people.remove(peer);
     },
+    onChange: (peer) => people.change(peer),
+    onTracks: (peer, tracks) => people.show(peer, tracks),
+    onFlow: (peer, flow) => people.count(peer, flow),
     onChat: ({ sender_id, name, text, age_ms, old }) => chat.add({
       called: calledOf(name, sender_id),
       text,
@@ -364,44 +244,59 @@ function enter() {
   meeting.enter();
   grid.layOut();
   part("inside-title", HTMLElement).focus({ preventScroll: true });
-  void stayAwake();
+  void awake.stay();
 }
 
-/**
- * @param {string} title
- * @param {string} words
- */
-function leave(title = "You have left.", words = "") {
+/** @param {import("./roomwords.js").Farewell} farewell */
+function leave(farewell = leftWords(room)) {
   if (stage !== "inside") return;
   meeting?.leave();
   meeting = null;
-  for (const { tile, screen } of others.values()) {
-    tile.remove();
-    screen?.remove();
-  }
-  others.clear();
-  own_tile?.remove();
-  own_screen?.remove();
-  own_tile = null;
-  own_screen = null;
-  switchStation(false);
+  people.clear();
+  view.leave();
+  station.set(false);
   own.close();
   chat.show(false);
   more.close();
+  host.show(false);
+  host.showLock(false);
+  part("wished", HTMLElement).hidden = true;
   if (document.fullscreenElement) void document.exitFullscreen();
-  letSleep();
+  awake.end();
+  sayFarewell(farewell);
+}
+
+/** @type {import("./roomwords.js").Farewell["way"]} */
+let way_back = "before";
+/** @param {import("./roomwords.js").Farewell} farewell */
+function sayFarewell({ title, words, way, label }) {
   become("after");
+  way_back = way;
   write("after-title", title);
-  write("after-words", words || `Room ${room}. The link stays the same.`);
+  write("after-words", words);
+  write("return", label);
+  part("return", HTMLElement).hidden = way === null;
+  // Where no way leads back, the front page is the way on.
+  part("front", HTMLElement).classList.toggle("enter", way === null);
   document.title = `${room} · roomtone`;
   part("after-title", HTMLElement).focus();
+}
+
+async function comeBack() {
+  if (way_back === "knock") {
+    await arrive();
+    return;
+  }
+  const straight = way_back === "inside";
+  become("before");
+  await openDevices();
+  if (straight && stage === "before") enter();
 }
 
 /** @param {import("./signaling.js").LineState} line */
 function showLine(line) {
   if (line.kind === "refused") {
-    const { title, words } = refusedWords(line.code, line.message);
-    leave(title, words);
+    leave(farewellWords(line, ended));
     return;
   }
   const away = part("away", HTMLElement);
@@ -419,50 +314,8 @@ function tapNeeded() {
 
 function playAll() {
   part("hear", HTMLElement).hidden = true;
-  for (const { tile, screen } of others.values()) {
-    tile.play();
-    screen?.play();
-  }
-  station?.play();
-}
-
-// --- the host's station ------------------------------------------------------------------------------------------------
-
-/** @param {string | null} name */
-function offerStation(name) {
-  station_name = name ?? "";
-  for (const button of buttonsOf("station")) button.hidden = name === null && !tiles.contains(button);
-  if (name === null) switchStation(false);
-}
-
-/** @param {boolean} on */
-function switchStation(on) {
-  if (on && station === null && station_name !== "") {
-    station = new StationTile({ name: station_name, title: station_title, onRefused: tapNeeded });
-    station.speakBy(speaker);
-    tiles.append(station.element);
-    station.start();
-  } else if (!on && station !== null) {
-    station.stop();
-    station = null;
-  }
-  press([...buttonsOf("station")].filter((button) => !tiles.contains(button)), station !== null, "Station");
-}
-
-// --- the screen stays on -----------------------------------------------------------------------------------------------
-
-/** @type {WakeLockSentinel | null} */
-let awake = null;
-async function stayAwake() {
-  try {
-    awake = await navigator.wakeLock?.request("screen") ?? null;
-  } catch {
-    // Low battery, or a browser that has none: the person keeps it awake.
-  }
-}
-function letSleep() {
-  void awake?.release();
-  awake = null;
+  people.play();
+  station.play();
 }
 
 // --- taps and keys -----------------------------------------------------------------------------------------------------
@@ -509,13 +362,18 @@ const actions = {
     remember("music", own.music ? null : "yes");
     void own.setMusic(!own.music);
   },
-  station: () => switchStation(station === null),
+  station: () => station.toggle(),
   chat: () => showChat(!chat.open),
   more: () => {
     void pickers.refresh();
     if (!more.open) more.showModal();
   },
   copy: () => void copyLink(),
+  lock: () => host.toggleLock(),
+  end: () => {
+    more.close();
+    void host.askEnd();
+  },
   leave: () => leave(),
 };
 
@@ -528,37 +386,16 @@ document.addEventListener("click", (event) => {
   if (event.detail > 0 && button.closest(".bar") !== null) button.blur();
 });
 
-/** @param {EventTarget | null} target */
-const isControl = (target) => target instanceof Element && target.closest("input, select, textarea, button, a, summary, dialog, [role=log]") !== null;
-/** @param {EventTarget | null} target */
-const isField = (target) => target instanceof Element && target.closest("input:not([type=range]), select, textarea") !== null;
-
-/** @type {Record<string, string>} */
-const KEYS = { m: "mute", v: "camera", s: "screen", c: "chat", h: "station", "?": "more" };
-document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || isField(event.target)) return;
-  if (event.key === " " && stage === "inside" && !isControl(event.target)) {
-    event.preventDefault();
-    if (!event.repeat) own.setTalking(true);
-    return;
-  }
-  if (event.key === "Escape" && chat.open && !more.open) {
-    showChat(false);
-    return;
-  }
-  const action = KEYS[event.key.toLowerCase()];
-  const offered = [...buttonsOf(action ?? "none")].some((button) => !button.hidden && button.checkVisibility?.() !== false);
-  if (event.repeat || action === undefined || !offered) return;
-  event.preventDefault();
-  actions[action]();
-});
-document.addEventListener("keyup", (event) => {
-  if (event.key === " ") own.setTalking(false);
-});
-addEventListener("blur", () => own.setTalking(false));
-document.addEventListener("keydown", (event) => {
-  // Escape within the field of the chat closes it as well.
-  if (event.key === "Escape" && event.target === part("words", HTMLElement)) showChat(false);
+listenToKeys({
+  act: (action) => actions[action](),
+  inside: () => stage === "inside",
+  talk: (talking) => own.setTalking(talking),
+  closeChat: () => {
+    const { open } = chat;
+    if (open) showChat(false);
+    return open;
+  },
+  words: part("words", HTMLElement),
 });
 more.addEventListener("click", (event) => {
   // Beside the sheet.
@@ -571,28 +408,31 @@ part("entrance", HTMLFormElement).addEventListener("submit", (event) => {
 });
 part("ask-again", HTMLButtonElement).addEventListener("click", () => void openDevices());
 part("hear", HTMLButtonElement).addEventListener("click", playAll);
-part("return", HTMLButtonElement).addEventListener("click", () => {
-  become("before");
-  void openDevices();
+part("return", HTMLButtonElement).addEventListener("click", () => void comeBack());
+addEventListener("hashchange", () => {
+  fresh = keys.take();
+  // Inside, the key is kept for the next time.
+  if (fresh !== null && stage !== "inside" && problem === "") void arrive();
 });
-for (const kind of ["pointerup", "keydown"]) document.addEventListener(kind, () => meter?.wake(), { capture: true });
+for (const kind of ["pointerup", "keydown"]) document.addEventListener(kind, () => view.wake(), { capture: true });
 
 document.addEventListener("visibilitychange", () => {
   if (document.visibilityState !== "visible") return;
-  meter?.wake();
-  if (stage === "inside") void stayAwake();
+  view.wake();
+  if (stage === "inside") void awake.stay();
 });
 addEventListener("online", () => {
   meeting?.hurry();
-  station?.hurry();
+  station.hurry();
 });
 addEventListener("pagehide", (event) => {
-  station?.stop(true);
+  station.part();
   if (!event.persisted) return;
   // Kept in the browser's memory, the page must not keep its place in the room.
   leave();
 });
 
+setSpeaker(speaker);
 person.value = recall("name") ?? "";
 own.recall({
   microphone: recall("microphone"),
@@ -608,12 +448,8 @@ write("inside-title", `Room ${room}`);
 document.title = `${room} · roomtone`;
 const problem = roomNameProblem(room);
 if (problem === "") {
-  void openDevices();
+  void arrive();
   setInterval(listen, LISTEN_MS);
-  void askHost().then((host) => { station_title = titleOf(stationOf(host, null)); });
 } else {
-  become("after");
-  part("return", HTMLElement).hidden = true;
-  write("after-title", "No such room.");
-  write("after-words", problem);
+  sayFarewell({ title: "No such room.", words: problem, way: null, label: "" });
 }

@@ -3,6 +3,8 @@
  * all.
  */
 
+import { doorWords } from "./doorwords.js";
+
 /** @typedef {import("./devices.js").Device} Device */
 /** @typedef {import("./devices.js").Trouble} Trouble */
 
@@ -105,20 +107,86 @@ export function awayWords(line, online) {
 }
 
 /**
- * Why one is not let in, or not any more.
- * @param {string} code
- * @param {string} message what the host said
- * @returns {{ title: string, words: string }}
+ * @typedef {object} Farewell What is said after one is out, and the way back in.
+ * @property {string} title
+ * @property {string} words
+ * @property {"before" | "inside" | "knock" | null} way to the door, straight in, to ask again whether one may; or none
+ * @property {string} label of the button that goes there
  */
-export function refusedWords(code, message) {
+
+/**
+ * Why one is not let in, or not any more.
+ * @param {{ code: string, message: string, retry_after_ms: number }} refusal
+ * @param {boolean} by_me it was one's own doing
+ * @returns {Farewell}
+ */
+export function farewellWords({ code, message, retry_after_ms }, by_me = false) {
+  const nowhere = /** @type {const} */ ({ way: null, label: "" });
+  const again = /** @type {const} */ ({ way: "inside", label: "Try again" });
   switch (code) {
     case "replaced":
-      return { title: "You are elsewhere now.", words: "This place in the room was taken over by another page of yours." };
+      return { title: "You are elsewhere now.", words: "This place in the room was taken over by another page of yours.", way: "before", label: "Come back" };
     case "room-full":
-      return { title: "This room is full.", words: "Wait until somebody leaves, or choose another room." };
+      return { title: "This room is full.", words: "Wait until somebody leaves, or choose another room.", ...again };
+    case "room-locked":
+      return { title: "This room is locked.", words: "Ask somebody inside to let you in.", ...again };
+    case "removed":
+      return { title: "A host removed you from this room.", words: "If you think that was a mistake, ask those who are in it.", ...nowhere };
+    case "room-ended":
+      return by_me
+        ? { title: "You ended this room.", words: "Everybody is out.", ...nowhere }
+        : { title: "A host ended this room.", words: "Everybody is out.", ...nowhere };
+    case "token-required":
+    case "token-invalid":
+    case "not-allowed":
+    case "too-many-failures":
+    case "foreign-origin":
+      return { ...doorWords(code, "room", retry_after_ms), way: "knock", label: "Try again" };
     default:
-      return { title: "The host said no.", words: message };
+      return { title: "The host said no.", words: message, way: "knock", label: "Try again" };
   }
+}
+
+/**
+ * @param {string} room
+ * @returns {Farewell}
+ */
+export function leftWords(room) {
+  return { title: "You have left.", words: `Room ${room}. The link stays the same.`, way: "before", label: "Come back" };
+}
+
+/** What the button of the lock says: how it is, not what it does. @param {boolean} locked */
+export function lockWords(locked) {
+  return locked ? "Room locked" : "Room open";
+}
+
+/** @param {boolean} by_invitation the address alone does not open the room, so that it is of no use to others */
+export function aloneWords(by_invitation) {
+  return by_invitation ? "Nobody else is here yet. Only those who were invited can come in." : "Nobody else is here yet.";
+}
+
+/**
+ * @typedef {object} Question
+ * @property {string} question
+ * @property {string} words
+ * @property {string} yes
+ */
+
+/**
+ * @param {string} called
+ * @param {boolean} locked
+ * @returns {Question}
+ */
+export function removeQuestion(called, locked) {
+  const words = locked
+    ? "The room is locked: there is no coming back while it is."
+    : `As long as the room is not locked, ${called} can come in again by the link.`;
+  return { question: `Remove ${called} from this room?`, words, yes: "Remove" };
+}
+
+/** @returns {Question} */
+export function endQuestion() {
+  return { question: "End this room for everybody?", words: "All who are in it are put out, you too.", yes: "End it for everybody" };
 }
 
 /**

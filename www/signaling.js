@@ -14,8 +14,9 @@ const OUTBOX = 200;
 
 /** Closed by us because the network changed: any code that is not 1000 or 1001 keeps the seat. */
 const CODE_CHANGED = 4000;
-/** Closed by the server: somebody came with our token. */
-const CODE_REPLACED = 4001;
+/** Closed by the server for good, by the close code: what its `error` said before is the same word. */
+const FAREWELLS = new Map([[4001, "replaced"], [4003, "removed"], [4004, "room-locked"], [4005, "room-ended"]]);
+const FINAL = new Set(FAREWELLS.values());
 
 /**
  * @typedef {object} Limits
@@ -35,6 +36,8 @@ const CODE_REPLACED = 4001;
  * @property {number} [stunPort]
  * @property {string[]} stations
  * @property {Limits} limits
+ * @property {boolean} [host] we came with the host's key
+ * @property {boolean} [locked] nobody new comes in
  */
 
 /**
@@ -42,7 +45,13 @@ const CODE_REPLACED = 4001;
  *   | { kind: "connecting" }
  *   | { kind: "open" }
  *   | { kind: "waiting", due_ms: number }
- *   | { kind: "refused", code: string, message: string }} LineState
+ *   | { kind: "refused", code: string, message: string, retry_after_ms: number }} LineState
+ */
+
+/**
+ * @typedef {object} Door What lets us in.
+ * @property {() => string | null} key
+ * @property {(resume: string | null) => Promise<import("./access.js").Knock>} knock
  */
 
 /**
@@ -62,6 +71,9 @@ const CODE_REPLACED = 4001;
  * @property {() => number} random
  */
 
+/** @type {Door} One that everybody may go through. */
+const OPEN_DOOR = { key: () => null, knock: async () => ({ kind: "unknown" }) };
+
 /** @type {World} */
 const BROWSER = {
   socket: (url) => new WebSocket(url),
@@ -75,6 +87,7 @@ export class Signaling {
   #endpoint;
   #room;
   #callbacks;
+  #door;
   #world;
   #reconnect;
 
@@ -88,6 +101,10 @@ export class Signaling {
   #greeting = null;
   /** @type {{ code: string, message: string } | null} the last `error` of this socket */
   #error = null;
+  /** This socket has said something, so it was let in. */
+  #heard = false;
+  /** Counts what we set out to do, so that an answer to something earlier is known as such. */
+  #turn = 0;
   /** @type {string[]} */
   #outbox = [];
   /** @type {any} */
@@ -97,12 +114,14 @@ export class Signaling {
    * @param {string} endpoint such as `ws://host/ws`
    * @param {string} room
    * @param {SignalingCallbacks} callbacks
+   * @param {Door} door
    * @param {World} world
    */
-  constructor(endpoint, room, callbacks, world = BROWSER) {
+  constructor(endpoint, room, callbacks, door = OPEN_DOOR, world = BROWSER) {
     this.#endpoint = endpoint;
     this.#room = room;
     this.#callbacks = callbacks;
+    this.#door = door;
     this.#world = world;
     this.#reconnect = new Reconnect(world.random);
   }
@@ -111,14 +130,22 @@ export class Signaling {
     return this.#state;
   }
 
-  start() {
+  /** Knocks, and comes in. A browser does not tell a page why a WebSocket was refused; a knock is answered. */
+  async start() {
     if (this.#state.kind !== "idle" && this.#state.kind !== "refused") return;
     this.#reconnect.reset();
-    this.#open();
+    this.#turn += 1;
+    const turn = this.#turn;
+    this.#become({ kind: "connecting" });
+    const answer = await this.#door.knock(this.#token);
+    if (turn !== this.#turn) return;
+    if (answer.kind === "refused") this.#refuse(answer.code, "", answer.retry_after_ms);
+    else this.#open();
   }
 
   /** Gives the seat up, and does not come back. */
   stop() {
+    this.#turn += 1;
     this.#world.never(this.#timer);
     this.#outbox = [];
     if (this.#state.kind === "open") this.#write({ type: "leave", payload: {} });
@@ -131,11 +158,12 @@ export class Signaling {
    * Says something to the server or to all; lost while the line is away, for it would be old by then.
    * @param {string} type
    * @param {object} payload
+   * @param {string} [target_id] whom it concerns
    * @returns {boolean} whether it left
    */
-  tell(type, payload) {
+  tell(type, payload, target_id) {
     if (this.#state.kind !== "open") return false;
-    this.#write({ type, payload });
+    this.#write(target_id === undefined ? { type, payload } : { type, targetId: target_id, payload });
     return true;
   }
 
@@ -177,12 +205,16 @@ export class Signaling {
   #url() {
     const query = new URLSearchParams({ room: this.#room });
     if (this.#token !== null) query.set("resume", this.#token);
+    const key = this.#door.key();
+    if (key !== null) query.set("token", key);
     return `${this.#endpoint}?${query}`;
   }
 
   #open() {
     this.#greeting = null;
     this.#error = null;
+    this.#heard = false;
+    this.#turn += 1;
     const socket = this.#world.socket(this.#url());
     this.#socket = socket;
     socket.addEventListener("message", ({ data }) => {
@@ -211,15 +243,41 @@ export class Signaling {
   #closed(code) {
     this.#socket = null;
     this.#world.never(this.#timer);
+    const said = this.#error;
     // A full room is a refusal only for those who were not in it.
-    const full = this.#error?.code === "room-full" && this.#token === null;
-    if (full || code === CODE_REPLACED) {
-      this.#token = null;
-      this.#become({ kind: "refused", code: "replaced", message: "", ...this.#error });
+    const full = said?.code === "room-full" && this.#token === null;
+    const farewell = full || FINAL.has(said?.code ?? "") ? said?.code : FAREWELLS.get(code);
+    if (farewell !== undefined) {
+      this.#refuse(farewell, said?.message ?? "");
       return;
     }
     this.#reconnect.broken(this.#world.now());
     this.#plan();
+    if (!this.#heard) void this.#askWhy();
+  }
+
+  /** A socket that never said a word: the host may be away, or the door may be shut. The next try is planned all the same. */
+  async #askWhy() {
+    const turn = this.#turn;
+    const answer = await this.#door.knock(this.#token);
+    if (turn !== this.#turn) return;
+    // Who has a seat and is only asked to wait, waits.
+    const patient = this.#token !== null && answer.kind === "refused" && answer.retry_after_ms > 0;
+    if (answer.kind === "refused" && !patient) this.#refuse(answer.code, "", answer.retry_after_ms);
+  }
+
+  /**
+   * This was the end of it.
+   * @param {string} code
+   * @param {string} message
+   * @param {number} retry_after_ms
+   */
+  #refuse(code, message, retry_after_ms = 0) {
+    this.#turn += 1;
+    this.#world.never(this.#timer);
+    this.#outbox = [];
+    this.#token = null;
+    this.#become({ kind: "refused", code, message, retry_after_ms });
   }
 
   #plan() {
@@ -244,6 +302,7 @@ export class Signaling {
     }
     const { type, payload } = message ?? {};
     if (typeof type !== "string" || typeof payload !== "object" || payload === null) return;
+    this.#heard = true;
     if (type === "init-peers") {
       this.#greeting = { id: payload.id, peer_ids: payload.peerIds };
     } else if (type === "config") {

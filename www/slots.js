@@ -4,6 +4,8 @@
  * device can be changed or switched off without another word between the two.
  */
 
+import { cameraBudget, MUSIC_BPS, scaleOf, screenBudget, VOICE_BPS } from "./budget.js";
+
 /** @typedef {"sound" | "camera" | "screen" | "screenSound"} Slot */
 
 /** @type {Slot[]} */
@@ -99,6 +101,25 @@ export class Slots {
     }));
   }
 
+  /** Holds each sender to its budget. @param {number} others people besides oneself */
+  async limit(others) {
+    const { tracks, music } = this.#outgoing;
+    for (const slot of /** @type {const} */ (["camera", "screen"])) {
+      const sender = this.sender(slot);
+      if (sender === null || sender.track === null) continue;
+      const budget = sender.track === tracks.screen ? screenBudget(others) : cameraBudget(others);
+      await limit(sender, {
+        maxBitrate: budget.bitrate_bps,
+        maxFramerate: budget.rate_fps,
+        scaleResolutionDownBy: scaleOf(sender.track.getSettings(), budget),
+      });
+    }
+    for (const slot of /** @type {const} */ (["sound", "screenSound"])) {
+      const sender = this.sender(slot);
+      if (sender !== null) await limit(sender, { maxBitrate: slot === "screenSound" || music ? MUSIC_BPS : VOICE_BPS });
+    }
+  }
+
   /** @param {Slot} slot */
   #streamOf(slot) {
     return ofScreen(slot) ? this.#outgoing.screen_stream : this.#outgoing.stream;
@@ -106,11 +127,10 @@ export class Slots {
 }
 
 /**
- * Holds a sender to its budget.
  * @param {RTCRtpSender} sender
  * @param {{ maxBitrate: number, scaleResolutionDownBy?: number, maxFramerate?: number }} limits
  */
-export async function limit(sender, limits) {
+async function limit(sender, limits) {
   const parameters = sender.getParameters();
   // Before the first agreement there is nothing to limit.
   if (parameters.encodings === undefined || parameters.encodings.length === 0) return;

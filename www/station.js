@@ -2,6 +2,8 @@
  * What the host says of itself at `/api/status`.
  */
 
+import { bearer } from "./keys.js";
+
 /** An answer that takes longer is none. */
 const PATIENCE_MS = 5000;
 
@@ -29,11 +31,16 @@ const PATIENCE_MS = 5000;
  */
 
 /**
- * @returns {Promise<Host | null>} null when the host does not answer
+ * @param {string | null} key
+ * @returns {Promise<Host | null>} null when the host does not answer, or not to us
  */
-export async function askHost() {
+export async function askHost(key) {
   try {
-    const response = await fetch("/api/status", { cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS) });
+    const response = await fetch("/api/status", {
+      headers: bearer(key),
+      cache: "no-store",
+      signal: AbortSignal.timeout(PATIENCE_MS),
+    });
     return response.ok ? await response.json() : null;
   } catch {
     return null;

@@ -1,10 +1,12 @@
 /**
- * The host's station as a tile: a page module around the same tuner that the listening page has.
+ * The host's station as a tile, and what switches it on and off: a page module around the same tuner that the listening
+ * page has.
  */
 
-import { Tuner } from "./tuner.js";
-import { copyOf } from "./tiles.js";
+import { buttonsOf, press } from "./parts.js";
 import { endpointOf } from "./station.js";
+import { copyOf } from "./tiles.js";
+import { Tuner } from "./tuner.js";
 import { wordsOf } from "./words.js";
 
 export class StationTile {
@@ -15,9 +17,9 @@ export class StationTile {
   #onRefused;
 
   /**
-   * @param {{ name: string, title: string, onRefused: () => void }} what
+   * @param {{ name: string, title: string, key: () => string | null, onRefused: () => void }} what
    */
-  constructor({ name, title, onRefused }) {
+  constructor({ name, title, key, onRefused }) {
     this.#onRefused = onRefused;
     this.element = copyOf("station-tile");
     this.#audio = /** @type {HTMLAudioElement} */ (this.element.querySelector("audio"));
@@ -33,9 +35,10 @@ export class StationTile {
     };
     volume.addEventListener("input", setVolume);
     setVolume();
-    this.#tuner = new Tuner(endpointOf(name), {
+    this.#tuner = new Tuner({ endpoint: endpointOf(name), key }, {
       onState: (state) => {
-        const { status } = wordsOf(state, { tap_needed: false, online: navigator.onLine, station: null, muted: false });
+        const words = wordsOf(state, { tap_needed: false, online: navigator.onLine, station: null, muted: false });
+        const status = state.kind === "failed" && state.reason === "uninvited" ? "For those who were invited" : words.status;
         this.element.dataset.state = state.kind;
         if (this.#line.textContent !== status) this.#line.textContent = status;
       },
@@ -72,5 +75,76 @@ export class StationTile {
   stop(leaving = false) {
     this.#tuner.stop(leaving);
     this.element.remove();
+  }
+}
+
+export class StationSwitch {
+  #space;
+  #key;
+  #onRefused;
+  /** @type {StationTile | null} */
+  #tile = null;
+  /** Empty while the host has none. */
+  #name = "";
+  #speaker = "";
+  title = "Sound of this host";
+
+  /**
+   * @param {HTMLElement} space
+   * @param {() => string | null} key
+   * @param {() => void} onRefused the browser does not play sound without a tap
+   */
+  constructor(space, key, onRefused) {
+    this.#space = space;
+    this.#key = key;
+    this.#onRefused = onRefused;
+  }
+
+  get #buttons() {
+    return [...buttonsOf("station")].filter((button) => !this.#space.contains(button));
+  }
+
+  /** @param {string | null} name */
+  offer(name) {
+    this.#name = name ?? "";
+    for (const button of this.#buttons) button.hidden = name === null;
+    if (name === null) this.set(false);
+  }
+
+  toggle() {
+    this.set(this.#tile === null);
+  }
+
+  /** @param {boolean} on */
+  set(on) {
+    if (on && this.#tile === null && this.#name !== "") {
+      this.#tile = new StationTile({ name: this.#name, title: this.title, key: this.#key, onRefused: this.#onRefused });
+      this.#tile.speakBy(this.#speaker);
+      this.#space.append(this.#tile.element);
+      this.#tile.start();
+    } else if (!on && this.#tile !== null) {
+      this.#tile.stop();
+      this.#tile = null;
+    }
+    press(this.#buttons, this.#tile !== null, "Station");
+  }
+
+  play() {
+    this.#tile?.play();
+  }
+
+  hurry() {
+    this.#tile?.hurry();
+  }
+
+  /** The page goes away. */
+  part() {
+    this.#tile?.stop(true);
+  }
+
+  /** @param {string} id of a loudspeaker */
+  speakBy(id) {
+    this.#speaker = id;
+    this.#tile?.speakBy(id);
   }
 }

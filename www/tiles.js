@@ -68,10 +68,10 @@ export class Tile {
   #called = "";
 
   /**
-   * @param {{ own?: boolean, screen?: boolean }} kind
+   * @param {{ own?: boolean, screen?: boolean, onWish?: () => void }} kind with `onWish`, a host may wish something of it
    * @param {() => void} onRefused the browser does not play sound without a tap
    */
-  constructor({ own = false, screen = false }, onRefused) {
+  constructor({ own = false, screen = false, onWish }, onRefused) {
     this.element = copyOf("tile");
     this.#video = partOf(this.element, "video", HTMLVideoElement);
     this.#audio = partOf(this.element, "audio", HTMLAudioElement);
@@ -88,6 +88,9 @@ export class Tile {
     figures.hidden = own;
     figures.addEventListener("click", () => this.toggleFigures());
     partOf(this.element, "[data-tool=full]", HTMLButtonElement).addEventListener("click", () => this.fill());
+    const wish = partOf(this.element, "[data-tool=wish]", HTMLButtonElement);
+    wish.hidden = onWish === undefined;
+    if (onWish !== undefined) wish.addEventListener("click", onWish);
     this.element.addEventListener("click", ({ target }) => {
       if (!(target instanceof Element && target.closest("button"))) this.element.classList.toggle("picked");
     });
@@ -118,6 +121,7 @@ export class Tile {
       this.element.setAttribute("aria-label", name);
       partOf(this.element, "[data-tool=figures]", HTMLElement).setAttribute("aria-label", `Figures of ${name}`);
       partOf(this.element, "[data-tool=full]", HTMLElement).setAttribute("aria-label", `${name} on the full screen`);
+      partOf(this.element, "[data-tool=wish]", HTMLElement).setAttribute("aria-label", `Mute or remove ${name}`);
     }
     if (this.#line.textContent !== line) this.#line.textContent = line;
     partOf(this.element, ".tile-muted", SVGElement).toggleAttribute("hidden", !muted);
@@ -143,6 +147,11 @@ export class Tile {
         if (error.name === "NotAllowedError") this.#onRefused();
       });
     }
+  }
+
+  /** Nothing of it is to be heard, whatever it sends. @param {boolean} silent */
+  silence(silent) {
+    this.#audio.muted = silent;
   }
 
   /** @param {string} id of a loudspeaker, empty for the system's choice */

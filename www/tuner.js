@@ -25,6 +25,7 @@ const HISTORY = 11;
 /** Reasons that no new try will mend. */
 const FINAL = new Set(["missing", "refused", "unsupported"]);
 
+/** @typedef {import("./whep.js").Place} Place */
 /** @typedef {import("./whep.js").Reason} Reason */
 /** @typedef {import("./stats.js").Snapshot} Snapshot */
 
@@ -49,7 +50,7 @@ const FINAL = new Set(["missing", "refused", "unsupported"]);
 
 /**
  * @typedef {object} Surroundings Replaced in tests.
- * @property {(endpoint: string, callbacks: import("./whep.js").Callbacks) => Session} session
+ * @property {(place: Place, callbacks: import("./whep.js").Callbacks) => Session} session
  * @property {() => number} now milliseconds that never go back
  * @property {(run: () => void, wait_ms: number) => any} later
  * @property {(timer: any) => void} never
@@ -58,7 +59,7 @@ const FINAL = new Set(["missing", "refused", "unsupported"]);
 
 /** @type {Surroundings} */
 const BROWSER = {
-  session: (endpoint, callbacks) => new WhepSession(endpoint, callbacks),
+  session: (place, callbacks) => new WhepSession(place, callbacks),
   now: () => performance.now(),
   later: (run, wait_ms) => setTimeout(run, wait_ms),
   never: (timer) => clearTimeout(timer),
@@ -66,7 +67,7 @@ const BROWSER = {
 };
 
 export class Tuner {
-  #endpoint;
+  #place;
   #callbacks;
   #around;
   #reconnect;
@@ -91,12 +92,12 @@ export class Tuner {
   #asking = false;
 
   /**
-   * @param {string} endpoint
+   * @param {Place} place
    * @param {TunerCallbacks} callbacks
    * @param {Surroundings} around
    */
-  constructor(endpoint, callbacks, around = BROWSER) {
-    this.#endpoint = endpoint;
+  constructor(place, callbacks, around = BROWSER) {
+    this.#place = place;
     this.#callbacks = callbacks;
     this.#around = around;
     this.#reconnect = new Reconnect(around.random);
@@ -145,7 +146,7 @@ export class Tuner {
   #open() {
     this.#become(this.#trouble === null ? { kind: "connecting" } : { kind: "retrying", ...this.#trouble });
     try {
-      const session = this.#around.session(this.#endpoint, {
+      const session = this.#around.session(this.#place, {
         onConnected: () => {
           // After a repair the packets get the same time to come as at first.
           this.#progress_ms = this.#around.now();
@@ -156,6 +157,9 @@ export class Tuner {
         },
         onBroken: (error) => {
           if (session === this.#session) this.#break(error);
+        },
+        onServers: (servers) => {
+          this.#place = { ...this.#place, servers };
         },
       });
       this.#session = session;
@@ -184,7 +188,8 @@ export class Tuner {
     this.#close(false);
     const { reason, detail } = error;
     // A host that was there before and does not know the station now may still be starting.
-    if (FINAL.has(reason) && this.#trouble === null) {
+    // Who is not let in any more stays out, and each further try would count against this network.
+    if (reason === "uninvited" || (FINAL.has(reason) && this.#trouble === null)) {
       this.#become({ kind: "failed", reason, detail });
       return;
     }

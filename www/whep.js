@@ -5,6 +5,8 @@
  * `tuner.js`'s business.
  */
 
+import { iceServersOf } from "./icelinks.js";
+import { bearer } from "./keys.js";
 import { readFragment, withRestart, withStereo, writeFragment } from "./sdp.js";
 
 /** A request that takes longer will not be answered. */
@@ -19,7 +21,7 @@ const RESTART_PATIENCE_MS = 4000;
 const FRAGMENT_TYPE = "application/trickle-ice-sdpfrag";
 
 /**
- * @typedef {"unreachable" | "full" | "missing" | "refused" | "no-path" | "stalled" | "cut" | "unsupported"} Reason
+ * @typedef {"unreachable" | "full" | "missing" | "refused" | "uninvited" | "no-path" | "stalled" | "cut" | "unsupported"} Reason
  * Why there is no sound; `words.js` has the sentences.
  */
 
@@ -27,7 +29,7 @@ const FRAGMENT_TYPE = "application/trickle-ice-sdpfrag";
 export class SessionError extends Error {
   /**
    * @param {Reason} reason
-   * @param {string} detail what the server or the browser said, for people
+   * @param {string} detail what the server or the browser said, for people; of `uninvited`, its code
    * @param {number} retry_after_ms what the server asked to wait, 0 if nothing
    */
   constructor(reason, detail = "", retry_after_ms = 0) {
@@ -39,10 +41,18 @@ export class SessionError extends Error {
 }
 
 /**
+ * @typedef {object} Place Where the sound is to be had.
+ * @property {string} endpoint such as `/whep`
+ * @property {RTCIceServer[]} [servers] that the host has named before
+ * @property {() => string | null} key what opens it; asked anew each time, for it may have been thrown away meanwhile
+ */
+
+/**
  * @typedef {object} Callbacks
  * @property {() => void} onConnected packets can flow; also after a repair
  * @property {() => void} onRepairing the path is gone and a new one is looked for
  * @property {(error: SessionError) => void} onBroken called once at most
+ * @property {(servers: RTCIceServer[]) => void} onServers the host named servers that help to find a path
  */
 
 /**
@@ -89,9 +99,12 @@ async function refusalOf(response) {
   } catch {
     // Plain text is shown as it is.
   }
+  const code = json?.error?.code;
   const said = json?.error?.message ?? body;
   const detail = typeof said === "string" && said.length < 300 ? said.trim() : "";
   const retry_after_ms = retryAfterOf(response.headers.get("Retry-After"), Date.now());
+  if (response.status === 401 || response.status === 403) return new SessionError("uninvited", typeof code === "string" ? code : "");
+  if (code === "too-many-failures") return new SessionError("uninvited", code, retry_after_ms);
   if (response.status === 503 || response.status === 409 || response.status === 429) {
     return new SessionError("full", detail, retry_after_ms);
   }
@@ -102,6 +115,7 @@ async function refusalOf(response) {
 
 export class WhepSession {
   #endpoint;
+  #key;
   #callbacks;
   #world;
   #pc;
@@ -127,15 +141,16 @@ export class WhepSession {
   #repair_timer;
 
   /**
-   * @param {string} endpoint such as `/whep`
+   * @param {Place} place
    * @param {Callbacks} callbacks
    * @param {World} world
    */
-  constructor(endpoint, callbacks, world = BROWSER) {
+  constructor({ endpoint, key, servers = [] }, callbacks, world = BROWSER) {
     this.#endpoint = endpoint;
+    this.#key = key;
     this.#callbacks = callbacks;
     this.#world = world;
-    this.#pc = world.peerConnection({ bundlePolicy: "max-bundle" });
+    this.#pc = world.peerConnection({ bundlePolicy: "max-bundle", iceServers: servers });
     const transceiver = this.#pc.addTransceiver("audio", { direction: "recvonly" });
     this.stream = world.mediaStream([transceiver.receiver.track]);
     this.#pc.addEventListener("icecandidate", ({ candidate }) => this.#found(candidate));
@@ -160,6 +175,7 @@ export class WhepSession {
       body: offer,
     });
     if (response.status !== 201) throw await refusalOf(response);
+    this.#take(iceServersOf(response.headers.get("Link")));
     const location = response.headers.get("Location");
     if (location === null) throw new SessionError("refused", "the host's answer names no session");
     this.#resource = new URL(location, response.url || globalThis.location?.href).href;
@@ -202,9 +218,24 @@ export class WhepSession {
         cache: "no-store",
         signal: AbortSignal.timeout(REQUEST_PATIENCE_MS),
         ...request,
+        headers: { ...request.headers, ...bearer(this.#key()) },
       });
     } catch (error) {
       throw new SessionError("unreachable", error instanceof Error ? error.message : "");
+    }
+  }
+
+  /**
+   * The offer is out by now, so they serve the next ICE restart, and the next session (RFC 9725, section 4.6).
+   * @param {RTCIceServer[]} servers
+   */
+  #take(servers) {
+    if (servers.length === 0 || this.#stopped) return;
+    try {
+      this.#pc.setConfiguration({ bundlePolicy: "max-bundle", iceServers: servers });
+      this.#callbacks.onServers(servers);
+    } catch (error) {
+      console.warn("the host names servers that this browser does not take:", error);
     }
   }
 

@@ -17,6 +17,7 @@ const WHY = {
   unreachable: "The host does not answer. It may be restarting, or the network in between is down.",
   full: "The host has no free place right now.",
   missing: "This station does not exist here. It may have another name now: look at the front page.",
+  uninvited: "This station is private. Open the link you were invited with.",
   refused: "The host refused. Reload the page; if that changes nothing, the host’s log says why.",
   "no-path": "The host answers, but its sound finds no way here. A firewall may block UDP: the host’s port has to be open for UDP as well as for TCP.",
   stalled: "The sound stopped coming although the line was open.",

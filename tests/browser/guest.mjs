@@ -5,10 +5,13 @@
 
 import { until } from "./house.mjs";
 
-/** Runs in the page before its own scripts: keeps lines and sockets where a test finds them, and pictures small. */
-function watch() {
-  // Guests of one browser are not one person: what one chose is not the next one's.
-  if (location.protocol.startsWith("http")) localStorage.clear();
+/**
+ * Runs in the page before its own scripts: keeps lines and sockets where a test finds them, and pictures small.
+ * @param {boolean} forget guests who share a browser are not one person: what one chose is not the next one's
+ */
+function watch(forget) {
+  if (forget && location.protocol.startsWith("http")) localStorage.clear();
+  window.asked = 0;
   window.lines = [];
   window.sockets = [];
   const Connection = window.RTCPeerConnection;
@@ -29,7 +32,10 @@ function watch() {
   // Not every page that this runs in has one: about:blank has not.
   if (media === undefined) return;
   const ask = media.getUserMedia.bind(media);
-  media.getUserMedia = (wanted) => ask({ ...wanted, video: wanted.video ? { width: 160, height: 120, frameRate: 10 } : false });
+  media.getUserMedia = (wanted) => {
+    window.asked += 1;
+    return ask({ ...wanted, video: wanted.video ? { width: 160, height: 120, frameRate: 10 } : false });
+  };
 }
 
 /** Runs in the page: what each tile shows and plays, by the counters of the line it comes by. */
@@ -72,9 +78,9 @@ export class Guest {
   /**
    * Opens the page of a room, and stays before the door.
    * @param {import("node:test").TestContext} t
-   * @param {import("puppeteer-core").Browser} browser
+   * @param {import("puppeteer-core").Browser | import("puppeteer-core").BrowserContext} browser a context remembers
    * @param {import("./house.mjs").House} house
-   * @param {string} room
+   * @param {string} room with the key behind it, if there is one
    * @param {string} name
    * @param {() => void} prepare runs in the page first
    */
@@ -87,7 +93,7 @@ export class Guest {
     guest.page.on("console", (message) => {
       if (/Content.Security.Policy/i.test(message.text())) guest.errors.push(`${name}: ${message.text()}`);
     });
-    await guest.page.evaluateOnNewDocument(watch);
+    await guest.page.evaluateOnNewDocument(watch, !("browser" in browser));
     await guest.page.evaluateOnNewDocument(prepare);
     await guest.page.goto(`${house.origin}/room/${room}`, { waitUntil: "load" });
     return guest;
@@ -120,6 +126,14 @@ export class Guest {
 
   look() {
     return this.page.evaluate(look);
+  }
+
+  /** Waits until the page says so in place of the room. @param {RegExp} words */
+  isTold(words) {
+    return until(`${this.name} to be told ${words}`, () => this.page.evaluate((source) => {
+      const after = document.querySelector("#after");
+      return !after.hidden && new RegExp(source).test(after.textContent);
+    }, words.source));
   }
 
   /** @param {string} name of the tile of one other */

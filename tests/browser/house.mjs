@@ -2,7 +2,7 @@
  * The house under test: the real binary, and the browsers that visit it.
  */
 
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -16,10 +16,6 @@ const FIREFOX = process.env.FIREFOX ?? "/usr/bin/firefox-esr";
 
 /** Pages from a folder instead of the binary's own: for working on them without building it anew. */
 const WWW = process.env.ROOMTONE_WWW;
-
-/** The servers' state folder, so that they leave nothing in the user's own. */
-const STATE = mkdtempSync(join(tmpdir(), "roomtone-state-"));
-process.on("exit", () => rmSync(STATE, { recursive: true, force: true }));
 
 /** How long anything may take on a busy machine before a test gives up waiting. */
 const PATIENCE_MS = 30_000;
@@ -50,19 +46,25 @@ export class House {
   /**
    * Starts the binary with the test tone and waits until it says where it is.
    * @param {number} port 0 for any free one
+   * @param {string[]} flags more of them
    */
-  static async open(port = 0) {
+  static async open(port = 0, flags = []) {
     if (!existsSync(BINARY)) throw new Error(`no binary at ${BINARY}: build it, or name it in ROOMTONE_BIN`);
-    const house = new House(port);
+    const house = new House(port, flags);
     house.port = await until("the address in the log", () => house.#addressed());
     house.origin = `http://127.0.0.1:${house.port}`;
     await until("an answer from the server", () => house.status());
     return house;
   }
 
-  /** @param {number} port */
-  constructor(port) {
-    const flags = ["--sine-wave", "--port", String(port), "--log-file", "none", "--state-dir", STATE];
+  /**
+   * @param {number} port
+   * @param {string[]} more
+   */
+  constructor(port, more) {
+    // Its keys and books are its own: nothing of the person who runs the tests is read or written.
+    this.state = mkdtempSync(join(tmpdir(), "roomtone-house-"));
+    const flags = ["--sine-wave", "--port", String(port), "--log-file", "none", "--state-dir", this.state, ...more];
     if (WWW !== undefined) flags.push("--www", WWW);
     this.#process = spawn(BINARY, flags, { stdio: ["ignore", "pipe", "pipe"] });
     for (const stream of [this.#process.stdout, this.#process.stderr]) {
@@ -78,10 +80,30 @@ export class House {
     return found === null ? null : Number(found[1]);
   }
 
+  /**
+   * The key of a new link.
+   * @param {string[]} flags for whom it is
+   */
+  invite(...flags) {
+    return this.#errand("invite", ...flags).match(/#t=(\S+)/)[1];
+  }
+
+  /** Withdraws a link by its key, whose first half says its id. @param {string} key */
+  revoke(key) {
+    const { id } = JSON.parse(Buffer.from(key.split(".")[0], "base64url").toString());
+    this.#errand("revoke", id);
+  }
+
+  /** @param {string[]} flags */
+  #errand(...flags) {
+    return execFileSync(BINARY, [...flags, "--state-dir", this.state], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
+  }
+
   /** The status page, or null while nobody answers. */
   async status() {
     try {
-      return await (await fetch(`${this.origin}/api/status`)).json();
+      const headers = this.key === undefined ? {} : { Authorization: `Bearer ${this.key}` };
+      return await (await fetch(`${this.origin}/api/status`, { headers })).json();
     } catch {
       return null;
     }
@@ -95,6 +117,7 @@ export class House {
   async kill() {
     if (this.#process.exitCode === null && this.#process.signalCode === null) this.#process.kill("SIGKILL");
     await this.ended;
+    rmSync(this.state, { recursive: true, force: true });
   }
 }
 

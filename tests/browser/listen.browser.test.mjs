@@ -281,6 +281,7 @@ describe("the look", { timeout: 100_000 }, () => {
           const over = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
           assert.ok(over <= 0, `${path} is ${over} px too wide at ${width}`);
           const small = await page.$$eval("button, input, a, summary", (controls) => controls
+            .filter((control) => control.checkVisibility())
             .map((control) => ({ id: control.id || control.className || control.tagName, ...control.getBoundingClientRect().toJSON() }))
             .filter((box) => box.height < 44 || box.width < 44)
             .map((box) => box.id));

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
-import { mkdir } from "node:fs/promises";
-import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { Guest } from "./guest.mjs";
 import { GUESTS, House, until } from "./house.mjs";
+import { assertLaidOut } from "./layout.mjs";
+import { speakSeed } from "./seed.mjs";
 
 /** @param {Guest[]} guests all of them see and hear all others */
 async function allMeet(guests) {
@@ -299,7 +299,6 @@ describe("a room in Chromium", { timeout: 200_000 }, () => {
     await until("figures", () => ada.page.$eval(".tile:not(.own) .tile-figures", (figures) => /160 × 120.*kbit\/s.*%.*ms.*direct/.test(figures.textContent)));
   });
 
-  const sizes = [[320, 640], [390, 844], [844, 390], [1440, 900], [3840, 2160]];
   test("no page is wider than its window, no control too small, and no two overlap", async (t) => {
     const lobby = await browser.newPage();
     t.after(() => lobby.close());
@@ -308,39 +307,7 @@ describe("a room in Chromium", { timeout: 200_000 }, () => {
     await until("her own picture", () => waiting.page.$("#mirror.lit"));
     const [ada, ...rest] = await company(t, "look", ["Ada", "Bela", "Wilhelmina Featherstonehaugh-Cholmondeley", "Dora"]);
     await allMeet([ada, ...rest]);
-    for (const [name, page] of [["lobby", lobby], ["before", waiting.page], ["room", ada.page]]) {
-      await page.bringToFront();
-      for (const scheme of ["light", "dark"]) {
-        await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]);
-        for (const [width, height] of sizes) {
-          await page.setViewport({ width, height });
-          const found = await until("the layout", () => page.evaluate(() => new Promise((done) => {
-            requestAnimationFrame(() => requestAnimationFrame(() => {
-              const boxes = [...document.querySelectorAll("button, input, select, a, .tile, .tile-foot")]
-                .filter((each) => each.checkVisibility())
-                .map((each) => ({ is: each.className || each.id || each.tagName, element: each, box: each.getBoundingClientRect() }));
-              const small = boxes.filter(({ element, box }) => element.matches("button, input, select, a") && (box.width < 43.9 || box.height < 43.9));
-              const out = boxes.filter(({ box }) => box.left < -0.5 || box.right > innerWidth + 0.5);
-              const over = [];
-              for (const [at, a] of boxes.entries()) {
-                for (const b of boxes.slice(at + 1)) {
-                  if (a.element.contains(b.element) || b.element.contains(a.element)) continue;
-                  const wide = Math.min(a.box.right, b.box.right) - Math.max(a.box.left, b.box.left);
-                  const high = Math.min(a.box.bottom, b.box.bottom) - Math.max(a.box.top, b.box.top);
-                  if (wide > 1 && high > 1) over.push(`${a.is} and ${b.is}`);
-                }
-              }
-              done({ wide: document.documentElement.scrollWidth - innerWidth, small: small.map(({ is }) => is), out: out.map(({ is }) => is), over });
-            }));
-          })));
-          assert.deepEqual(found, { wide: 0, small: [], out: [], over: [] }, `${name} at ${width} × ${height}`);
-          if (process.env.SCREENSHOTS) {
-            await mkdir(process.env.SCREENSHOTS, { recursive: true });
-            await page.screenshot({ path: join(process.env.SCREENSHOTS, `${name}-${width}-${scheme}.png`) });
-          }
-        }
-      }
-    }
+    for (const [name, page] of [["lobby", lobby], ["before", waiting.page], ["room", ada.page]]) await assertLaidOut(page, name);
     const tree = await ada.page.accessibility.snapshot();
     const nodesOf = (node) => [node, ...(node.children ?? []).flatMap(nodesOf)];
     assert.deepEqual(nodesOf(tree).filter(({ role, name }) => /button|link|textbox|combobox|slider/.test(role) && !name), []);
@@ -386,61 +353,3 @@ describe("Chromium with Firefox", { timeout: 120_000 }, () => {
     });
   }
 });
-
-/**
- * Runs in a page: a client of the original, with nothing but its six messages.
- * @param {string} room
- */
-async function speakSeed(room) {
-  window.seed = {};
-  window.seed_errors = 0;
-  const media = await navigator.mediaDevices.getUserMedia({ audio: true, video: { width: 160, height: 120, frameRate: 10 } });
-  const socket = new WebSocket(`ws://${location.host}/ws?room=${room}`);
-  const send = (type, targetId, payload) => socket.send(JSON.stringify({ type, targetId, payload }));
-  const lineTo = (id) => {
-    if (window.seed[id] !== undefined) return window.seed[id];
-    const line = new RTCPeerConnection();
-    window.seed[id] = line;
-    for (const track of media.getTracks()) line.addTrack(track, media);
-    line.onicecandidate = ({ candidate }) => {
-      if (candidate) send("ice-candidate", id, { candidate });
-    };
-    line.ontrack = ({ streams: [stream] }) => {
-      const video = document.createElement("video");
-      video.srcObject = stream;
-      document.body.append(video);
-      video.play().catch(() => {});
-    };
-    return line;
-  };
-  const offer = async (id) => {
-    const line = lineTo(id);
-    await line.setLocalDescription(await line.createOffer());
-    send("offer", id, { sdp: line.localDescription });
-  };
-  const heard = {
-    "init-peers": ({ peerIds }) => Promise.all(peerIds.map(offer)),
-    "new-peer": ({ id }) => { lineTo(id); },
-    "peer-disconnect": ({ id }) => {
-      window.seed[id]?.close();
-      delete window.seed[id];
-    },
-    offer: async ({ senderId, sdp }) => {
-      const line = lineTo(senderId);
-      await line.setRemoteDescription(new RTCSessionDescription(sdp));
-      await line.setLocalDescription(await line.createAnswer());
-      send("answer", senderId, { sdp: line.localDescription });
-    },
-    answer: ({ senderId, sdp }) => window.seed[senderId].setRemoteDescription(new RTCSessionDescription(sdp)),
-    "ice-candidate": ({ senderId, candidate }) => window.seed[senderId].addIceCandidate(new RTCIceCandidate(candidate)),
-  };
-  socket.onmessage = async ({ data }) => {
-    const { type, payload } = JSON.parse(data);
-    try {
-      await heard[type]?.(payload);
-    } catch (error) {
-      window.seed_errors += 1;
-      console.error(String(error));
-    }
-  };
-}

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { before, test } from "node:test";
-import { awayWords, figureRows, refusedWords, troubleWords } from "../../www/roomwords.js";
+import { awayWords, farewellWords, figureRows, leftWords, removeQuestion, troubleWords } from "../../www/roomwords.js";
 
 before(() => {
   globalThis.location = { host: "studio.local:8088", port: "8088" };
@@ -28,9 +28,27 @@ test("an absent server is said only while it is away", () => {
   assert.match(awayWords({ kind: "waiting", due_ms: 0 }, false), /offline/);
 });
 
-test("a refusal has a title, and the host's own words when it is a new one", () => {
-  assert.match(refusedWords("room-full", "").title, /full/);
-  assert.equal(refusedWords("other", "Because.").words, "Because.");
+test("a refusal has a title, what to do, and a way on; the host's own words when it is a new one", () => {
+  const farewell = (code, ...more) => farewellWords({ code, message: "Because.", retry_after_ms: 0 }, ...more);
+  assert.match(farewell("room-full").title, /full/);
+  assert.equal(farewell("other").words, "Because.");
+  for (const code of ["replaced", "room-full", "room-locked", "removed", "room-ended", "token-required", "token-invalid", "not-allowed", "too-many-failures", "other"]) {
+    const { title, words, way, label } = farewell(code);
+    assert.match(title, /^[A-Z].*\.$/, code);
+    assert.match(words, /^[A-Z].*\.$/, code);
+    assert.equal(way === null, label === "", code);
+  }
+  assert.equal(farewell("removed").title, "A host removed you from this room.");
+  assert.equal(farewell("room-ended").title, "A host ended this room.");
+  assert.match(farewell("room-ended", true).title, /^You/);
+  assert.equal(farewell("removed").way, null);
+  assert.equal(farewell("room-locked").way, "inside");
+  assert.match(leftWords("band").words, /band/);
+});
+
+test("whoever removes somebody is told whether that holds", () => {
+  assert.match(removeQuestion("Ada", false).words, /can come in again/);
+  assert.doesNotMatch(removeQuestion("Ada", true).words, /can come in again/);
 });
 
 test("figures without a measure are a dash", () => {

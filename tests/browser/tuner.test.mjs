@@ -15,14 +15,15 @@ function rig() {
   const streams = [];
   const sessions = [];
 
-  const tuner = new Tuner("/whep", {
+  const tuner = new Tuner({ endpoint: "/whep", key: () => null }, {
     onState: (state) => states.push(state.reason ? `${state.kind}: ${state.reason}` : state.kind),
     onStream: (stream) => streams.push(stream),
     onHistory: () => {},
   }, {
-    session: (endpoint, callbacks) => {
+    session: ({ endpoint, servers }, callbacks) => {
       const session = {
         endpoint,
+        servers,
         callbacks,
         stream: `stream ${sessions.length + 1}`,
         connected: false,
@@ -106,6 +107,30 @@ test("stop ends the session, takes the stream away and plans nothing", async () 
   await pass(60_000);
   assert.equal(sessions.length, 1);
   assert.deepEqual(timers(), []);
+});
+
+test("who is not invited any more is told so, and does not knock on and on", async () => {
+  const { tuner, sessions, states, pass, timers } = rig();
+  tuner.start();
+  sessions[0].play();
+  await pass(1000);
+  sessions[0].callbacks.onBroken(new SessionError("cut"));
+  await pass(500);
+  sessions[1].callbacks.onBroken(new SessionError("uninvited", "token-invalid"));
+  assert.equal(states.at(-1), "failed: uninvited");
+  await pass(60_000);
+  assert.equal(sessions.length, 2);
+  assert.deepEqual(timers(), []);
+});
+
+test("servers that one session was told of help the next", async () => {
+  const { tuner, sessions, pass } = rig();
+  const servers = [{ urls: "stun:stun.example.net" }];
+  tuner.start();
+  sessions[0].callbacks.onServers(servers);
+  sessions[0].callbacks.onBroken(new SessionError("no-path"));
+  await pass(500);
+  assert.deepEqual(sessions.map((session) => session.servers), [undefined, servers]);
 });
 
 test("a host that was killed and restarted is heard again by itself", async () => {

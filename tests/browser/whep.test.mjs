@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { iceServersOf } from "../../www/icelinks.js";
 import { SessionError, WhepSession, retryAfterOf } from "../../www/whep.js";
 
 const MEDIA = "m=audio 9 UDP/TLS/RTP/SAVPF 111";
@@ -21,6 +22,9 @@ class FakePeerConnection extends EventTarget {
   }
   async setLocalDescription(it) {
     this.localDescription = it;
+  }
+  setConfiguration(it) {
+    this.configuration = it;
   }
   async setRemoteDescription(it) {
     this.remoteDescription = it;
@@ -45,7 +49,7 @@ async function settle() {
 /**
  * A session against a server that answers from `answers`, keyed by method.
  */
-function rig(answers = {}) {
+function rig(answers = {}, key = null) {
   let now_ms = 0;
   let timers = [];
   const requests = [];
@@ -62,9 +66,10 @@ function rig(answers = {}) {
     GET: () => new Response(null, { status: 204 }),
     ...answers,
   };
-  const session = new WhepSession("http://host.test/whep", {
+  const session = new WhepSession({ endpoint: "http://host.test/whep", key: () => key }, {
     onConnected: () => events.push("connected"),
     onRepairing: () => events.push("repairing"),
+    onServers: (servers) => events.push(`servers: ${servers.map(({ urls }) => urls).join(" ")}`),
     onBroken: (error) => {
       events.push(`broken: ${error.reason}`);
       errors.push(error);
@@ -204,6 +209,49 @@ test("a restart of a session the host has forgotten breaks it at once", async ()
   await pass(0);
   assert.deepEqual(events, ["repairing", "broken: cut"]);
 });
+
+test("servers that the answer names are taken for the next try", async () => {
+  const headers = new Headers({ Location: "/whep/session/7" });
+  headers.append("Link", '<stun:stun.example.net>; rel="ice-server"');
+  headers.append("Link", '<turn:turn.example.net?transport=udp>; rel="ice-server"; username="u,s;er"; credential="a\\"b"; credential-type="password"');
+  const { session, pc, events } = rig({ POST: () => new Response(description("theirs1"), { status: 201, headers }) });
+  await session.start();
+  assert.deepEqual(events, ["servers: stun:stun.example.net turn:turn.example.net?transport=udp"]);
+  assert.deepEqual(pc.configuration.iceServers, [
+    { urls: "stun:stun.example.net" },
+    { urls: "turn:turn.example.net?transport=udp", username: "u,s;er", credential: 'a"b' },
+  ]);
+});
+
+test("other links, and servers that a browser would refuse, are passed over", () => {
+  for (const field of [null, "", "</style.css>; rel=preload", '<https://stun.example.net>; rel="ice-server"', '<turn:t.example.net>; rel="ice-server"', "<stun:s.example.net>", "stun:s.example.net; rel=ice-server", "<<>>;;=\"\\"]) {
+    assert.deepEqual(iceServersOf(field), [], field);
+  }
+  assert.deepEqual(iceServersOf('<a>; rel=x, <stun:s.example.net>;rel=ice-server , <b>'), [{ urls: "stun:s.example.net" }]);
+  assert.equal(iceServersOf(Array(50).fill("<stun:s.example.net>; rel=ice-server").join(", ")).length, 8);
+});
+
+test("the key goes with every request, and no header without one", async () => {
+  const { session, pc, requests, pass } = rig({}, "payload.mac");
+  await session.start();
+  pc.find("candidate:1");
+  await pass(100);
+  session.stop();
+  await settle();
+  assert.deepEqual(requests.map(({ method }) => method), ["POST", "PATCH", "DELETE"]);
+  for (const { headers } of requests) assert.equal(headers.Authorization, "Bearer payload.mac");
+  const open = rig();
+  await open.session.start();
+  assert.equal(open.requests[0].headers.Authorization, undefined);
+});
+
+for (const [status, code] of [[401, "token-required"], [401, "token-invalid"], [403, "not-allowed"], [429, "too-many-failures"]]) {
+  test(`${status} ${code} means that one was not invited, and says how`, async () => {
+    const { session, errors } = rig({ POST: () => Response.json({ error: { code, message: "No." } }, { status }) });
+    await session.start();
+    assert.deepEqual([errors[0].reason, errors[0].detail], ["uninvited", code]);
+  });
+}
 
 for (const [status, reason] of [[503, "full"], [409, "full"], [404, "missing"], [400, "refused"], [415, "refused"], [500, "unreachable"]]) {
   test(`a POST answered ${status} breaks as ${reason}`, async () => {
