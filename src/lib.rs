@@ -17,7 +17,7 @@
 //! signal::hub         the hub thread         rtc::engine         the rtc thread    audio::station      the encoder thread
 //! signal::rooms pure  who is where           rtc::fanout   pure  all sessions      audio::capture      opens devices
 //! signal::{wire, ids, heartbeat}             rtc::listener pure  one session       audio::blocks pure  timing, silence
-//!                      rtc::{sdp, stun, session, datagrams, candidates}
+//!                      rtc::{crypto, keys, sdp, stun, session, datagrams, candidates}
 //!                      audio::{device, pulse, alsa, convert, resample, sine, encoder, pcm}
 //! observe · state     counters, the log, what threads report; files that outlive a process
 //! ```

@@ -21,11 +21,22 @@ use crate::rtc::stun;
 /// Addresses remembered for one session: a browser checks from every interface it has, and moves between networks.
 const ADDRESSES_PER_SESSION: usize = 16;
 
+/// Checks remembered for one session, so that whoever repeats one that he saw cannot draw the session to himself. A
+/// connected browser makes one every few seconds.
+const CHECKS_PER_SESSION: usize = 64;
+
 /// With no session there is nothing to wait for; looking again once an hour costs nothing.
 const IDLE: Duration = Duration::from_secs(3600);
 
 /// A session that asks to be told the time at once is told a little later, so that none can keep the loop to itself.
 const SHORTEST_WAIT: Duration = Duration::from_millis(1);
+
+/// Plain STUN answers a second, to all together. Several thousand browsers may ask in the same second, each a few times;
+/// whoever asks more, or in the name of others, shall take neither this thread's time nor its listeners' bandwidth.
+const STUN_ANSWERS_PER_S: u32 = 5_000;
+/// Where a STUN message carries it (RFC 8489 §5).
+const TRANSACTION_ID: std::ops::Range<usize> = 8..20;
+const STUN_WINDOW: Duration = Duration::from_secs(1);
 
 /// What the fanout wants done or known.
 #[derive(Debug)]
@@ -64,12 +75,16 @@ pub struct Fanout {
     /// Earliest first. An entry counts only if it is the one its seat has in `scheduled`.
     deadlines: BinaryHeap<Reverse<(Instant, usize)>>,
     outputs: VecDeque<Output>,
+    /// Since when plain STUN answers are counted, and how many there were.
+    stun_answers: Option<(Instant, u32)>,
 }
 
 struct Seat {
     listener: Listener,
     ufrag: String,
     addresses: VecDeque<SocketAddr>,
+    /// The beginnings of the transaction ids of its last checks (RFC 8489 §5: 96 random bits).
+    checks: VecDeque<u32>,
     was_connected: bool,
     scheduled: Option<Instant>,
 }
@@ -92,6 +107,7 @@ impl Fanout {
             listener,
             ufrag: ufrag.clone(),
             addresses: VecDeque::new(),
+            checks: VecDeque::new(),
             was_connected: false,
             scheduled: None,
         });
@@ -103,6 +119,9 @@ impl Fanout {
     /// A datagram arrived. False if it belongs to nobody.
     pub fn handle_datagram(&mut self, source: SocketAddr, destination: SocketAddr, bytes: &[u8], now: Instant) -> bool {
         if let Some(answer) = stun::answer(bytes, source) {
+            if !self.may_answer_stun(now) {
+                return false;
+            }
             // From the very address it was asked on, like everything else.
             let (source, destination) = (destination, source);
             let transmit = Transmit { proto: Protocol::Udp, source, destination, contents: answer.into() };
@@ -186,6 +205,13 @@ impl Fanout {
         Output::Wait(deadline.unwrap_or(now + IDLE))
     }
 
+    fn may_answer_stun(&mut self, now: Instant) -> bool {
+        let fresh = (now, 0);
+        let (since, count) = self.stun_answers.filter(|(since, _)| now < *since + STUN_WINDOW).unwrap_or(fresh);
+        self.stun_answers = Some((since, count + 1));
+        count < STUN_ANSWERS_PER_S
+    }
+
     /// STUN names its session; everything else is known by where it comes from, once STUN has proved who is there.
     fn find_session(
         &mut self,
@@ -203,11 +229,22 @@ impl Fanout {
         // A response names nobody, but an ICE-lite agent has asked nothing.
         let (ours, _) = message.split_username()?;
         let key = *self.by_ufrag.get(ours)?;
+        let seat = self.seats.get_mut(key)?;
+        let check = u32::from_be_bytes(*bytes.get(TRANSACTION_ID)?.first_chunk()?);
+        let is_repeated = seat.checks.contains(&check);
+        if known == Some(key) && is_repeated {
+            return Some(key);
+        }
+        // The user fragment can be seen by others; only a message with the session's own integrity moves it, and only
+        // once: the same check from elsewhere is somebody else's.
+        if is_repeated || !seat.listener.accepts(source, destination, bytes, now) {
+            return None;
+        }
+        if seat.checks.len() == CHECKS_PER_SESSION {
+            seat.checks.pop_front();
+        }
+        seat.checks.push_back(check);
         if known != Some(key) {
-            // The user fragment can be seen by others; only a message with the session's own integrity moves it.
-            if !self.seats.get(key)?.listener.accepts(source, destination, bytes, now) {
-                return None;
-            }
             self.remember_address(key, source);
         }
         Some(key)

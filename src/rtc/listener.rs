@@ -3,6 +3,7 @@
 //! Pure: it is told what happened and what time it is, and says what to send. After every change, poll
 //! [`Listener::poll_output`] until it says [`Output::Wait`]; only then make the next change.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -16,12 +17,17 @@ use str0m::rtp::{RtpWrite, SeqNo};
 use str0m::{Candidate, Event, IceConnectionState, Input, Output as EngineOutput, Rtc};
 
 use crate::audio::pcm::OpusPacket;
+use crate::rtc::crypto;
 use crate::rtc::sdp::{self, AudioOffer, IceFragment};
 use crate::rtc::session::{IfMatch, ListenerId, PatchRefusal, Patched};
 
-/// A session that never connects, or lost its path, is given up after this long: time enough for a phone to change
-/// networks and restart ICE.
+/// A session that lost its path, or gets no further than ICE, is given up after this long: time enough for a phone to
+/// change networks and restart ICE.
 pub const GIVE_UP_AFTER: Duration = Duration::from_secs(30);
+
+/// A session that not one check of ICE has found is given up after this long: a client that means it checks at once, and
+/// what a flood of offers left behind is soon gone.
+pub const GIVE_UP_UNCHECKED_AFTER: Duration = Duration::from_secs(10);
 
 /// How many packets are kept for NACK. Half a second at 20 ms; what is older would come too late to be heard.
 const SEND_BUFFER_PACKETS: usize = 25;
@@ -60,7 +66,7 @@ pub enum Output {
 pub enum Reason {
     /// The client said goodbye, or was told to go.
     Closed,
-    /// No path to the client for [`GIVE_UP_AFTER`].
+    /// No path to the client for [`GIVE_UP_AFTER`], or no check from it for [`GIVE_UP_UNCHECKED_AFTER`].
     NoPath,
     /// The engine refused to go on: a protocol violation.
     Broken,
@@ -90,6 +96,8 @@ pub struct Listener {
     path: Path,
     gone: Option<Reason>,
     announced_gone: bool,
+    /// What is still to be sent of a session that was closed.
+    farewell: VecDeque<Transmit>,
 }
 
 /// Whether packets can reach the client.
@@ -98,6 +106,18 @@ enum Path {
     Connected,
     /// Since when there is none.
     Missing(Instant),
+    /// Since when a first check is waited for.
+    Unchecked(Instant),
+}
+
+impl Path {
+    fn give_up_at(self) -> Option<Instant> {
+        match self {
+            Path::Connected => None,
+            Path::Missing(since) => Some(since + GIVE_UP_AFTER),
+            Path::Unchecked(since) => Some(since + GIVE_UP_UNCHECKED_AFTER),
+        }
+    }
 }
 
 impl Listener {
@@ -143,9 +163,10 @@ impl Listener {
             offer,
             mid,
             pt,
-            path: Path::Missing(now),
+            path: Path::Unchecked(now),
             gone: None,
             announced_gone: false,
+            farewell: VecDeque::new(),
         };
         Ok((listener, answer))
     }
@@ -171,10 +192,14 @@ impl Listener {
         self.rtc.accepts(&Input::Receive(now, Receive { proto: Protocol::Udp, source, destination, contents }))
     }
 
-    /// A datagram arrived from the client.
+    /// A datagram arrived from an address that a check of this session came from.
     pub fn handle_datagram(&mut self, source: SocketAddr, destination: SocketAddr, bytes: &[u8], now: Instant) {
+        if let Path::Unchecked(since) = self.path {
+            self.path = Path::Missing(since);
+        }
         let Ok(contents) = bytes.try_into() else { return };
         let input = Input::Receive(now, Receive { proto: Protocol::Udp, source, destination, contents });
+        // What anybody could have sent is dropped without an error, by the engine or by the crypto beneath it.
         if self.rtc.handle_input(input).is_err() {
             self.end(Reason::Broken);
         }
@@ -182,9 +207,7 @@ impl Listener {
 
     /// Time passed.
     pub fn handle_timeout(&mut self, now: Instant) {
-        if let Path::Missing(since) = self.path
-            && now >= since + GIVE_UP_AFTER
-        {
+        if self.path.give_up_at().is_some_and(|at| now >= at) {
             self.end(Reason::NoPath);
         } else if self.rtc.handle_input(Input::Timeout(now)).is_err() {
             self.end(Reason::Broken);
@@ -241,10 +264,22 @@ impl Listener {
             self.rtc.disconnect();
         }
         self.gone.get_or_insert(Reason::Closed);
+        while let Ok(output) = self.rtc.poll_output() {
+            match output {
+                EngineOutput::Transmit(transmit) => self.farewell.push_back(transmit),
+                EngineOutput::Event(_) => {}
+                EngineOutput::Timeout(_) => break,
+            }
+        }
+        // The engine takes leave of DTLS first, and then a client listens no more.
+        self.farewell.make_contiguous().sort_by_key(|transmit| is_dtls(&transmit.contents));
     }
 
     /// The next thing to do.
     pub fn poll_output(&mut self, now: Instant) -> Output {
+        if let Some(transmit) = self.farewell.pop_front() {
+            return Output::Transmit(transmit);
+        }
         loop {
             match self.rtc.poll_output() {
                 Ok(EngineOutput::Transmit(transmit)) => return Output::Transmit(transmit),
@@ -283,13 +318,13 @@ impl Listener {
     }
 
     fn wait_or_gone(&mut self, deadline: Instant) -> Output {
-        match (self.gone, self.path) {
-            (Some(reason), _) if !self.announced_gone => {
+        match self.gone {
+            Some(reason) if !self.announced_gone => {
                 self.announced_gone = true;
                 Output::Gone(reason)
             }
-            (None, Path::Missing(since)) => Output::Wait(deadline.min(since + GIVE_UP_AFTER)),
-            _ => Output::Wait(deadline),
+            Some(_) => Output::Wait(deadline),
+            None => Output::Wait(self.path.give_up_at().map_or(deadline, |at| at.min(deadline))),
         }
     }
 
@@ -303,6 +338,7 @@ fn new_engine(config: &SessionConfig, now: Instant) -> Rtc {
     let mut engine = Rtc::builder()
         .set_ice_lite(true)
         .set_rtp_mode(true)
+        .set_crypto_provider(crypto::provider())
         .set_dtls_cert(config.certificate.clone())
         .set_send_buffer_audio(SEND_BUFFER_PACKETS)
         // The client sends no media; a receive buffer would only cost memory.
@@ -346,6 +382,11 @@ fn forwarded_candidate(candidates: &[SocketAddr], reached_at: Option<IpAddr>) ->
         return None;
     }
     Candidate::server_reflexive(SocketAddr::new(ip, base.port()), *base, Protocol::Udp).ok()
+}
+
+/// RFC 7983 §7.
+fn is_dtls(datagram: &[u8]) -> bool {
+    matches!(datagram.first(), Some(20..=63))
 }
 
 fn sdp_value<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {

@@ -13,6 +13,8 @@ mod simulated;
 mod sound_server;
 #[cfg(target_os = "linux")]
 mod station;
+mod virtual_malice;
 mod virtual_rooms;
 mod virtual_time;
+mod virtual_world;
 mod whep;
