@@ -15,15 +15,15 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use aws_lc_rs::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use aws_lc_rs::aead::{AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use dimpl::{Dtls, DtlsCertificate, Error, Output, SecurityError};
 use str0m::crypto::dtls::{DtlsCert, DtlsInstance, DtlsProvider, DtlsVersion, ProtocolVersion, SrtpProfile};
 use str0m::crypto::{
-    AeadAes128GcmCipher, CryptoError, CryptoProvider, SrtpProvider, SupportedAeadAes128Gcm, SupportedAeadAes256Gcm,
-    SupportedAes128CmSha1_80, from_feature_flags,
+    AeadAes128GcmCipher, AeadAes256GcmCipher, CryptoError, CryptoProvider, SrtpProvider, SupportedAeadAes128Gcm,
+    SupportedAeadAes256Gcm, SupportedAes128CmSha1_80, from_feature_flags,
 };
 
-use crate::rtc::keys::{KEY_BYTES, Keys, SALT_BYTES};
+use crate::rtc::keys::{Key, Keys, SALT_BYTES};
 
 /// Bytes GCM appends (RFC 7714 §12).
 const TAG_BYTES: usize = 16;
@@ -66,7 +66,7 @@ pub struct Secrets {
 }
 
 impl Secrets {
-    /// Our keys, once DTLS is up and if its profile is AEAD_AES_128_GCM.
+    /// Our keys, once DTLS is up and if its profile is one of GCM (RFC 7714).
     pub fn keys(&self) -> Option<&Keys> {
         self.keys.get()
     }
@@ -170,7 +170,8 @@ impl DtlsInstance for Instance {
     fn poll_output<'a>(&mut self, buf: &'a mut [u8]) -> Output<'a> {
         let are_client = self.dtls.is_active();
         let output = self.dtls.poll_output(buf);
-        if let Output::KeyingMaterial(exported, SrtpProfile::AEAD_AES_128_GCM) = &output
+        if let Output::KeyingMaterial(exported, profile) = &output
+            && matches!(profile, SrtpProfile::AEAD_AES_128_GCM | SrtpProfile::AEAD_AES_256_GCM)
             && let Some(keys) = Keys::derive(exported, are_client, &aes_block)
         {
             let _ = self.secrets.keys.set(keys);
@@ -224,7 +225,11 @@ fn is_worth_reading(mut packet: &[u8]) -> bool {
 
 fn aes_block(key: &[u8], block: &[u8; 16]) -> [u8; 16] {
     let mut out = [0; 32];
-    from_feature_flags().srtp_provider.srtp_aes_128_ecb_round(key, block, &mut out);
+    let aes = from_feature_flags().srtp_provider;
+    match key.len() {
+        16 => aes.srtp_aes_128_ecb_round(key, block, &mut out),
+        _ => aes.srtp_aes_256_ecb_round(key, block, &mut out),
+    }
     let [block @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = out;
     block
 }
@@ -239,7 +244,7 @@ impl SrtpProvider for Ours {
     }
 
     fn aead_aes_256_gcm(&self) -> &'static dyn SupportedAeadAes256Gcm {
-        from_feature_flags().srtp_provider.aead_aes_256_gcm()
+        &Ours
     }
 
     fn srtp_aes_128_ecb_round(&self, key: &[u8], input: &[u8], output: &mut [u8]) {
@@ -252,17 +257,21 @@ impl SrtpProvider for Ours {
 }
 
 impl SupportedAeadAes128Gcm for Ours {
-    fn create_cipher(&self, key: [u8; KEY_BYTES], _encrypt: bool) -> Box<dyn AeadAes128GcmCipher> {
-        let protects_rtcp = |secrets: &&Arc<Secrets>| secrets.keys().is_some_and(|keys| keys.rtcp == key);
-        let secrets = KEYED.with_borrow(|keyed| keyed.as_ref().filter(protects_rtcp).cloned());
-        Box::new(Cipher { key, expanded: None, secrets })
+    fn create_cipher(&self, key: [u8; 16], _encrypt: bool) -> Box<dyn AeadAes128GcmCipher> {
+        Box::new(Cipher::new(key.into()))
     }
 }
 
-/// AES-128-GCM for one direction of RTP or RTCP. The engine makes eight for a session and uses two or three, so the key is
+impl SupportedAeadAes256Gcm for Ours {
+    fn create_cipher(&self, key: [u8; 32], _encrypt: bool) -> Box<dyn AeadAes256GcmCipher> {
+        Box::new(Cipher::new(key.into()))
+    }
+}
+
+/// GCM for one direction of RTP or RTCP. The engine makes eight for a session and uses two or three, so the key is
 /// expanded when it is first needed.
 struct Cipher {
-    key: [u8; KEY_BYTES],
+    key: Key,
     expanded: Option<LessSafeKey>,
     /// Of the session whose outgoing RTCP this protects.
     secrets: Option<Arc<Secrets>>,
@@ -275,22 +284,20 @@ impl fmt::Debug for Cipher {
 }
 
 impl Cipher {
+    fn new(key: Key) -> Cipher {
+        let protects_rtcp = |secrets: &&Arc<Secrets>| secrets.keys().is_some_and(|keys| keys.rtcp == key);
+        let secrets = KEYED.with_borrow(|keyed| keyed.as_ref().filter(protects_rtcp).cloned());
+        Cipher { key, expanded: None, secrets }
+    }
+
     fn expanded(&mut self) -> Result<&LessSafeKey, CryptoError> {
         if self.expanded.is_none() {
             self.expanded = Some(gcm_key(&self.key)?);
         }
         self.expanded.as_ref().ok_or_else(|| refused("a key"))
     }
-}
 
-impl AeadAes128GcmCipher for Cipher {
-    fn encrypt(
-        &mut self,
-        iv: &[u8; SALT_BYTES],
-        aad: &[u8],
-        input: &[u8],
-        output: &mut [u8],
-    ) -> Result<(), CryptoError> {
+    fn seal(&mut self, iv: &[u8; SALT_BYTES], aad: &[u8], input: &[u8], output: &mut [u8]) -> Result<(), CryptoError> {
         let (body, tag) = output.split_at_mut_checked(input.len()).ok_or_else(|| refused("a buffer"))?;
         let tag = tag.get_mut(..TAG_BYTES).ok_or_else(|| refused("a buffer"))?;
         body.copy_from_slice(input);
@@ -304,7 +311,7 @@ impl AeadAes128GcmCipher for Cipher {
         Ok(())
     }
 
-    fn decrypt(
+    fn open(
         &mut self,
         iv: &[u8; SALT_BYTES],
         aads: &[&[u8]],
@@ -322,14 +329,47 @@ impl AeadAes128GcmCipher for Cipher {
     }
 }
 
-/// A key of AES-128-GCM, expanded.
+impl AeadAes128GcmCipher for Cipher {
+    fn encrypt(&mut self, iv: &[u8; 12], aad: &[u8], input: &[u8], output: &mut [u8]) -> Result<(), CryptoError> {
+        self.seal(iv, aad, input, output)
+    }
+
+    fn decrypt(
+        &mut self,
+        iv: &[u8; 12],
+        aads: &[&[u8]],
+        input: &[u8],
+        output: &mut [u8],
+    ) -> Result<usize, CryptoError> {
+        self.open(iv, aads, input, output)
+    }
+}
+
+impl AeadAes256GcmCipher for Cipher {
+    fn encrypt(&mut self, iv: &[u8; 12], aad: &[u8], input: &[u8], output: &mut [u8]) -> Result<(), CryptoError> {
+        self.seal(iv, aad, input, output)
+    }
+
+    fn decrypt(
+        &mut self,
+        iv: &[u8; 12],
+        aads: &[&[u8]],
+        input: &[u8],
+        output: &mut [u8],
+    ) -> Result<usize, CryptoError> {
+        self.open(iv, aads, input, output)
+    }
+}
+
+/// A key of GCM, expanded.
 ///
 /// # Errors
 /// If the crypto library is out of memory.
-pub fn gcm_key(key: &[u8; KEY_BYTES]) -> Result<LessSafeKey, CryptoError> {
-    UnboundKey::new(&AES_128_GCM, key).map(LessSafeKey::new).map_err(|_| refused("a key"))
+pub fn gcm_key(key: &Key) -> Result<LessSafeKey, CryptoError> {
+    let algorithm = if key.bytes().len() == 16 { &AES_128_GCM } else { &AES_256_GCM };
+    UnboundKey::new(algorithm, key.bytes()).map(LessSafeKey::new).map_err(|_| refused("a key"))
 }
 
 fn refused(what: &str) -> CryptoError {
-    CryptoError::Other(format!("AES-128-GCM took {what} for impossible"))
+    CryptoError::Other(format!("AES-GCM took {what} for impossible"))
 }

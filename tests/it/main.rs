@@ -15,6 +15,7 @@ mod sound_server;
 mod station;
 mod virtual_malice;
 mod virtual_rooms;
+mod virtual_sealing;
 mod virtual_time;
 mod virtual_world;
 mod whep;

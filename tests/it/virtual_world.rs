@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use roomtone::audio::pcm::OpusPacket;
+use roomtone::rtc::batch::Batch;
 use roomtone::rtc::fanout::{Fanout, Output};
 use roomtone::rtc::listener::{Listener, Reason, SessionConfig};
 use roomtone::rtc::session::ListenerId;
@@ -42,8 +43,10 @@ pub struct Client {
     pub deadline: Instant,
     /// RTP sequence number, time and payload of each packet heard.
     pub heard: Vec<(u64, u32, Arc<[u8]>)>,
-    /// RTCP packets heard, and when.
-    pub told: Vec<(Instant, Rtcp)>,
+    /// RTCP packets heard, and how many packets of sound before each.
+    pub told: Vec<(usize, Rtcp)>,
+    /// Another address of the same client.
+    pub second_address: Option<SocketAddr>,
     pub connected: bool,
     pub closed: bool,
 }
@@ -64,6 +67,10 @@ pub struct World {
     pub position: u64,
     pub gone: Vec<(ListenerId, Reason)>,
     pub unknown: usize,
+    /// Datagrams that left in batches.
+    pub batched: usize,
+    /// Nothing comes from or to this address.
+    pub blocked: Option<SocketAddr>,
     /// What the clients sent, while this is Some.
     pub recorded: Option<Vec<(SocketAddr, Vec<u8>)>>,
 }
@@ -78,7 +85,7 @@ impl World {
             fanout: Fanout::default(),
             deadline: now,
             clients: vec![],
-            config: SessionConfig { certificate, stereo: true, fec: false, min_packet_ms: 10 },
+            config: SessionConfig { certificate, stereo: true, fec: false, min_packet_ms: 10, seal: true },
             wire: BTreeMap::new(),
             sent: 0,
             dice: Dice(seed | 1),
@@ -87,20 +94,30 @@ impl World {
             position: 0,
             gone: vec![],
             unknown: 0,
+            batched: 0,
+            blocked: None,
             recorded: None,
         }
     }
 
     pub fn join(&mut self) -> usize {
+        self.join_with(None)
+    }
+
+    pub fn join_with(&mut self, second_address: Option<SocketAddr>) -> usize {
         let n = self.clients.len();
         let address: SocketAddr = format!("198.51.100.{}:5000", n + 1).parse().unwrap();
         let mut rtc = client_engine(self.now);
         rtc.add_local_candidate(Candidate::host(address, Protocol::Udp).unwrap());
+        if let Some(second) = second_address {
+            rtc.add_local_candidate(Candidate::host(second, Protocol::Udp).unwrap());
+        }
         let (offer, pending) = recvonly_offer(&mut rtc);
         let server = SERVER.parse().unwrap();
         let (listener, answer) = Listener::accept(&offer, 0, &self.config, &[server], None, self.now).unwrap();
         assert!(answer.contains("a=sendonly") && answer.contains("stereo=1") && answer.contains("sprop-stereo=1"));
         assert!(answer.contains("a=ice-lite") && answer.contains("192.0.2.1 8088 typ host"), "{answer}");
+        assert!(!answer.contains("transport-cc") && !answer.contains("transport-wide-cc"), "{answer}");
         rtc.sdp_api().accept_answer(pending, SdpAnswer::from_sdp_string(&answer).unwrap()).unwrap();
         let id = listener.id;
         self.fanout.admit(listener, self.now);
@@ -112,6 +129,7 @@ impl World {
             deadline: self.now,
             heard: vec![],
             told: vec![],
+            second_address,
             connected: false,
             closed: false,
         });
@@ -165,7 +183,9 @@ impl World {
                 if !self.fanout.handle_datagram(source, destination, &bytes, self.now) {
                     self.unknown += 1;
                 }
-            } else if let Some(client) = self.clients.iter_mut().find(|c| c.address == destination) {
+            } else if let Some(client) =
+                self.clients.iter_mut().find(|c| c.address == destination || c.second_address == Some(destination))
+            {
                 let contents = bytes.as_slice().try_into().unwrap();
                 let receive = Receive { proto: Protocol::Udp, source, destination, contents };
                 client.rtc.handle_input(Input::Receive(self.now, receive)).unwrap();
@@ -176,9 +196,16 @@ impl World {
     }
 
     pub fn drain(&mut self) {
+        let mut batch = Batch::default();
         loop {
-            match self.fanout.poll_output(self.now) {
+            match self.fanout.poll_output(self.now, &mut batch) {
                 Output::Transmit(t) => self.post(t.source, t.destination, t.contents.to_vec()),
+                Output::Batch => {
+                    for (route, bytes) in batch.iter() {
+                        self.batched += 1;
+                        self.post(route.source, route.destination, bytes.to_vec());
+                    }
+                }
                 Output::Connected { .. } => {}
                 Output::Gone { listener, reason, .. } => self.gone.push((listener, reason)),
                 Output::Wait(deadline) => {
@@ -210,7 +237,7 @@ impl World {
                 }
                 ClientOutput::Event(Event::RawPacket(raw)) => {
                     if let RawPacket::RtcpRx(packet) = *raw {
-                        client.told.push((self.now, packet));
+                        client.told.push((client.heard.len(), packet));
                     }
                 }
                 ClientOutput::Event(_) => {}
@@ -223,7 +250,8 @@ impl World {
         if let Some(recorded) = self.recorded.as_mut().filter(|_| destination == SERVER.parse().unwrap()) {
             recorded.push((source, bytes.clone()));
         }
-        if self.dice.percent() < self.loss_percent {
+        let is_blocked = self.blocked.is_some_and(|address| address == source || address == destination);
+        if self.dice.percent() < self.loss_percent || is_blocked {
             return;
         }
         let delay = 5 + if self.jitter_ms == 0 { 0 } else { self.dice.percent() % self.jitter_ms };
