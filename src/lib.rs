@@ -21,7 +21,8 @@
 //! signal::hub         the hub thread         rtc::engine         the rtc thread    audio::station      the encoder thread
 //! signal::rooms pure  who is where           rtc::fanout   pure  all sessions      audio::capture      opens devices
 //! signal::{wire, ids, heartbeat}             rtc::listener pure  one session       audio::blocks pure  timing, silence
-//!                      rtc::{sdp, stun, session, datagrams, candidates}
+//!                      rtc::voice    pure  its RTP stream, sealed beside the engine
+//!                      rtc::{batch, history, crypto, keys, sdp, stun, session, datagrams, candidates}
 //!                      audio::{device, pulse, alsa, convert, resample, sine, encoder, pcm}
 //! observe · state · quota   counters, the log, what threads report; files that outlive a process; how much for whom
 //! ```
@@ -77,14 +78,15 @@
 //!
 //! ```
 //! use std::time::Instant;
+//! use roomtone::rtc::batch::Batch;
 //! use roomtone::rtc::fanout::{Fanout, Output};
 //!
 //! let now = Instant::now();
-//! let mut fanout = Fanout::default();
+//! let (mut fanout, mut batch) = (Fanout::default(), Batch::default());
 //! let stranger = "192.0.2.7:5000".parse().unwrap();
 //! let here = "192.0.2.1:8088".parse().unwrap();
 //! assert!(!fanout.handle_datagram(stranger, here, b"\x80 who are you?", now));
-//! assert!(matches!(fanout.poll_output(now), Output::Wait(_)));
+//! assert!(matches!(fanout.poll_output(now, &mut batch), Output::Wait(_)));
 //! ```
 //!
 //! Who is where, in [`signal::rooms`] — a newcomer learns who was there, and they of the newcomer:

@@ -4,6 +4,9 @@
 //! for a stranger's, so every datagram carries source and destination. Reading is quinn-udp's (recvmmsg and GRO on
 //! Linux); so is sending, except on Linux, where one `sendmmsg` carries a whole turn's datagrams to as many listeners.
 
+#[cfg(target_os = "linux")]
+mod sendmmsg;
+
 use std::collections::VecDeque;
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -11,6 +14,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSocketState};
 use socket2::{Domain, Protocol, Socket, Type};
 use str0m::net::Transmit;
+
+use crate::rtc::batch::{Batch, Route};
+#[cfg(target_os = "linux")]
+use sendmmsg::Outbox;
 
 /// Kernel buffers: one packet to every one of several thousand listeners must fit at once.
 const SOCKET_BUFFER_BYTES: usize = 4 << 20;
@@ -54,7 +61,8 @@ pub struct Datagrams {
     state: UdpSocketState,
     local: SocketAddr,
     buffers: Vec<Vec<u8>>,
-    unsent: VecDeque<Transmit>,
+    outbox: Outbox,
+    unsent: VecDeque<(Route, Vec<u8>)>,
 }
 
 /// What became of what was queued.
@@ -76,11 +84,15 @@ impl Datagrams {
         let state = UdpSocketState::new((&socket).into())?;
         let local = socket.local_addr()?;
         Ok(Datagrams {
-            socket: mio::net::UdpSocket::from_std(socket),
+            #[cfg(target_os = "linux")]
+            outbox: Outbox::new(local),
+            #[cfg(not(target_os = "linux"))]
+            outbox: Outbox { state: UdpSocketState::new((&socket).into())?, local },
             state,
             local,
             buffers: vec![vec![0; READ_BYTES]; BATCH_SIZE],
             unsent: VecDeque::new(),
+            socket: mio::net::UdpSocket::from_std(socket),
         })
     }
 
@@ -113,15 +125,16 @@ impl Datagrams {
 
     /// Queues a datagram for [`Datagrams::flush`].
     pub fn queue(&mut self, transmit: Transmit) {
-        self.unsent.push_back(transmit);
+        let route = Route { source: transmit.source, destination: transmit.destination };
+        self.unsent.push_back((route, transmit.contents.into()));
     }
 
     /// Sends what is queued, as much as the kernel takes. What it does not take now stays queued, up to a limit.
     pub fn flush(&mut self) -> Flushed {
         let mut flushed = Flushed::default();
         while !self.unsent.is_empty() {
-            let (head, _) = self.unsent.as_slices();
-            match send_batch(&self.socket, &self.state, self.local, head) {
+            let waiting = self.unsent.iter().map(|(route, bytes)| (route, &bytes[..]));
+            match self.outbox.send(&self.socket, waiting) {
                 Ok(taken) => {
                     flushed.sent += taken as u64;
                     self.unsent.drain(..taken);
@@ -139,137 +152,59 @@ impl Datagrams {
         flushed.dropped += surplus as u64;
         flushed
     }
+
+    /// Sends a batch behind what is queued. What the kernel does not take now is queued.
+    pub fn send(&mut self, batch: &Batch) -> Flushed {
+        let mut flushed = self.flush();
+        let mut done = 0;
+        while done < batch.len() && self.unsent.is_empty() {
+            match self.outbox.send(&self.socket, batch.iter().skip(done)) {
+                Ok(taken) => {
+                    flushed.sent += taken as u64;
+                    done += taken;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(_) => {
+                    flushed.dropped += 1;
+                    done += 1;
+                }
+            }
+        }
+        self.unsent.extend(batch.iter().skip(done).map(|(route, bytes)| (*route, bytes.to_vec())));
+        flushed
+    }
+
+    /// Whether something waits until the kernel has room.
+    pub fn is_waiting(&self) -> bool {
+        !self.unsent.is_empty()
+    }
 }
 
 fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
-/// A dual-stack socket speaks of IPv4 as `::ffff:a.b.c.d`.
-fn for_socket(address: SocketAddr, local: SocketAddr) -> SocketAddr {
-    match (address, local) {
-        (SocketAddr::V4(v4), SocketAddr::V6(_)) => SocketAddr::new(v4.ip().to_ipv6_mapped().into(), v4.port()),
-        _ => address,
-    }
-}
-
-/// Sends one datagram or more; how many. An error speaks of the first.
+/// Where there is no `sendmmsg`: one system call for each datagram.
 #[cfg(not(target_os = "linux"))]
-fn send_batch(
-    socket: &mio::net::UdpSocket,
-    state: &UdpSocketState,
+struct Outbox {
+    state: UdpSocketState,
     local: SocketAddr,
-    batch: &[Transmit],
-) -> io::Result<usize> {
-    let Some(first) = batch.first() else { return Ok(0) };
-    let transmit = quinn_udp::Transmit {
-        destination: for_socket(first.destination, local),
-        ecn: None,
-        contents: &first.contents,
-        segment_size: None,
-        src_ip: Some(first.source.ip()),
-    };
-    state.try_send(socket.into(), &transmit).map(|()| 1)
 }
 
-#[cfg(target_os = "linux")]
-use linux::send_batch;
-
-#[cfg(target_os = "linux")]
-mod linux {
-    //! `sendmmsg`, with the source address of each datagram as ancillary data (ip(7), ipv6(7)).
-    #![allow(unsafe_code)]
-
-    use std::mem;
-    use std::os::fd::AsRawFd;
-
-    use socket2::SockAddr;
-
-    use super::{IpAddr, SocketAddr, Transmit, UdpSocketState, for_socket, io};
-
-    /// Messages of one call: enough that the call itself no longer counts, few enough for the stack.
-    const BATCH: usize = 64;
-
-    /// Room for one `in6_pktinfo`, the larger of the two, with its header.
-    const CONTROL_BYTES: usize = 48;
-
-    /// `cmsghdr` must be aligned like a `usize`.
-    #[repr(C, align(8))]
-    #[derive(Clone, Copy)]
-    struct Control([u8; CONTROL_BYTES]);
-
-    pub(super) fn send_batch(
+#[cfg(not(target_os = "linux"))]
+impl Outbox {
+    fn send<'a>(
+        &mut self,
         socket: &mio::net::UdpSocket,
-        _state: &UdpSocketState,
-        local: SocketAddr,
-        batch: &[Transmit],
+        mut datagrams: impl Iterator<Item = (&'a Route, &'a [u8])>,
     ) -> io::Result<usize> {
-        let batch = &batch[..batch.len().min(BATCH)];
-        let mut names: [mem::MaybeUninit<SockAddr>; BATCH] = [const { mem::MaybeUninit::uninit() }; BATCH];
-        let mut controls = [Control([0; CONTROL_BYTES]); BATCH];
-        // SAFETY: all-zero is a valid value of both: null pointers and zero lengths.
-        let mut vectors: [libc::iovec; BATCH] = unsafe { mem::zeroed() };
-        // SAFETY: as above.
-        let mut messages: [libc::mmsghdr; BATCH] = unsafe { mem::zeroed() };
-        for (n, transmit) in batch.iter().enumerate() {
-            let name = names[n].write(for_socket(transmit.destination, local).into());
-            vectors[n].iov_base = transmit.contents.as_ptr().cast_mut().cast();
-            vectors[n].iov_len = transmit.contents.len();
-            let header = &mut messages[n].msg_hdr;
-            header.msg_name = name.as_ptr().cast_mut().cast();
-            header.msg_namelen = name.len();
-            header.msg_iov = &raw mut vectors[n];
-            header.msg_iovlen = 1;
-            header.msg_control = controls[n].0.as_mut_ptr().cast();
-            header.msg_controllen = CONTROL_BYTES as _;
-            write_source(header, transmit.source.ip());
-        }
-        // SAFETY: every pointer in `messages` leads to `names`, `vectors`, `controls` or `batch`, all of which outlive
-        // the call; the kernel writes to `msg_len` only.
-        let sent = unsafe { libc::sendmmsg(socket.as_raw_fd(), messages.as_mut_ptr(), batch.len() as _, 0) };
-        usize::try_from(sent).map_err(|_| io::Error::last_os_error())
-    }
-
-    /// Writes the source address as the message's only ancillary datum, and its length into the header.
-    fn write_source(header: &mut libc::msghdr, source: IpAddr) {
-        // SAFETY: `msg_control` has room and alignment for one header with the larger of the two payloads, so
-        // CMSG_FIRSTHDR is not null and both writes stay within it.
-        unsafe {
-            let control = libc::CMSG_FIRSTHDR(header);
-            match source {
-                IpAddr::V4(ip) => {
-                    let info = libc::in_pktinfo {
-                        ipi_ifindex: 0,
-                        ipi_spec_dst: libc::in_addr { s_addr: u32::from(ip).to_be() },
-                        ipi_addr: libc::in_addr { s_addr: 0 },
-                    };
-                    write_control(header, control, libc::IPPROTO_IP, libc::IP_PKTINFO, info);
-                }
-                IpAddr::V6(ip) => {
-                    let info =
-                        libc::in6_pktinfo { ipi6_addr: libc::in6_addr { s6_addr: ip.octets() }, ipi6_ifindex: 0 };
-                    write_control(header, control, libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, info);
-                }
-            }
-        }
-    }
-
-    /// # Safety
-    /// `control` must point to room for a header and a `T`, within `header.msg_control`.
-    unsafe fn write_control<T>(
-        header: &mut libc::msghdr,
-        control: *mut libc::cmsghdr,
-        level: libc::c_int,
-        kind: libc::c_int,
-        value: T,
-    ) {
-        // SAFETY: the caller's promise.
-        unsafe {
-            (*control).cmsg_level = level;
-            (*control).cmsg_type = kind;
-            (*control).cmsg_len = libc::CMSG_LEN(mem::size_of::<T>() as _) as _;
-            libc::CMSG_DATA(control).cast::<T>().write_unaligned(value);
-            header.msg_controllen = libc::CMSG_SPACE(mem::size_of::<T>() as _) as _;
-        }
+        let Some((route, contents)) = datagrams.next() else { return Ok(0) };
+        let destination = match (route.destination, self.local) {
+            (SocketAddr::V4(v4), SocketAddr::V6(_)) => SocketAddr::new(v4.ip().to_ipv6_mapped().into(), v4.port()),
+            (address, _) => address,
+        };
+        let src_ip = Some(route.source.ip());
+        let transmit = quinn_udp::Transmit { destination, ecn: None, contents, segment_size: None, src_ip };
+        self.state.try_send(socket.into(), &transmit).map(|()| 1)
     }
 }

@@ -20,8 +20,9 @@ use crate::observe::memory::Tide;
 use crate::observe::metrics::{RtcMetrics, StationMetrics};
 use crate::observe::reports::{self, Report};
 use crate::quota::{Seat, Seats};
+use crate::rtc::batch::Batch;
 use crate::rtc::candidates;
-use crate::rtc::datagrams::Datagrams;
+use crate::rtc::datagrams::{Datagrams, Flushed};
 use crate::rtc::fanout::{Fanout, Output};
 use crate::rtc::listener::{Listener, SessionConfig};
 use crate::rtc::session::{Admitted, IfMatch, ListenerId, Offer, PatchRefusal, Patched, Refusal};
@@ -38,6 +39,9 @@ const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Batches of datagrams read in one turn before commands, packets and deadlines are looked after again.
 const READS_PER_TURN: usize = 16;
+
+/// How long the kernel may take over the last datagrams.
+const GOODBYES_WITHIN: Duration = Duration::from_secs(1);
 
 const SOCKET: Token = Token(0);
 const DOORBELL: Token = Token(1);
@@ -125,6 +129,23 @@ pub struct Engine {
 /// # Errors
 /// If the operating system denies a poll, a thread or what UDP needs.
 pub fn start(socket: std::net::UdpSocket, setup: EngineSetup, reports: Sender<Report>) -> io::Result<Engine> {
+    start_thread(socket, setup, reports, true)
+}
+
+/// The same, but every packet goes through str0m: the reference that benches and tests compare with.
+///
+/// # Errors
+/// As [`start`].
+pub fn start_unsealed(socket: std::net::UdpSocket, setup: EngineSetup, reports: Sender<Report>) -> io::Result<Engine> {
+    start_thread(socket, setup, reports, false)
+}
+
+fn start_thread(
+    socket: std::net::UdpSocket,
+    setup: EngineSetup,
+    reports: Sender<Report>,
+    seal: bool,
+) -> io::Result<Engine> {
     let local = socket.local_addr()?;
     let mut datagrams = Datagrams::new(socket)?;
     let poll = Poll::new()?;
@@ -133,7 +154,7 @@ pub fn start(socket: std::net::UdpSocket, setup: EngineSetup, reports: Sender<Re
     let (command_sender, commands) = bounded(COMMANDS);
     let (packet_sender, packets) = bounded(PACKETS);
     let shared = Arc::new(Shared {
-        sessions: session_configs(&setup.stations)?,
+        sessions: session_configs(&setup.stations, seal)?,
         on_air: setup.stations.iter().map(|_| AtomicBool::new(false)).collect(),
         local,
         max_listeners: setup.max_listeners,
@@ -162,13 +183,14 @@ pub fn start(socket: std::net::UdpSocket, setup: EngineSetup, reports: Sender<Re
         tide: Tide::new(reports.clone()),
         seats: HashMap::new(),
         closing: false,
+        batch: Batch::default(),
     };
     let thread = reports::spawn("rtc".into(), reports, move || rtc.run())?;
     Ok(Engine { handle, senders, thread })
 }
 
 /// One certificate for the process: making one for every session would cost more than the rest of its setup.
-fn session_configs(stations: &[StationSetup]) -> io::Result<Vec<SessionConfig>> {
+fn session_configs(stations: &[StationSetup], seal: bool) -> io::Result<Vec<SessionConfig>> {
     let certificate = str0m::crypto::from_feature_flags()
         .dtls_provider
         .generate_certificate()
@@ -178,6 +200,7 @@ fn session_configs(stations: &[StationSetup]) -> io::Result<Vec<SessionConfig>> 
         stereo: station.stereo,
         fec: station.fec,
         min_packet_ms: station.packet_ms,
+        seal,
     };
     Ok(stations.iter().map(config).collect())
 }
@@ -282,6 +305,7 @@ struct RtcThread {
     /// One for each session, given back when it is gone.
     seats: HashMap<ListenerId, Seat>,
     closing: bool,
+    batch: Batch,
 }
 
 impl RtcThread {
@@ -289,40 +313,67 @@ impl RtcThread {
         let mut events = Events::with_capacity(8);
         // Readiness is told once, at its edge, so what was left unread is remembered here.
         let mut unread = true;
+        let mut deadline = Instant::now();
         while !self.closing {
-            let deadline = self.drain_fanout();
             let timeout = if unread { Duration::ZERO } else { deadline.saturating_duration_since(Instant::now()) };
-            match self.poll.poll(&mut events, Some(timeout)) {
-                Err(error) if error.kind() != io::ErrorKind::Interrupted => {
-                    panic!("waiting for the UDP socket failed: {error}")
-                }
-                _ => {}
-            }
+            self.wait(&mut events, timeout);
             unread |= events.iter().any(|event| event.token() == SOCKET && event.is_readable());
-            self.handle_packets();
+            // One reading of the clock serves a whole turn.
+            let now = Instant::now();
+            self.handle_packets(now);
             if unread {
-                unread = self.handle_datagrams();
+                unread = self.handle_datagrams(now);
             }
-            self.handle_commands();
-            self.fanout.handle_timeout(Instant::now());
+            self.handle_commands(now);
+            self.fanout.handle_timeout(now);
+            deadline = self.drain_fanout(now);
         }
-        self.drain_fanout();
+        self.say_goodbyes(&mut events);
     }
 
-    /// Queues and sends what the fanout has to say. Until when there is nothing more.
-    fn drain_fanout(&mut self) -> Instant {
-        let now = Instant::now();
+    fn wait(&mut self, events: &mut Events, timeout: Duration) {
+        match self.poll.poll(events, Some(timeout)) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => {
+                panic!("waiting for the UDP socket failed: {error}")
+            }
+            _ => {}
+        }
+    }
+
+    /// Lets the kernel take the last datagrams, as long as that may reasonably last.
+    fn say_goodbyes(&mut self, events: &mut Events) {
+        let until = Instant::now() + GOODBYES_WITHIN;
+        while self.datagrams.is_waiting() {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            self.wait(events, left);
+            self.datagrams.flush();
+        }
+    }
+
+    /// Sends what the fanout has to say. Until when there is nothing more.
+    fn drain_fanout(&mut self, now: Instant) -> Instant {
         let deadline = loop {
-            match self.fanout.poll_output(now) {
+            match self.fanout.poll_output(now, &mut self.batch) {
                 Output::Transmit(transmit) => self.datagrams.queue(transmit),
+                Output::Batch => {
+                    let flushed = self.datagrams.send(&self.batch);
+                    self.count(flushed);
+                }
                 Output::Wait(deadline) => break deadline,
                 event => self.note(event),
             }
         };
         let flushed = self.datagrams.flush();
+        self.count(flushed);
+        deadline
+    }
+
+    fn count(&self, flushed: Flushed) {
         self.shared.metrics.datagrams_out.add(flushed.sent);
         self.shared.metrics.datagrams_unsent.add(flushed.dropped);
-        deadline
     }
 
     fn note(&mut self, event: Output) {
@@ -342,19 +393,20 @@ impl RtcThread {
                 }
                 log::info!("listener {}: gone ({reason}), {} listening", listener.short(), listeners.read());
             }
-            Output::Transmit(_) | Output::Wait(_) => {}
+            Output::Transmit(_) | Output::Batch | Output::Wait(_) => {}
         }
     }
 
-    fn handle_packets(&mut self) {
+    /// Each is on its way to everybody before the next is taken.
+    fn handle_packets(&mut self, now: Instant) {
         while let Ok((station, packet)) = self.packets.try_recv() {
-            self.fanout.handle_packet(station, &packet, Instant::now());
+            self.fanout.handle_packet(station, &packet, now);
+            self.drain_fanout(now);
         }
     }
 
     /// True if there may be more to read.
-    fn handle_datagrams(&mut self) -> bool {
-        let now = Instant::now();
+    fn handle_datagrams(&mut self, now: Instant) -> bool {
         for _ in 0..READS_PER_TURN {
             let (fanout, metrics) = (&mut self.fanout, &self.shared.metrics);
             let read = self.datagrams.receive(|source, destination, bytes| {
@@ -376,9 +428,9 @@ impl RtcThread {
         true
     }
 
-    fn handle_commands(&mut self) {
+    fn handle_commands(&mut self, now: Instant) {
         while let Ok(command) = self.commands.try_recv() {
-            self.handle_command(command, Instant::now());
+            self.handle_command(command, now);
         }
     }
 
@@ -403,6 +455,7 @@ impl RtcThread {
             }
             Command::Close => {
                 self.fanout.dismiss_all(now);
+                self.drain_fanout(now);
                 self.closing = true;
             }
         }

@@ -14,12 +14,19 @@ use str0m::ice::StunMessage;
 use str0m::net::{Protocol, Transmit};
 
 use crate::audio::pcm::OpusPacket;
+use crate::rtc::batch::Batch;
+use crate::rtc::history::History;
 use crate::rtc::listener::{self, Listener, Reason};
 use crate::rtc::session::{IfMatch, ListenerId, PatchRefusal, Patched};
 use crate::rtc::stun;
+use crate::rtc::voice::{Voice, Way};
 
 /// Addresses remembered for one session: a browser checks from every interface it has, and moves between networks.
 const ADDRESSES_PER_SESSION: usize = 16;
+
+/// Checks remembered for one session, so that whoever repeats one that he saw cannot draw the session to himself. A
+/// connected browser makes one every few seconds.
+const CHECKS_PER_SESSION: usize = 64;
 
 /// With no session there is nothing to wait for; looking again once an hour costs nothing.
 const IDLE: Duration = Duration::from_secs(3600);
@@ -27,11 +34,20 @@ const IDLE: Duration = Duration::from_secs(3600);
 /// A session that asks to be told the time at once is told a little later, so that none can keep the loop to itself.
 const SHORTEST_WAIT: Duration = Duration::from_millis(1);
 
+/// Plain STUN answers a second, to all together. Several thousand browsers may ask in the same second, each a few times;
+/// whoever asks more, or in the name of others, shall take neither this thread's time nor its listeners' bandwidth.
+const STUN_ANSWERS_PER_S: u32 = 5_000;
+/// Where a STUN message carries it (RFC 8489 §5).
+const TRANSACTION_ID: std::ops::Range<usize> = 8..20;
+const STUN_WINDOW: Duration = Duration::from_secs(1);
+
 /// What the fanout wants done or known.
 #[derive(Debug)]
 pub enum Output {
     /// Send this datagram.
     Transmit(Transmit),
+    /// Send what the batch now holds.
+    Batch,
     /// A session's sound starts to flow.
     Connected {
         /// Whose.
@@ -64,14 +80,40 @@ pub struct Fanout {
     /// Earliest first. An entry counts only if it is the one its seat has in `scheduled`.
     deadlines: BinaryHeap<Reverse<(Instant, usize)>>,
     outputs: VecDeque<Output>,
+    /// By the stations' index.
+    lanes: Vec<Lane>,
+    /// Packets on their way to their listeners.
+    rounds: VecDeque<Round>,
+    /// Since when plain STUN answers are counted, and how many there were.
+    stun_answers: Option<(Instant, u32)>,
 }
 
 struct Seat {
-    listener: Listener,
+    /// On the heap by itself: it is large, and the table of seats keeps the size that it once had.
+    listener: Box<Listener>,
     ufrag: String,
     addresses: VecDeque<SocketAddr>,
-    was_connected: bool,
+    /// The beginnings of the transaction ids of its last checks (RFC 8489 §5: 96 random bits).
+    checks: VecDeque<u32>,
     scheduled: Option<Instant>,
+    /// Key of its voice in its station's lane, once it has been connected.
+    voice: Option<usize>,
+}
+
+/// One station: its last packets, and all who hear it, in the order in which they are served.
+#[derive(Default)]
+struct Lane {
+    history: History,
+    voices: Slab<Voice>,
+}
+
+/// One packet, and how many of its station's listeners have been served.
+struct Round {
+    station: usize,
+    place: u64,
+    packet: OpusPacket,
+    at: Instant,
+    served: usize,
 }
 
 impl Fanout {
@@ -89,11 +131,12 @@ impl Fanout {
     pub fn admit(&mut self, mut listener: Listener, now: Instant) {
         let (id, ufrag) = (listener.id, listener.ufrag());
         let key = self.seats.insert(Seat {
-            listener,
+            listener: Box::new(listener),
             ufrag: ufrag.clone(),
             addresses: VecDeque::new(),
-            was_connected: false,
+            checks: VecDeque::new(),
             scheduled: None,
+            voice: None,
         });
         self.by_id.insert(id, key);
         self.by_ufrag.insert(ufrag, key);
@@ -103,6 +146,9 @@ impl Fanout {
     /// A datagram arrived. False if it belongs to nobody.
     pub fn handle_datagram(&mut self, source: SocketAddr, destination: SocketAddr, bytes: &[u8], now: Instant) -> bool {
         if let Some(answer) = stun::answer(bytes, source) {
+            if !self.may_answer_stun(now) {
+                return false;
+            }
             // From the very address it was asked on, like everything else.
             let (source, destination) = (destination, source);
             let transmit = Transmit { proto: Protocol::Udp, source, destination, contents: answer.into() };
@@ -116,11 +162,9 @@ impl Fanout {
 
     /// The next packet of a station, for all who listen to it.
     pub fn handle_packet(&mut self, station: usize, packet: &OpusPacket, now: Instant) {
-        for key in 0..self.seats.capacity() {
-            if self.seats.get(key).is_some_and(|seat| seat.listener.station == station) {
-                self.change(key, now, |listener| listener.handle_packet(packet, now));
-            }
-        }
+        let packet = packet.clone();
+        let place = self.lane(station).history.push(packet.clone());
+        self.rounds.push_back(Round { station, place, packet, at: now, served: 0 });
     }
 
     /// Time passed: every session whose deadline has come is told.
@@ -177,13 +221,89 @@ impl Fanout {
         }
     }
 
-    /// The next thing to do.
-    pub fn poll_output(&mut self, now: Instant) -> Output {
+    /// The next thing to do. If it is [`Output::Batch`], `batch` was filled anew.
+    pub fn poll_output(&mut self, now: Instant, batch: &mut Batch) -> Output {
         if let Some(output) = self.outputs.pop_front() {
             return output;
         }
+        batch.clear();
+        while let Some(round) = self.rounds.pop_front() {
+            if let Some(round) = self.serve(round, batch) {
+                self.rounds.push_front(round);
+            }
+            if !batch.is_empty() {
+                return Output::Batch;
+            }
+            if let Some(output) = self.outputs.pop_front() {
+                return output;
+            }
+        }
         let deadline = self.deadlines.peek().map(|Reverse((deadline, _))| *deadline);
         Output::Wait(deadline.unwrap_or(now + IDLE))
+    }
+
+    /// Seals a packet for the next of its listeners, until the batch is full. The round, if there are more of them.
+    fn serve(&mut self, mut round: Round, batch: &mut Batch) -> Option<Round> {
+        let Round { station, place, ref packet, at, .. } = round;
+        while !batch.is_full() {
+            let lane = self.lanes.get_mut(station)?;
+            if round.served >= lane.voices.capacity() {
+                return None;
+            }
+            let voice = lane.voices.get_mut(round.served);
+            round.served += 1;
+            let Some(voice) = voice else { continue };
+            match voice.way {
+                Way::Sealed(_) => {
+                    voice.seal(packet, place, at, batch);
+                }
+                Way::Engine => {
+                    let (seat, sequence) = (voice.seat, voice.number(packet, at));
+                    self.change(seat, at, |listener| listener.write(sequence, packet, at));
+                }
+                Way::Nowhere => {}
+            }
+        }
+        Some(round)
+    }
+
+    fn lane(&mut self, station: usize) -> &mut Lane {
+        if station >= self.lanes.len() {
+            self.lanes.resize_with(station + 1, Lane::default);
+        }
+        &mut self.lanes[station]
+    }
+
+    fn voice(&mut self, key: usize) -> Option<&mut Voice> {
+        let seat = self.seats.get(key)?;
+        self.lanes.get_mut(seat.listener.station)?.voices.get_mut(seat.voice?)
+    }
+
+    /// Sends again what a client misses and what is still there.
+    fn resend(&mut self, key: usize, missing: &[u16]) {
+        let Some(seat) = self.seats.get(key) else { return };
+        let (Some(lane), Some(voice)) = (self.lanes.get_mut(seat.listener.station), seat.voice) else { return };
+        let Some(voice) = lane.voices.get_mut(voice) else { return };
+        for sequence in missing {
+            let Some(place) = voice.place_of_missing(*sequence) else { continue };
+            let Some(packet) = lane.history.at(place) else { continue };
+            if let Some((route, bytes)) = voice.reseal(packet, place) {
+                let transmit = Transmit {
+                    proto: Protocol::Udp,
+                    source: route.source,
+                    destination: route.destination,
+                    contents: bytes.into(),
+                };
+                self.outputs.push_back(Output::Transmit(transmit));
+            }
+        }
+    }
+
+    fn may_answer_stun(&mut self, now: Instant) -> bool {
+        let fresh = (now, 0);
+        let (since, count) = self.stun_answers.filter(|(since, _)| now < *since + STUN_WINDOW).unwrap_or(fresh);
+        self.stun_answers = Some((since, count + 1));
+        count < STUN_ANSWERS_PER_S
     }
 
     /// STUN names its session; everything else is known by where it comes from, once STUN has proved who is there.
@@ -203,11 +323,22 @@ impl Fanout {
         // A response names nobody, but an ICE-lite agent has asked nothing.
         let (ours, _) = message.split_username()?;
         let key = *self.by_ufrag.get(ours)?;
+        let seat = self.seats.get_mut(key)?;
+        let check = u32::from_be_bytes(*bytes.get(TRANSACTION_ID)?.first_chunk()?);
+        let is_repeated = seat.checks.contains(&check);
+        if known == Some(key) && is_repeated {
+            return Some(key);
+        }
+        // The user fragment can be seen by others; only a message with the session's own integrity moves it, and only
+        // once: the same check from elsewhere is somebody else's.
+        if is_repeated || !seat.listener.accepts(source, destination, bytes, now) {
+            return None;
+        }
+        if seat.checks.len() == CHECKS_PER_SESSION {
+            seat.checks.pop_front();
+        }
+        seat.checks.push_back(check);
         if known != Some(key) {
-            // The user fragment can be seen by others; only a message with the session's own integrity moves it.
-            if !self.seats.get(key)?.listener.accepts(source, destination, bytes, now) {
-                return None;
-            }
             self.remember_address(key, source);
         }
         Some(key)
@@ -228,26 +359,35 @@ impl Fanout {
     /// Makes one change to one session and drains it. A session that panics is our bug or the engine's, but it ends that
     /// session and no other.
     fn change(&mut self, key: usize, now: Instant, change: impl FnOnce(&mut Listener)) {
+        // The engine may be about to report, of packets that it has not seen.
+        let report = self.voice(key).filter(|voice| voice.can_seal()).map(|voice| voice.report(now));
         let Some(seat) = self.seats.get_mut(key) else { return };
         let listener = &mut seat.listener;
+        if let Some(report) = report {
+            listener.report(report);
+        }
         if catch_unwind(AssertUnwindSafe(|| change(listener))).is_err() {
             return self.forget(key, Reason::Broken);
         }
         self.drain(key, now);
+        self.find_way(key);
     }
 
     fn drain(&mut self, key: usize, now: Instant) {
         let mut told_the_time = false;
         loop {
             let Some(seat) = self.seats.get_mut(key) else { return };
-            let (id, station) = (seat.listener.id, seat.listener.station);
             let listener = &mut seat.listener;
-            match catch_unwind(AssertUnwindSafe(|| listener.poll_output(now))) {
+            let output = catch_unwind(AssertUnwindSafe(|| listener.poll_output(now)));
+            match output {
                 Ok(listener::Output::Transmit(transmit)) => self.outputs.push_back(Output::Transmit(transmit)),
-                Ok(listener::Output::Connected) => {
-                    seat.was_connected = true;
-                    self.outputs.push_back(Output::Connected { listener: id, station });
+                Ok(listener::Output::Connected) => self.connect(key),
+                Ok(listener::Output::Acknowledged) => {
+                    if let Some(voice) = self.voice(key) {
+                        voice.acknowledge();
+                    }
                 }
+                Ok(listener::Output::Missing(missing)) => self.resend(key, &missing),
                 Ok(listener::Output::Gone(reason)) => return self.forget(key, reason),
                 // The engine moves a written packet to the wire only when told the time; it says so by a deadline of now.
                 Ok(listener::Output::Wait(deadline)) if deadline <= now && !told_the_time => {
@@ -264,6 +404,29 @@ impl Fanout {
         }
     }
 
+    fn connect(&mut self, key: usize) {
+        let Some(seat) = self.seats.get_mut(key).filter(|seat| seat.voice.is_none()) else { return };
+        let (listener, station) = (seat.listener.id, seat.listener.station);
+        let voice = seat.listener.voice(key);
+        let voice = self.lane(station).voices.insert(voice);
+        if let Some(seat) = self.seats.get_mut(key) {
+            seat.voice = Some(voice);
+        }
+        self.outputs.push_back(Output::Connected { listener, station });
+    }
+
+    /// Keeps the way of a session's packets what the session says it is.
+    fn find_way(&mut self, key: usize) {
+        let Some(seat) = self.seats.get(key) else { return };
+        let (is_connected, route) = (seat.listener.is_connected(), seat.listener.route());
+        let Some(voice) = self.voice(key) else { return };
+        voice.way = match route {
+            _ if !is_connected => Way::Nowhere,
+            Some(route) if voice.can_seal() => Way::Sealed(route),
+            _ => Way::Engine,
+        };
+    }
+
     /// Only an earlier deadline is worth a new entry; a later one is found out when the earlier comes.
     fn schedule(&mut self, key: usize, deadline: Instant) {
         let Some(seat) = self.seats.get_mut(key) else { return };
@@ -277,6 +440,9 @@ impl Fanout {
         let Some(seat) = self.seats.try_remove(key) else { return };
         self.by_id.remove(&seat.listener.id);
         self.by_ufrag.remove(&seat.ufrag);
+        if let (Some(lane), Some(voice)) = (self.lanes.get_mut(seat.listener.station), seat.voice) {
+            lane.voices.try_remove(voice);
+        }
         for address in &seat.addresses {
             if self.by_address.get(address) == Some(&key) {
                 self.by_address.remove(address);
@@ -285,7 +451,7 @@ impl Fanout {
         self.outputs.push_back(Output::Gone {
             listener: seat.listener.id,
             station: seat.listener.station,
-            was_connected: seat.was_connected,
+            was_connected: seat.voice.is_some(),
             reason,
         });
     }

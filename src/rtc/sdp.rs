@@ -23,6 +23,8 @@ struct RejectedSection {
 pub struct AudioOffer {
     /// Session part and one audio section, `recvonly`, without candidates: what the engine gets to see.
     text: String,
+    /// The payload type of Opus, if the client would report what it misses (RFC 4585 §4.2).
+    nack: Option<String>,
     /// Which of the offer's sections it was.
     index: usize,
     rejected: Vec<RejectedSection>,
@@ -56,7 +58,7 @@ impl AudioOffer {
             return Err(format!("the audio section's a=mid is not 1 to {MID_BYTES} plain characters"));
         }
         let rejected = sections.iter().map(|lines| RejectedSection::of(lines)).collect::<Result<_, _>>()?;
-        Ok(AudioOffer { text: engine_offer(&session, &audio, &mid), index, rejected })
+        Ok(AudioOffer { text: engine_offer(&session, &audio, &mid), nack: nack(&audio), index, rejected })
     }
 
     /// The offer as the engine gets to see it.
@@ -98,7 +100,12 @@ impl AudioOffer {
         for section in &self.rejected[..self.index.min(self.rejected.len())] {
             section.write_to(&mut answer);
         }
-        answer.push_str(audio);
+        for line in audio.lines() {
+            push_line(&mut answer, line);
+            if let Some(number) = opus(line).filter(|number| self.nack.as_deref() == Some(number)) {
+                push_line(&mut answer, &format!("a=rtcp-fb:{number} nack"));
+            }
+        }
         if !audio.contains("a=end-of-candidates") {
             push_line(&mut answer, "a=end-of-candidates");
         }
@@ -208,7 +215,7 @@ fn audio_section(sections: &[Vec<&str>], session: &[&str]) -> Result<usize, Stri
         }
         if port == "0" && !lines.contains(&"a=bundle-only") {
             complaint = "the audio section is switched off (port 0)";
-        } else if !offers_opus(lines) {
+        } else if !lines.iter().any(|l| opus(l).is_some()) {
             complaint = "the audio section does not offer Opus at 48 kHz, the only codec there is here";
         } else if !wants_to_receive(lines, session) {
             complaint = "the audio section does not want to receive (it must be recvonly or sendrecv)";
@@ -219,18 +226,27 @@ fn audio_section(sections: &[Vec<&str>], session: &[&str]) -> Result<usize, Stri
     Err(complaint.into())
 }
 
-fn offers_opus(lines: &[&str]) -> bool {
-    lines
-        .iter()
-        .filter_map(|l| l.strip_prefix("a=rtpmap:"))
-        .any(|map| map.split_once(' ').is_some_and(|(_, codec)| codec.to_ascii_lowercase().starts_with("opus/48000")))
-}
-
 /// RFC 8866 §6.7: a section's own direction, else the session's, else `sendrecv`.
 fn wants_to_receive(lines: &[&str], session: &[&str]) -> bool {
     let direction = |lines: &[&str]| lines.iter().copied().find(|l| is_direction(l)).map(str::to_owned);
     let direction = direction(lines).or_else(|| direction(session));
     matches!(direction.as_deref(), None | Some("a=recvonly" | "a=sendrecv"))
+}
+
+/// RFC 9143 §15.1.
+const MID_EXTENSION: &str = " urn:ietf:params:rtp-hdrext:sdes:mid";
+
+/// The payload type of Opus, if the section asks for NACK with it.
+fn nack(audio: &[&str]) -> Option<String> {
+    let opus = audio.iter().find_map(|l| opus(l))?;
+    let asked = audio.iter().filter_map(|l| l.strip_prefix("a=rtcp-fb:")?.strip_suffix(" nack"));
+    asked.into_iter().any(|to| to == opus || to == "*").then(|| opus.to_owned())
+}
+
+/// The payload type, if a line says that it is Opus (RFC 7587 §7).
+fn opus(line: &str) -> Option<&str> {
+    let (number, codec) = line.strip_prefix("a=rtpmap:")?.split_once(' ')?;
+    codec.to_ascii_lowercase().starts_with("opus/48000").then_some(number)
 }
 
 fn engine_offer(session: &[&str], audio: &[&str], mid: &str) -> String {
@@ -245,6 +261,8 @@ fn engine_offer(session: &[&str], audio: &[&str], mid: &str) -> String {
             l if l.starts_with("m=audio 0 ") => push_line(&mut text, &l.replacen("m=audio 0 ", "m=audio 9 ", 1)),
             l if is_direction(l) || l == "a=bundle-only" || l == "a=end-of-candidates" => {}
             l if l.starts_with("a=candidate:") || l.starts_with("a=ssrc") || l.starts_with("a=msid:") => {}
+            // What the engine shall not even hear of: reports and extensions that would tell us nothing we act upon.
+            l if l.starts_with("a=rtcp-fb:") || (l.starts_with("a=extmap:") && !l.ends_with(MID_EXTENSION)) => {}
             l => push_line(&mut text, l),
         }
     }
@@ -305,6 +323,21 @@ mod tests {
         let answer = offer.answer("v=0\r\na=group:BUNDLE 1\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:1\r\n");
         let lines: Vec<&str> = answer.lines().filter(|l| l.starts_with("m=")).collect();
         assert_eq!(lines, ["m=video 0 UDP/TLS/RTP/SAVPF 96 97", "m=audio 9 UDP/TLS/RTP/SAVPF 111"]);
+    }
+
+    #[test]
+    fn nack_is_promised_to_who_asks_for_it_and_what_is_of_no_use_is_left_out() {
+        let asking = AUDIO_VIDEO.to_owned()
+            + "a=rtcp-fb:111 transport-cc\r\na=rtcp-fb:111 nack\r\na=extmap:1 urn:ietf:params:rtp-hdrext:ssrc-audio-level\r\n\
+               a=extmap:4 urn:ietf:params:rtp-hdrext:sdes:mid\r\n";
+        let engine_answer = "v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:1\r\na=rtpmap:111 opus/48000/2\r\n";
+        let promised =
+            |offer: &str| AudioOffer::parse(offer).unwrap().answer(engine_answer).contains("a=rtcp-fb:111 nack\r\n");
+        assert!(promised(&asking) && promised(&asking.replace("fb:111 nack", "fb:* nack")));
+        assert!(!promised(AUDIO_VIDEO) && !promised(&asking.replace("111 nack", "111 nack pli")));
+        let offer = AudioOffer::parse(&asking).unwrap();
+        assert!(offer.text().contains("sdes:mid") && !offer.text().contains("level"));
+        assert!(!offer.text().contains("rtcp-fb"));
     }
 
     #[test]

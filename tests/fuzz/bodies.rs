@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use roomtone::access::capability::{Grant, GrantId, Key, Right};
 use roomtone::audio::pcm::OpusPacket;
+use roomtone::rtc::batch::Batch;
 use roomtone::rtc::fanout::{Fanout, Output};
 use roomtone::rtc::listener::{Listener, SessionConfig};
 use roomtone::rtc::session::{IfMatch, ListenerId};
@@ -273,8 +274,9 @@ pub fn sessions(bytes: &[u8]) {
 /// Who is gone. Stops: nothing makes the fanout talk for ever.
 fn drain(fanout: &mut Fanout, now: Instant) -> Vec<ListenerId> {
     let mut gone = vec![];
+    let mut batch = Batch::default();
     for _ in 0..10_000 {
-        match fanout.poll_output(now) {
+        match fanout.poll_output(now, &mut batch) {
             Output::Wait(_) => return gone,
             Output::Gone { listener, .. } => gone.push(listener),
             _ => {}
@@ -292,7 +294,7 @@ fn session_config() -> &'static SessionConfig {
     CONFIG.get_or_init(|| {
         let dtls = str0m::crypto::from_feature_flags().dtls_provider;
         let certificate = dtls.generate_certificate().expect("a certificate can be made");
-        SessionConfig { certificate, stereo: true, fec: false, min_packet_ms: 10 }
+        SessionConfig { certificate, stereo: true, fec: false, min_packet_ms: 10, seal: true }
     })
 }
 
@@ -364,18 +366,16 @@ impl Pair {
 
     /// Carries datagrams to and fro until both are silent.
     fn pass(&mut self) {
+        let mut batch = Batch::default();
         for _ in 0..1_000 {
             let mut silent = true;
             loop {
-                match self.fanout.poll_output(self.now) {
-                    Output::Transmit(t) if t.destination == self.address => {
-                        silent = false;
-                        let contents = (&*t.contents).try_into();
-                        let Ok(contents) = contents else { continue };
-                        let (source, destination) = (t.source, t.destination);
-                        let receive = Receive { proto: Protocol::Udp, source, destination, contents };
-                        let _ = self.rtc.handle_input(Input::Receive(self.now, receive));
-                        self.listen(&mut silent);
+                match self.fanout.poll_output(self.now, &mut batch) {
+                    Output::Transmit(t) => self.arrive(t.source, t.destination, &t.contents, &mut silent),
+                    Output::Batch => {
+                        for (route, bytes) in batch.iter() {
+                            self.arrive(route.source, route.destination, bytes, &mut silent);
+                        }
                     }
                     Output::Wait(_) => break,
                     _ => {}
@@ -387,6 +387,16 @@ impl Pair {
             }
         }
         panic!("they have something to say for ever")
+    }
+
+    fn arrive(&mut self, source: SocketAddr, destination: SocketAddr, bytes: &[u8], silent: &mut bool) {
+        let Ok(contents) = bytes.try_into() else { return };
+        if destination == self.address {
+            *silent = false;
+            let receive = Receive { proto: Protocol::Udp, source, destination, contents };
+            let _ = self.rtc.handle_input(Input::Receive(self.now, receive));
+            self.listen(silent);
+        }
     }
 
     fn listen(&mut self, silent: &mut bool) {

@@ -19,6 +19,9 @@ mod sound_server;
 #[cfg(target_os = "linux")]
 mod station;
 mod tls;
+mod virtual_malice;
 mod virtual_rooms;
+mod virtual_sealing;
 mod virtual_time;
+mod virtual_world;
 mod whep;

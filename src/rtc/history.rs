@@ -1,0 +1,58 @@
+//! The last packets of one station, shared by all its listeners: what is sent again to whom it did not reach.
+//!
+//! Pure. Packets are known by their place in the station's stream, counted from its first; what number a packet has in a
+//! listener's own RTP stream, the listener's [`crate::rtc::voice::Voice`] knows.
+
+use std::collections::VecDeque;
+
+use crate::audio::pcm::OpusPacket;
+
+/// Packets kept: five seconds at 20 ms, two thirds of a second at 2.5 ms. A receiver asks for nothing that would come too
+/// late to be heard, so this need only be long enough.
+const PACKETS: usize = 256;
+
+/// See the head of the file.
+#[derive(Debug, Default)]
+pub struct History {
+    packets: VecDeque<OpusPacket>,
+    /// Place of the first that is kept.
+    first: u64,
+}
+
+impl History {
+    /// Adds the next packet; its place.
+    pub fn push(&mut self, packet: OpusPacket) -> u64 {
+        if self.packets.len() == PACKETS {
+            self.packets.pop_front();
+            self.first += 1;
+        }
+        self.packets.push_back(packet);
+        self.first + self.packets.len() as u64 - 1
+    }
+
+    /// The packet at a place, if it is still kept.
+    pub fn at(&self, place: u64) -> Option<&OpusPacket> {
+        self.packets.get(usize::try_from(place.checked_sub(self.first)?).ok()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn a_packet_is_found_by_its_place_until_it_is_too_old() {
+        let mut history = History::default();
+        for n in 0..1_000 {
+            let packet = OpusPacket { payload: vec![].into(), rtp_time_samples: n * 960, captured: Instant::now() };
+            assert_eq!(history.push(packet), n);
+        }
+        let time_at = |place| history.at(place).map(|packet| packet.rtp_time_samples);
+        assert_eq!(
+            (time_at(999), time_at(744), time_at(743), time_at(1_000)),
+            (Some(999 * 960), Some(744 * 960), None, None)
+        );
+    }
+}
