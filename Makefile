@@ -1,7 +1,7 @@
 # Two commands are all there is to know: `make run` and `make test`. Both install what is missing.
 
 BUILD_PACKAGES := cmake pkg-config libasound2-dev
-TEST_PACKAGES := pulseaudio pulseaudio-utils chromium firefox-esr
+TEST_PACKAGES := openssl pulseaudio pulseaudio-utils chromium firefox-esr
 BROWSER_TESTS := tests/browser
 FUZZ_SECONDS := 60
 export PATH := $(HOME)/.cargo/bin:$(PATH)

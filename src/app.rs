@@ -182,6 +182,7 @@ impl App {
 
     /// Stops everything: newcomers are refused, peers and listeners told goodbye, threads joined.
     pub fn stop(self) {
+        self.door.refuse_newcomers();
         // Before the door, which would cut the connections that peers are told goodbye on.
         let hub = self.hub.stop();
         self.door.stop();

@@ -281,10 +281,12 @@ impl Conversation<'_> {
 
     fn send(&mut self, answer: &Answer, is_head: bool, keep_alive: bool) -> Result<(), End> {
         let mut bytes = wire_head(answer, &self.sharing, keep_alive);
-        if !is_head {
-            bytes.extend_from_slice(&answer.body);
-        }
-        self.write(&bytes)
+        let body: &[u8] = if is_head { &[] } else { &answer.body };
+        // One write for what is small; what is large is not copied for it.
+        let (with_head, rest) = body.split_at(body.len().min(WRITE_PIECE_BYTES.saturating_sub(bytes.len())));
+        bytes.extend_from_slice(with_head);
+        self.write(&bytes)?;
+        self.write(rest)
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), End> {

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -25,6 +25,11 @@ use crate::web::loopback::Loopback;
 use crate::web::readiness::Readiness;
 use crate::web::site::{Limits, Site};
 use crate::web::ws::Lobby;
+
+/// What the door lets through: everybody, those who are in, nobody.
+const OPEN: u8 = 0;
+const REFUSING: u8 = 1;
+const CLOSING: u8 = 2;
 
 const LISTENER: Token = Token(0);
 const DOORBELL: Token = Token(1);
@@ -107,7 +112,7 @@ impl Door {
         let poll = Poll::new()?;
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
         let doorbell = Arc::new(Waker::new(poll.registry(), DOORBELL)?);
-        let stopping = Arc::new(AtomicBool::new(false));
+        let stage = Arc::new(AtomicU8::new(OPEN));
 
         let http = Http::start(&site, settings.http_threads)?;
         let loopback = Loopback::open(settings.http_threads, http.address, Arc::clone(&http.secret))?;
@@ -130,10 +135,10 @@ impl Door {
 
         let max_connections = affordable(site.limits.max_connections);
         let keeper = Keeper {
-            listener,
+            listener: Some(listener),
             poll,
             doorbell: Arc::clone(&doorbell),
-            stopping: Arc::clone(&stopping),
+            stage: Arc::clone(&stage),
             inside,
             open: HashMap::new(),
             tide: Tide::new(reports.clone()),
@@ -151,7 +156,7 @@ impl Door {
             http.stop();
             readiness.stop();
         })?;
-        Ok(DoorHandle { address, doorbell, stopping, thread: Some(thread) })
+        Ok(DoorHandle { address, doorbell, stage, thread: Some(thread) })
     }
 }
 
@@ -179,7 +184,7 @@ fn affordable(wanted: usize) -> usize {
 pub struct DoorHandle {
     address: SocketAddr,
     doorbell: Arc<Waker>,
-    stopping: Arc<AtomicBool>,
+    stage: Arc<AtomicU8>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -187,6 +192,14 @@ impl DoorHandle {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Closes the port, so that newcomers are refused; whoever is in stays. Does not wait for it to happen.
+    pub fn refuse_newcomers(&self) {
+        self.stage.fetch_max(REFUSING, Ordering::Release);
+        if let Err(error) = self.doorbell.wake() {
+            log::error!("the door cannot be told to refuse newcomers: {error}");
+        }
     }
 
     /// Closes the port and every connection, and returns when their threads have ended; a handler that is still waiting
@@ -197,7 +210,7 @@ impl DoorHandle {
 
     fn close(&mut self) {
         let Some(thread) = self.thread.take() else { return };
-        self.stopping.store(true, Ordering::Release);
+        self.stage.store(CLOSING, Ordering::Release);
         if let Err(error) = self.doorbell.wake() {
             log::error!("the door cannot be told to close: {error}");
             return;
@@ -216,10 +229,11 @@ impl Drop for DoorHandle {
 
 /// What the `door` thread owns.
 struct Keeper {
-    listener: mio::net::TcpListener,
+    /// None once newcomers are refused.
+    listener: Option<mio::net::TcpListener>,
     poll: Poll,
     doorbell: Arc<Waker>,
-    stopping: Arc<AtomicBool>,
+    stage: Arc<AtomicU8>,
     inside: Arc<Inside>,
     /// Connections that are open, to be shut at the end. Weak: a socket closes when its own thread is done with it.
     open: HashMap<u64, (Weak<TcpStream>, IpAddr)>,
@@ -241,7 +255,7 @@ struct Keeper {
 impl Keeper {
     fn run(mut self) {
         let mut events = Events::with_capacity(8);
-        while !self.stopping.load(Ordering::Acquire) {
+        while self.stage() < CLOSING {
             let again_in = self.accept_all();
             match self.poll.poll(&mut events, again_in) {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => {
@@ -256,9 +270,12 @@ impl Keeper {
 
     /// Accepts until nobody waits (None) or it cannot be done now (then the time to wait).
     fn accept_all(&mut self) -> Option<Duration> {
-        while !self.stopping.load(Ordering::Acquire) {
+        loop {
             self.forget_closed();
-            match self.listener.accept() {
+            if self.stage() > OPEN {
+                self.listener = None;
+            }
+            match self.listener.as_ref()?.accept() {
                 Ok((stream, client)) => {
                     self.inside.metrics.accepted.add(1);
                     self.admit(stream.into(), SocketAddr::new(client.ip().to_canonical(), client.port()));
@@ -283,7 +300,10 @@ impl Keeper {
                 }
             }
         }
-        None
+    }
+
+    fn stage(&self) -> u8 {
+        self.stage.load(Ordering::Acquire)
     }
 
     fn admit(&mut self, stream: TcpStream, client: SocketAddr) {

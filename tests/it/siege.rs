@@ -3,6 +3,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpStream, UdpSocket};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -279,7 +280,7 @@ fn three_thousand_slow_heads() {
 
 #[test]
 fn three_thousand_slow_readers() {
-    let siege = Siege::lay(&["--max-connections", "4000"], 1_500);
+    let siege = Siege::lay(&["--write-seconds", "3"], 3_000);
     let mut crowd: Vec<TcpStream> = (0..3_000).map(|n| deaf(siege.program.port, source(n))).collect();
     let connections = || siege.program.status()["door"]["connections"].as_u64().unwrap();
     assert!(connections() >= 3_000);
@@ -521,14 +522,43 @@ fn datagram(n: usize, dice: &mut Dice) -> Vec<u8> {
     bytes
 }
 
+/// RFC 5746 and what came of it: a second handshake within a connection is not made here (TLS 1.2; 1.3 knows none).
+#[test]
+fn nobody_renegotiates() {
+    let siege = Siege::lay(&["--tls-self-signed"], 400);
+    for n in 0..5 {
+        let mut client = Command::new("openssl")
+            .args(["s_client", "-tls1_2", "-connect", &format!("127.0.0.1:{}", siege.program.port)])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut orders = client.stdin.take().unwrap();
+        // `R` at the beginning of a line makes it ask for a new handshake.
+        orders.write_all(b"R\n").unwrap();
+        thread::sleep(Duration::from_millis(200));
+        let _ = orders.write_all(b"R\nGET /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
+        thread::sleep(Duration::from_millis(200));
+        drop(orders);
+        let output = client.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("no renegotiation"), "{n}: {said}");
+    }
+    siege.withstand();
+}
+
 #[test]
 fn who_is_told_to_stop_stops_with_a_house_full_of_guests() {
     let siege = Siege::lay(&[], 400);
     let mut peers: Vec<TcpStream> = (0..50).map(|n| siege.upgraded(n)).collect();
     let stuck: Vec<TcpStream> = (0..50).map(|n| siege.connect(n).unwrap()).collect();
     let Siege { mut program, listener, .. } = siege;
-    let begun = Instant::now();
+    let (begun, port) = (Instant::now(), program.port);
     program.signal("-TERM");
+    wait_until("newcomers are refused", || {
+        connect(port, FRIEND).is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
+    });
     assert_eq!(program.wait(), Some(0));
     assert!(begun.elapsed() < Duration::from_secs(3), "stopped after {:?}", begun.elapsed());
     for peer in &mut peers {
