@@ -152,9 +152,13 @@ export const VISITORS = {
   }),
 };
 
-/** Browsers with a camera and a microphone that are only thought up, and nobody to ask for permission. */
+/**
+ * Browsers with a camera and a microphone that are only thought up, and nobody to ask for permission.
+ * @type {Record<string, (more?: import("puppeteer-core").LaunchOptions) => Promise<import("puppeteer-core").Browser>>}
+ */
 export const GUESTS = {
-  Chromium: () => puppeteer.launch({
+  Chromium: (more = {}) => puppeteer.launch({
+    ...more,
     executablePath: CHROMIUM,
     args: [
       ...CHROMIUM_FLAGS,
@@ -166,7 +170,8 @@ export const GUESTS = {
       "--disable-renderer-backgrounding",
     ],
   }),
-  Firefox: () => puppeteer.launch({
+  Firefox: (more = {}) => puppeteer.launch({
+    ...more,
     browser: "firefox",
     executablePath: FIREFOX,
     extraPrefsFirefox: {
