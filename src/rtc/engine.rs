@@ -424,7 +424,7 @@ impl RtcThread {
             Command::Admit { listener, reply } => {
                 let room = self.fanout.len() < self.shared.max_listeners;
                 if room {
-                    self.fanout.admit(*listener, now);
+                    self.fanout.admit(listener, now);
                     self.shared.metrics.admitted.add(1);
                     self.shared.metrics.sessions.set(self.fanout.len() as u64);
                 }

@@ -89,7 +89,8 @@ pub struct Fanout {
 }
 
 struct Seat {
-    listener: Listener,
+    /// Ten thousand bytes that need not move when the table grows, nor leave it as large as it ever was.
+    listener: Box<Listener>,
     ufrag: String,
     addresses: VecDeque<SocketAddr>,
     /// The beginnings of the transaction ids of its last checks (RFC 8489 §5: 96 random bits).
@@ -127,7 +128,8 @@ impl Fanout {
     }
 
     /// Takes a session in; datagrams for it may arrive from now on.
-    pub fn admit(&mut self, mut listener: Listener, now: Instant) {
+    pub fn admit(&mut self, listener: impl Into<Box<Listener>>, now: Instant) {
+        let mut listener = listener.into();
         let (id, ufrag) = (listener.id, listener.ufrag());
         let key = self.seats.insert(Seat {
             listener,
