@@ -41,7 +41,7 @@ fn main() {
     }
     let sizes = match (numbers.is_empty(), quick) {
         (false, _) => numbers,
-        (true, true) => vec![1, 10, 200],
+        (true, true) => vec![1, 200],
         (true, false) => vec![1, 10, 100, 1_000, 2_000, 4_000, 6_000],
     };
     let json = has("--json");

@@ -165,7 +165,7 @@ pub fn measure(listeners: usize, through_engine: bool, quick: bool) -> Row {
         // What is on its way arrives.
         thread::sleep(Duration::from_millis(300));
     };
-    play(if quick { 50 } else { 100 });
+    play(if quick { 25 } else { 100 });
     let resident = processor::resident_bytes().saturating_sub(memory);
     crowd.order("forget");
     thread::sleep(Duration::from_millis(200));
@@ -178,7 +178,7 @@ pub fn measure(listeners: usize, through_engine: bool, quick: bool) -> Row {
     assert!(report.decrypted > 0 && report.decrypted >= report.sampled * 99 / 100, "{report:?}");
     let packets = (listeners as u64 * rounds) as f64;
     let us_per_packet = spent.as_secs_f64() * 1e6 / packets;
-    let floor_us = floor(&crowd.addresses, if quick { 50 } else { 250 });
+    let floor_us = floor(&crowd.addresses, if quick { 25 } else { 250 });
     drop(crowd);
     engine.stop().expect("no panic");
     Row {
