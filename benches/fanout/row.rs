@@ -25,6 +25,10 @@ const PAYLOAD_BYTES: usize = 160;
 /// RTP header and tag of GCM.
 const OVERHEAD_BYTES: usize = 12 + 16;
 
+/// How many join a second, and for how many seconds, while the others listen.
+const JOINING_PER_S: u32 = 200;
+const JOINING_S: u32 = 2;
+
 /// What is printed.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Row {
@@ -39,6 +43,8 @@ pub struct Row {
     gap_max_ms: f64,
     kib_per_listener: f64,
     connect_ms: f64,
+    /// The longest time anybody waited for a packet while others joined.
+    joining_gap_max_ms: Option<f64>,
 }
 
 pub fn print_head() {
@@ -63,6 +69,10 @@ pub fn print(row: &Row) {
         row.kib_per_listener,
         row.connect_ms,
     );
+    if let Some(gap_ms) = row.joining_gap_max_ms {
+        let joining = JOINING_PER_S;
+        println!("{:>9} {:<8} longest gap while {joining} more join each second: {gap_ms:.2} ms", "", "");
+    }
 }
 
 /// The process that listens.
@@ -94,7 +104,8 @@ impl Listeners {
     }
 
     /// Connects so many; the processor time that admitting them took on this thread.
-    fn connect(&mut self, count: usize, engine: &Engine) -> Duration {
+    /// No more than one every `pace`.
+    fn connect(&mut self, count: usize, pace: Duration, engine: &Engine) -> Duration {
         let mut spent = Duration::ZERO;
         if count == 0 {
             return spent;
@@ -108,6 +119,7 @@ impl Listeners {
             };
             let sdp: String = serde_json::from_str(sdp).expect("JSON");
             self.addresses.push(candidate(&sdp).expect("a candidate"));
+            thread::sleep(pace);
             let before = processor::time_of(processor::this_thread());
             let offer = Offer { sdp, station: 0, reached_at: Some(Ipv4Addr::LOCALHOST.into()) };
             let admitted = engine.handle.admit(offer).expect("a session");
@@ -149,13 +161,13 @@ pub fn measure(listeners: usize, through_engine: bool, quick: bool) -> Row {
 
     // The first one pays for what all share.
     let shared = usize::from(listeners > 1);
-    crowd.connect(shared, &engine);
+    crowd.connect(shared, Duration::ZERO, &engine);
     let (memory, before) = (processor::resident_bytes(), processor::time_of(rtc));
-    let admitting = crowd.connect(listeners - shared, &engine);
+    let admitting = crowd.connect(listeners - shared, Duration::ZERO, &engine);
     let connecting = processor::time_of(rtc) - before + admitting;
     let each = (listeners - shared) as f64;
 
-    let mut play = |rounds: u64| {
+    let mut play = move |rounds: u64| {
         let start = Instant::now();
         for round in 0..rounds {
             sender.send(sound.next_packet());
@@ -179,6 +191,15 @@ pub fn measure(listeners: usize, through_engine: bool, quick: bool) -> Row {
     let packets = (listeners as u64 * rounds) as f64;
     let us_per_packet = spent.as_secs_f64() * 1e6 / packets;
     let floor_us = floor(&crowd.addresses, if quick { 25 } else { 250 });
+    let joins = !quick && !through_engine && listeners >= 1_000;
+    let joining_gap_max_ms = joins.then(|| {
+        crowd.order("forget");
+        let sound = thread::spawn(move || play(u64::from(JOINING_S) * 1_000 / PACKET_MS));
+        let pace = Duration::from_secs(1) / JOINING_PER_S;
+        crowd.connect((JOINING_PER_S * JOINING_S) as usize, pace, &engine);
+        sound.join().expect("no panic");
+        crowd.report().gap_max_ms
+    });
     drop(crowd);
     engine.stop().expect("no panic");
     Row {
@@ -193,6 +214,7 @@ pub fn measure(listeners: usize, through_engine: bool, quick: bool) -> Row {
         gap_max_ms: report.gap_max_ms,
         kib_per_listener: resident as f64 / 1024.0 / each,
         connect_ms: connecting.as_secs_f64() * 1e3 / each,
+        joining_gap_max_ms,
     }
 }
 
