@@ -27,8 +27,9 @@ use str0m::{Candidate, Event, Input, Output, Rtc};
 const PER_SOCKET: usize = 128;
 /// One in so many decrypts.
 const SAMPLE: usize = 50;
-/// Handshakes at a time.
-const IN_FLIGHT: usize = 64;
+/// Handshakes at a time: so few that their offers fit into the pipe, or whoever reads them slowly would keep this side from
+/// listening.
+const IN_FLIGHT: usize = 16;
 
 /// What was heard since `forget`.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -151,7 +152,7 @@ impl Crowd {
                     self.tell_the_time(n, Instant::now());
                 }
                 (Some("forget"), ..) => {
-                    self.gaps.clear();
+                    self.gaps.reset();
                     for client in &mut self.clients {
                         (client.received, client.decrypted, client.heard) = (0, 0, None);
                     }
