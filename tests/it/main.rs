@@ -2,9 +2,13 @@
 
 #[cfg(target_os = "linux")]
 mod access;
+#[cfg(target_os = "linux")]
+mod ear;
 mod fuzz;
 mod http;
 mod layers;
+#[cfg(target_os = "linux")]
+mod loss;
 #[cfg(target_os = "linux")]
 mod program;
 #[cfg(target_os = "linux")]
