@@ -25,6 +25,7 @@
 //!                      rtc::{batch, history, crypto, keys, sdp, stun, session, datagrams, candidates}
 //!                      audio::{device, pulse, alsa, convert, resample, sine, encoder, pcm}
 //! observe · state · quota   counters, the log, what threads report; files that outlive a process; how much for whom
+//! priority                  which threads go first when the processor is short
 //! ```
 //!
 //! `audio` and `rtc` know nothing of each other but the shape of a packet; `signal` knows neither, and none of them `web`.
@@ -136,6 +137,7 @@ pub mod greeting;
 pub mod invite;
 mod menu;
 pub mod observe;
+pub mod priority;
 mod qr;
 pub mod quota;
 pub mod rtc;
