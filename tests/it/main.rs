@@ -2,6 +2,8 @@
 
 #[cfg(target_os = "linux")]
 mod access;
+#[cfg(target_os = "linux")]
+mod bustle;
 mod fuzz;
 mod http;
 mod layers;
@@ -16,6 +18,8 @@ mod siege;
 mod simulated;
 #[cfg(target_os = "linux")]
 mod sound_server;
+#[cfg(target_os = "linux")]
+mod stamps;
 #[cfg(target_os = "linux")]
 mod station;
 mod tls;

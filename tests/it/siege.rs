@@ -18,6 +18,7 @@ use str0m::{Candidate, Event, Input, Output, Rtc};
 
 use crate::http::wait_until;
 use crate::program::Program;
+use crate::stamps;
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 /// No single read or write takes that long.
@@ -26,15 +27,15 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const FRIEND: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
 /// The program under siege, and one who listens all the while.
-struct Siege {
-    program: Program,
-    listener: Ear,
+pub struct Siege {
+    pub program: Program,
+    pub listener: Ear,
     rss_before_kib: u64,
     _alone: MutexGuard<'static, ()>,
 }
 
 impl Siege {
-    fn lay(args: &[&str], rehearsing: usize) -> Siege {
+    pub fn lay(args: &[&str], rehearsing: usize) -> Siege {
         let alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         // Both ends of thousands of connections; the program raises its own.
         descriptors::raise_limit().unwrap();
@@ -65,7 +66,7 @@ impl Siege {
         let served = begun.elapsed();
         assert!(served < Duration::from_secs(1), "a newcomer was served after {served:?}");
         let heard = self.listener.heard();
-        println!("longest gap {:?}, newcomer served after {served:?}", heard.longest_gap);
+        println!("longest gap {:?}, newcomer served after {served:?}", heard.longest_gap());
         assert!(heard.packets > 0 && heard.lost == 0, "the listener lost {} of {}", heard.lost, heard.packets);
         assert!(heard.last.elapsed() < Duration::from_secs(1), "the listener hears nothing any more");
         let (before, mut after) = (self.rss_before_kib, 0);
@@ -83,11 +84,11 @@ impl Siege {
 }
 
 /// One of many addresses, each used by a few hundred connections at the most.
-fn source(n: usize) -> Ipv4Addr {
+pub fn source(n: usize) -> Ipv4Addr {
     Ipv4Addr::new(127, 1, (n / 250 % 250) as u8, (n % 250) as u8 + 1)
 }
 
-fn connect(port: u16, from: Ipv4Addr) -> std::io::Result<TcpStream> {
+pub fn connect(port: u16, from: Ipv4Addr) -> std::io::Result<TcpStream> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     socket.bind(&SocketAddr::from((from, 0)).into())?;
     socket.connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into(), PATIENCE)?;
@@ -127,18 +128,19 @@ fn nonsense(n: usize, dice: &mut Dice) -> String {
 }
 
 /// Somebody who listens, on a thread of its own, until dropped.
-struct Ear {
+pub struct Ear {
     heard: Arc<Mutex<Heard>>,
     enough: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Heard {
-    packets: u64,
-    lost: u64,
-    longest_gap: Duration,
-    last: Instant,
+#[derive(Clone, Debug)]
+pub struct Heard {
+    pub packets: u64,
+    pub lost: u64,
+    /// Between one packet and the next, by the kernel's stamps.
+    pub gaps: Vec<Duration>,
+    pub last: Instant,
     first_sequence: u64,
     last_sequence: u64,
 }
@@ -162,7 +164,7 @@ impl Ear {
         let heard = Heard {
             packets: 0,
             lost: 0,
-            longest_gap: Duration::ZERO,
+            gaps: vec![],
             last: now,
             first_sequence: 0,
             last_sequence: 0, //
@@ -174,8 +176,14 @@ impl Ear {
         Ok(Ear { heard, enough, thread: Some(thread) })
     }
 
-    fn heard(&self) -> Heard {
-        *self.heard.lock().unwrap()
+    pub fn heard(&self) -> Heard {
+        self.heard.lock().unwrap().clone()
+    }
+}
+
+impl Heard {
+    pub fn longest_gap(&self) -> Duration {
+        self.gaps.iter().max().copied().unwrap_or_default()
     }
 }
 
@@ -188,20 +196,23 @@ impl Drop for Ear {
 
 fn hear(mut rtc: Rtc, socket: &UdpSocket, heard: &Mutex<Heard>, enough: &AtomicBool) {
     let here = socket.local_addr().unwrap();
+    stamps::ask_for_stamps(socket);
+    let mut arrived = Instant::now();
     let mut bytes = [0; 2_000];
     while !enough.load(Ordering::Relaxed) {
         let deadline = loop {
             match rtc.poll_output().unwrap() {
                 Output::Timeout(deadline) => break deadline,
                 Output::Transmit(t) => drop(socket.send_to(&t.contents, t.destination)),
-                Output::Event(Event::RtpPacket(packet)) => note(&mut heard.lock().unwrap(), *packet.seq_no),
+                Output::Event(Event::RtpPacket(packet)) => note(&mut heard.lock().unwrap(), *packet.seq_no, arrived),
                 Output::Event(_) => {}
             }
         };
         let wait = deadline.saturating_duration_since(Instant::now());
         socket.set_read_timeout(Some(wait.clamp(Duration::from_millis(1), Duration::from_millis(100)))).unwrap();
-        let input = match socket.recv_from(&mut bytes) {
-            Ok((length, source)) => {
+        let input = match stamps::receive(socket, &mut bytes) {
+            Ok((length, source, at)) => {
+                arrived = at;
                 let contents = bytes[..length].try_into();
                 let Ok(contents) = contents else { continue };
                 Input::Receive(Instant::now(), Receive { proto: Protocol::Udp, source, destination: here, contents })
@@ -212,15 +223,14 @@ fn hear(mut rtc: Rtc, socket: &UdpSocket, heard: &Mutex<Heard>, enough: &AtomicB
     }
 }
 
-fn note(heard: &mut Heard, sequence: u64) {
-    let now = Instant::now();
+fn note(heard: &mut Heard, sequence: u64, arrived: Instant) {
     if heard.packets == 0 {
         heard.first_sequence = sequence;
     } else {
-        heard.longest_gap = heard.longest_gap.max(now - heard.last);
+        heard.gaps.push(arrived.saturating_duration_since(heard.last));
     }
     heard.packets += 1;
-    heard.last = now;
+    heard.last = arrived;
     heard.last_sequence = heard.last_sequence.max(sequence);
     heard.lost = (heard.last_sequence - heard.first_sequence + 1).saturating_sub(heard.packets);
 }
