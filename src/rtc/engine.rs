@@ -445,7 +445,7 @@ impl RtcThread {
                 let room = self.fanout.len() < self.shared.max_listeners;
                 if room {
                     self.seats.insert(listener.id, seat);
-                    self.fanout.admit(*listener, now);
+                    self.fanout.admit(listener, now);
                     self.shared.metrics.admitted.add(1);
                     self.shared.metrics.sessions.set(self.fanout.len() as u64);
                 }

@@ -235,7 +235,7 @@ fn without_any_device_the_tone_is_served_and_the_log_says_how_to_choose() {
     let program = Program::start(&[], None);
     let line = program.logged("no sound device found").expect("one line says so");
     assert!(line.contains("--input-device") && line.contains("--loopback"), "{line}");
-    assert_eq!(program.station()["source"]["kind"], "sine");
+    wait_until("the tone", || program.station()["source"]["kind"] == "sine");
     let file = std::fs::read_to_string(program.folder.path().join("app.log")).unwrap();
     assert!(file.contains("no sound device found") && file.contains("open http://"), "{file}");
     assert!(get(program.port, "/").contains("<!doctype html>") || get(program.port, "/").contains("<!DOCTYPE html>"));
@@ -280,15 +280,12 @@ fn the_tone_is_heard_exactly_and_a_signal_ends_the_program_politely() {
 
 #[test]
 fn the_sine_example_serves_the_same_page() {
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = taken.local_addr().unwrap().port();
-    drop(taken);
-    let mut child =
-        Command::new(example("sine")).args([&port.to_string(), "330"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut child = Command::new(example("sine")).args(["0", "330"]).stdout(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
     let mut printed = BufReader::new(child.stdout.take().unwrap());
     printed.read_line(&mut line).unwrap();
-    assert_eq!(line.trim(), format!("open http://localhost:{port}/listen"));
+    let port = line.trim().strip_prefix("open http://localhost:").and_then(|rest| rest.strip_suffix("/listen"));
+    let port: u16 = port.expect(&line).parse().unwrap();
     let listening = Listening::start(&[&format!("http://127.0.0.1:{port}/whep"), "--seconds", "3", "--json"]);
     let heard = listening.finish();
     let _ = child.kill();
