@@ -46,7 +46,8 @@
 //! | `rtc` | the UDP socket and every session | socket, doorbell, next deadline |
 //!
 //! State has one owning thread; others hold a sender. Sound crosses two queues from the device to the wire: callback to
-//! encoder, encoder to `rtc`. Both are bounded and drop rather than delay.
+//! encoder, encoder to `rtc`. Both are bounded and drop rather than delay. The threads it passes through go before all
+//! others on a busy machine, if that is permitted, and `conn-<n>` and `http-<n>` go last: [`priority`].
 //!
 //! # The cores
 //!
