@@ -25,6 +25,7 @@
 //!                      rtc::{batch, history, crypto, keys, sdp, stun, session, datagrams, candidates}
 //!                      audio::{device, pulse, alsa, convert, resample, sine, encoder, pcm}
 //! observe · state · quota   counters, the log, what threads report; files that outlive a process; how much for whom
+//! priority                  which threads go first when the processor is short
 //! ```
 //!
 //! `audio` and `rtc` know nothing of each other but the shape of a packet; `signal` knows neither, and none of them `web`.
@@ -45,7 +46,8 @@
 //! | `rtc` | the UDP socket and every session | socket, doorbell, next deadline |
 //!
 //! State has one owning thread; others hold a sender. Sound crosses two queues from the device to the wire: callback to
-//! encoder, encoder to `rtc`. Both are bounded and drop rather than delay.
+//! encoder, encoder to `rtc`. Both are bounded and drop rather than delay. The threads it passes through go before all
+//! others on a busy machine, if that is permitted, and `conn-<n>` and `http-<n>` go last: [`priority`].
 //!
 //! # The cores
 //!
@@ -136,6 +138,7 @@ pub mod greeting;
 pub mod invite;
 mod menu;
 pub mod observe;
+pub mod priority;
 mod qr;
 pub mod quota;
 pub mod rtc;

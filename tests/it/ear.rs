@@ -14,6 +14,8 @@ use str0m::media::{Direction, MediaKind};
 use str0m::net::{Protocol, Receive};
 use str0m::{Candidate, Event, Input, Output, Rtc};
 
+use crate::stamps;
+
 /// No single read or write takes that long.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -26,18 +28,23 @@ pub struct Ear {
     pub answer: String,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Heard {
     /// No packet is counted twice.
     pub packets: u64,
     pub lost: u64,
-    pub longest_gap: Duration,
+    /// Between one packet and the next, by the kernel's stamps.
+    pub gaps: Vec<Duration>,
     pub last: Instant,
     first_sequence: u64,
     last_sequence: u64,
 }
 
 impl Heard {
+    pub fn longest_gap(&self) -> Duration {
+        self.gaps.iter().max().copied().unwrap_or_default()
+    }
+
     /// Packets from the first to the last that was heard, with those between that were not.
     pub fn span(&self) -> u64 {
         self.packets + self.lost
@@ -81,7 +88,7 @@ impl Ear {
         let heard = Heard {
             packets: 0,
             lost: 0,
-            longest_gap: Duration::ZERO,
+            gaps: vec![],
             last: now,
             first_sequence: 0,
             last_sequence: 0, //
@@ -94,7 +101,7 @@ impl Ear {
     }
 
     pub fn heard(&self) -> Heard {
-        *self.heard.lock().unwrap()
+        self.heard.lock().unwrap().clone()
     }
 }
 
@@ -117,6 +124,8 @@ fn led_to(address: SocketAddr, answer: &str) -> String {
 
 fn hear(mut rtc: Rtc, nack: bool, socket: &UdpSocket, heard: &Mutex<Heard>, enough: &AtomicBool) {
     let here = socket.local_addr().unwrap();
+    stamps::ask_for_stamps(socket);
+    let mut arrived = Instant::now();
     let mut bytes = [0; 2_000];
     while !enough.load(Ordering::Relaxed) {
         let deadline = loop {
@@ -129,15 +138,16 @@ fn hear(mut rtc: Rtc, nack: bool, socket: &UdpSocket, heard: &Mutex<Heard>, enou
                     if let Some(stream) = api.stream_rx(&packet.header.ssrc) {
                         stream.suppress_nack(!nack);
                     }
-                    note(&mut heard.lock().unwrap(), *packet.seq_no);
+                    note(&mut heard.lock().unwrap(), *packet.seq_no, arrived);
                 }
                 Output::Event(_) => {}
             }
         };
         let wait = deadline.saturating_duration_since(Instant::now());
         socket.set_read_timeout(Some(wait.clamp(Duration::from_millis(1), Duration::from_millis(100)))).unwrap();
-        let input = match socket.recv_from(&mut bytes) {
-            Ok((length, source)) => {
+        let input = match stamps::receive(socket, &mut bytes) {
+            Ok((length, source, at)) => {
+                arrived = at;
                 let contents = bytes[..length].try_into();
                 let Ok(contents) = contents else { continue };
                 Input::Receive(Instant::now(), Receive { proto: Protocol::Udp, source, destination: here, contents })
@@ -148,15 +158,14 @@ fn hear(mut rtc: Rtc, nack: bool, socket: &UdpSocket, heard: &Mutex<Heard>, enou
     }
 }
 
-fn note(heard: &mut Heard, sequence: u64) {
-    let now = Instant::now();
+fn note(heard: &mut Heard, sequence: u64, arrived: Instant) {
     if heard.packets == 0 {
         heard.first_sequence = sequence;
     } else {
-        heard.longest_gap = heard.longest_gap.max(now - heard.last);
+        heard.gaps.push(arrived.saturating_duration_since(heard.last));
     }
     heard.packets += 1;
-    heard.last = now;
+    heard.last = arrived;
     heard.last_sequence = heard.last_sequence.max(sequence);
     heard.lost = (heard.last_sequence - heard.first_sequence + 1).saturating_sub(heard.packets);
 }

@@ -3,6 +3,8 @@
 #[cfg(target_os = "linux")]
 mod access;
 #[cfg(target_os = "linux")]
+mod bustle;
+#[cfg(target_os = "linux")]
 mod ear;
 mod fuzz;
 mod http;
@@ -20,6 +22,8 @@ mod siege;
 mod simulated;
 #[cfg(target_os = "linux")]
 mod sound_server;
+#[cfg(target_os = "linux")]
+mod stamps;
 #[cfg(target_os = "linux")]
 mod station;
 mod tls;

@@ -70,6 +70,20 @@ impl Program {
         Listening::start(&[&url, "--seconds", &seconds.to_string(), "--json"])
     }
 
+    /// The name, real-time policy and nice value of each thread: "rtc", 2, 0.
+    pub fn threads(&self) -> Vec<(String, i32, i32)> {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        // A thread may end while it is looked at.
+        let stats = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("stat")).ok());
+        let ranks = stats.filter_map(|stat| {
+            let (name, rest) = stat.split_once('(')?.1.rsplit_once(')')?;
+            // Counted as in proc_pid_stat(5); what follows the name begins with the third.
+            let field = |n: usize| rest.split_whitespace().nth(n - 3)?.parse().ok();
+            Some((name.to_owned(), field(41)?, field(19)?))
+        });
+        ranks.collect()
+    }
+
     pub fn signal(&self, name: &str) {
         assert!(Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap().success());
     }

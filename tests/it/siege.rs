@@ -22,15 +22,15 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 const FRIEND: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
 /// The program under siege, and one who listens all the while.
-struct Siege {
-    program: Program,
-    listener: Ear,
+pub struct Siege {
+    pub program: Program,
+    pub listener: Ear,
     rss_before_kib: u64,
     _alone: MutexGuard<'static, ()>,
 }
 
 impl Siege {
-    fn lay(args: &[&str], rehearsing: usize) -> Siege {
+    pub fn lay(args: &[&str], rehearsing: usize) -> Siege {
         let alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         // Both ends of thousands of connections; the program raises its own.
         descriptors::raise_limit().unwrap();
@@ -61,7 +61,7 @@ impl Siege {
         let served = begun.elapsed();
         assert!(served < Duration::from_secs(1), "a newcomer was served after {served:?}");
         let heard = self.listener.heard();
-        println!("longest gap {:?}, newcomer served after {served:?}", heard.longest_gap);
+        println!("longest gap {:?}, newcomer served after {served:?}", heard.longest_gap());
         assert!(heard.packets > 0 && heard.lost == 0, "the listener lost {} of {}", heard.lost, heard.packets);
         assert!(heard.last.elapsed() < Duration::from_secs(1), "the listener hears nothing any more");
         let (before, mut after) = (self.rss_before_kib, 0);
@@ -79,7 +79,7 @@ impl Siege {
 }
 
 /// One of many addresses, each used by a few hundred connections at the most.
-fn source(n: usize) -> Ipv4Addr {
+pub fn source(n: usize) -> Ipv4Addr {
     Ipv4Addr::new(127, 1, (n / 250 % 250) as u8, (n % 250) as u8 + 1)
 }
 
