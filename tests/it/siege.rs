@@ -140,7 +140,16 @@ fn three_thousand_slow_heads() {
 
 #[test]
 fn three_thousand_slow_readers() {
-    let siege = Siege::lay(&["--write-seconds", "3"], 3_000);
+    let mut siege = Siege::lay(&["--write-seconds", "3"], 400);
+    stand_deaf(&siege);
+    // The C library keeps scattered pages of what three thousand answers lay in. A second crowd finds them again.
+    siege.rss_before_kib = siege.program.rss_kib();
+    stand_deaf(&siege);
+    siege.withstand();
+}
+
+/// Until each of them has been dropped.
+fn stand_deaf(siege: &Siege) {
     let mut crowd: Vec<TcpStream> = (0..3_000).map(|n| deaf(siege.program.port, source(n))).collect();
     let connections = || siege.program.status()["door"]["connections"].as_u64().unwrap();
     assert!(connections() >= 3_000);
@@ -158,7 +167,6 @@ fn three_thousand_slow_readers() {
             Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}"),
         }
     }
-    siege.withstand();
 }
 
 #[test]
