@@ -2,7 +2,6 @@
 //! the threads' priorities are, and what they are good for.
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
-use std::net::TcpStream;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use mio::{Events, Interest, Poll, Token};
 
-use crate::ear::{Heard, connect};
+use crate::ear::{Heard, connect, enter};
 use crate::http::wait_until;
 use crate::program::Program;
 use crate::siege::{Siege, source};
@@ -67,7 +66,7 @@ impl Bustle {
     fn of_chatter(port: u16) -> Bustle {
         let mut peers: Vec<mio::net::TcpStream> = (0..PEERS)
             .map(|n| {
-                let stream = join(port, n);
+                let stream = enter(port, source(n), &format!("bustle{}", n / ROOM));
                 stream.set_nonblocking(true).unwrap();
                 mio::net::TcpStream::from_std(stream)
             })
@@ -110,25 +109,6 @@ fn read_answer(answers: &mut impl BufRead) {
         }
     }
     std::io::copy(&mut answers.take(length), &mut std::io::sink()).unwrap();
-}
-
-fn join(port: u16, n: usize) -> TcpStream {
-    let mut stream = connect(port, source(n)).unwrap();
-    write!(
-        stream,
-        "GET /ws?room=bustle{} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
-        n / ROOM
-    )
-    .unwrap();
-    let mut head = vec![];
-    while !head.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        stream.read_exact(&mut byte).unwrap();
-        head.push(byte[0]);
-    }
-    assert!(head.starts_with(b"HTTP/1.1 101"));
-    stream
 }
 
 fn chatter(mut peers: Vec<mio::net::TcpStream>, mut poll: Poll, heard: &AtomicU64, enough: &AtomicBool) {

@@ -1,6 +1,6 @@
 //! Somebody who listens: a client of its own engine on a thread of its own, over real sockets, that counts what it hears.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -38,6 +38,8 @@ pub struct Heard {
     pub last: Instant,
     first_sequence: u64,
     last_sequence: u64,
+    /// The host has said goodbye.
+    pub dismissed: bool,
 }
 
 impl Heard {
@@ -91,7 +93,8 @@ impl Ear {
             gaps: vec![],
             last: now,
             first_sequence: 0,
-            last_sequence: 0, //
+            last_sequence: 0,
+            dismissed: false,
         };
         let heard = Arc::new(Mutex::new(heard));
         let enough = Arc::new(AtomicBool::new(false));
@@ -139,6 +142,10 @@ fn hear(mut rtc: Rtc, nack: bool, socket: &UdpSocket, heard: &Mutex<Heard>, enou
                         stream.suppress_nack(!nack);
                     }
                     note(&mut heard.lock().unwrap(), *packet.seq_no, arrived);
+                }
+                Output::Event(Event::Closed) => {
+                    heard.lock().unwrap().dismissed = true;
+                    return;
                 }
                 Output::Event(_) => {}
             }
@@ -188,6 +195,25 @@ pub fn connect(port: u16, from: Ipv4Addr) -> std::io::Result<TcpStream> {
     socket.set_read_timeout(Some(PATIENCE))?;
     socket.set_write_timeout(Some(PATIENCE))?;
     Ok(socket.into())
+}
+
+/// Somebody in a room, in plain bytes: what follows is RFC 6455's.
+pub fn enter(port: u16, from: Ipv4Addr, room: &str) -> TcpStream {
+    let mut stream = connect(port, from).unwrap();
+    write!(
+        stream,
+        "GET /ws?room={room} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    )
+    .unwrap();
+    let mut head = vec![];
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        head.push(byte[0]);
+    }
+    assert!(head.starts_with(b"HTTP/1.1 101"));
+    stream
 }
 
 /// splitmix64

@@ -13,7 +13,7 @@ use socket2::{Domain, Socket, Type};
 use str0m::Rtc;
 use str0m::media::{Direction, MediaKind};
 
-use crate::ear::{Dice, Ear, PATIENCE, connect, post_offer};
+use crate::ear::{Dice, Ear, PATIENCE, connect, enter, post_offer};
 use crate::http::wait_until;
 use crate::program::Program;
 
@@ -47,6 +47,10 @@ impl Siege {
         thread::sleep(Duration::from_secs(1));
         let rss_before_kib = program.rss_kib();
         Siege { program, listener, rss_before_kib, _alone: alone }
+    }
+
+    fn upgraded(&self, n: usize) -> TcpStream {
+        enter(self.program.port, source(n), &format!("r{n}"))
     }
 
     fn connect(&self, n: usize) -> std::io::Result<TcpStream> {
@@ -279,26 +283,6 @@ fn websockets_that_break_every_rule() {
     siege.withstand();
 }
 
-impl Siege {
-    fn upgraded(&self, n: usize) -> TcpStream {
-        let mut stream = self.connect(n).unwrap();
-        write!(
-            stream,
-            "GET /ws?room=r{n} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-        )
-        .unwrap();
-        let mut head = vec![];
-        while !head.ends_with(b"\r\n\r\n") {
-            let mut byte = [0];
-            stream.read_exact(&mut byte).unwrap();
-            head.push(byte[0]);
-        }
-        assert!(head.starts_with(b"HTTP/1.1 101"));
-        stream
-    }
-}
-
 #[test]
 fn a_flood_of_offers() {
     let siege = Siege::lay(&[], 400);
@@ -435,7 +419,8 @@ fn who_is_told_to_stop_stops_with_a_house_full_of_guests() {
         let told = String::from_utf8_lossy(&rest);
         assert!(told.contains("\"going-away\""), "{told}");
     }
-    drop((stuck, listener));
+    wait_until("the listener's goodbye", || listener.heard().dismissed);
+    drop(stuck);
 }
 
 /// The listener's own address is never one of the attackers'.
