@@ -39,6 +39,10 @@ const IDLE: Duration = Duration::from_secs(3600);
 /// A session that asks to be told the time at once is told a little later, so that none can keep the loop to itself.
 const SHORTEST_WAIT: Duration = Duration::from_millis(1);
 
+/// Sessions are told the time at full multiples of this, many in one turn: waking up costs more than most of them want done.
+/// What they wait for, reports and repetitions, is a matter of tenths of seconds.
+const TICK: Duration = Duration::from_millis(10);
+
 /// Plain STUN answers a second, to all together. Several thousand browsers may ask in the same second, each a few times;
 /// whoever asks more, or in the name of others, shall take neither this thread's time nor its listeners' bandwidth.
 const STUN_ANSWERS_PER_S: u32 = 5_000;
@@ -88,6 +92,8 @@ pub struct Fanout {
     lanes: Vec<Lane>,
     /// Packets on their way to their listeners.
     rounds: VecDeque<Round>,
+    /// From when ticks are counted.
+    start: Option<Instant>,
     /// Since when plain STUN answers are counted, and how many there were.
     stun_answers: Option<(Instant, u32)>,
 }
@@ -132,6 +138,7 @@ impl Fanout {
             outputs: VecDeque::new(),
             lanes: histories.into_iter().map(lane).collect(),
             rounds: VecDeque::new(),
+            start: None,
             stun_answers: None,
         }
     }
@@ -440,6 +447,9 @@ impl Fanout {
 
     /// Only an earlier deadline is worth a new entry; a later one is found out when the earlier comes.
     fn schedule(&mut self, key: usize, deadline: Instant) {
+        let start = *self.start.get_or_insert(deadline);
+        let ticks = deadline.saturating_duration_since(start).as_nanos().div_ceil(TICK.as_nanos());
+        let deadline = start + TICK * ticks.try_into().unwrap_or(u32::MAX);
         let Some(seat) = self.seats.get_mut(key) else { return };
         if seat.scheduled.is_none_or(|scheduled| deadline < scheduled) {
             seat.scheduled = Some(deadline);

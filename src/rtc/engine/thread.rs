@@ -43,7 +43,7 @@ impl Ear {
     pub(super) fn new(socket: std::net::UdpSocket) -> io::Result<(Ear, Waker)> {
         let mut datagrams = Datagrams::new(socket)?;
         let poll = Poll::new()?;
-        poll.registry().register(datagrams.source(), SOCKET, Interest::READABLE | Interest::WRITABLE)?;
+        poll.registry().register(datagrams.source(), SOCKET, Interest::READABLE)?;
         let doorbell = Waker::new(poll.registry(), DOORBELL)?;
         Ok((Ear { datagrams, poll }, doorbell))
     }
@@ -61,6 +61,9 @@ pub(super) struct RtcThread {
     /// One for each session, given back when it is gone.
     seats: HashMap<ListenerId, Seat>,
     batch: Batch,
+    /// Whether the poll tells of room in the socket. It does so after each datagram that leaves, so it is asked only while
+    /// something waits for room.
+    awaits_room: bool,
 }
 
 impl RtcThread {
@@ -75,6 +78,7 @@ impl RtcThread {
             reports,
             seats: HashMap::new(),
             batch: Batch::default(),
+            awaits_room: false,
         }
     }
 
@@ -112,6 +116,13 @@ impl RtcThread {
     }
 
     fn wait(&mut self, events: &mut Events, timeout: Duration) {
+        if self.awaits_room != self.datagrams.is_waiting() {
+            self.awaits_room = !self.awaits_room;
+            let interest = if self.awaits_room { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
+            if let Err(error) = self.poll.registry().reregister(self.datagrams.source(), SOCKET, interest) {
+                panic!("the UDP socket cannot be waited for: {error}");
+            }
+        }
         match self.poll.poll(events, Some(timeout)) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => {
                 panic!("waiting for the UDP socket failed: {error}")
