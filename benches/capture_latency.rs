@@ -9,7 +9,22 @@
 //! the same run: two threads handing a datagram over a channel and a loopback socket, without sound, codec or crypto. If a
 //! PulseAudio server runs, the same is done through it, counted from the capture time of the packet's last sample by the
 //! server's own clock.
+//!
+//! On Linux the same is done with a thousand listeners on, in a process of their own, for the first and for the last of
+//! them: who joined first is served first.
 
+#[cfg(target_os = "linux")]
+#[path = "fanout/crowd.rs"]
+#[allow(dead_code)]
+mod crowd;
+#[cfg(target_os = "linux")]
+#[path = "fanout/listeners.rs"]
+#[allow(dead_code)]
+mod listeners;
+#[cfg(target_os = "linux")]
+#[path = "fanout/processor.rs"]
+#[allow(dead_code)]
+mod processor;
 #[path = "../tests/it/simulated.rs"]
 #[allow(dead_code)]
 mod simulated;
@@ -27,11 +42,12 @@ use hdrhistogram::Histogram;
 use roomtone::audio::capture::Finder;
 use roomtone::audio::device::{self, DeviceChoice, Found};
 use roomtone::audio::encoder::{Encoder, Encoding};
+use roomtone::audio::pcm::OpusPacket;
 use roomtone::audio::sine::Sine;
-use roomtone::audio::station::{self, Source, Station};
+use roomtone::audio::station::{self, Running, Source, Station};
 use roomtone::observe::metrics::RtcMetrics;
 use roomtone::rtc::datagrams;
-use roomtone::rtc::engine::{self, EngineSetup, StationSetup};
+use roomtone::rtc::engine::{self, Engine, EngineSetup, StationSetup};
 use roomtone::rtc::session::Offer;
 use simulated::Simulated;
 use str0m::change::SdpAnswer;
@@ -43,6 +59,10 @@ use str0m::{Candidate, Event, Input, Output, Rtc};
 const WARM_UP: Duration = Duration::from_millis(500);
 
 fn main() {
+    #[cfg(target_os = "linux")]
+    if std::env::args().any(|arg| arg == "--crowd") {
+        return crowd::run();
+    }
     // `cargo bench` says --bench; `cargo test` does not, and only wants to see it work.
     let quick = std::env::args().any(|arg| arg == "--quick") || !std::env::args().any(|arg| arg == "--bench");
     let duration = Duration::from_secs(if quick { 1 } else { 10 });
@@ -62,6 +82,20 @@ fn main() {
         print_row("  of which until encoded", &encoded, &bare);
         assert!(arrived.len() as f64 > 0.5 * duration.as_secs_f64() / encoding.packet_duration().as_secs_f64());
         print_row(&name, &arrived, &bare);
+    }
+    #[cfg(target_os = "linux")]
+    for packet_samples in [480, 960] {
+        let encoding = Encoding { packet_samples, ..Encoding::default() };
+        let device = Simulated::new(48_000, 2, [440.0, 660.0]);
+        let seen = device.clone();
+        let finder: Finder =
+            Arc::new(move || Ok(Found::of(cpal::platform::CustomDevice::from_device(device.clone()).into())));
+        let listeners = if quick { 20 } else { 1_000 };
+        let [first, last] = run_among(finder, &encoding, duration, listeners);
+        for (which, packets) in [("first", first), ("last", last)] {
+            let [_, arrived] = since_callback(&packets, &seen.calls(), &encoding);
+            print_row(&format!("{which} of {listeners}, {} ms packets", encoding.packet_ms()), &arrived, &bare);
+        }
     }
     for (choice, what) in [(DeviceChoice::Loopback, "PulseAudio monitor")] {
         if device::find(&choice).is_err() {
@@ -87,40 +121,106 @@ struct Arrival {
     arrived: Instant,
 }
 
-/// Runs a station and one client; what arrived after the warm-up.
-fn run(finder: Finder, encoding: &Encoding, duration: Duration) -> Vec<Arrival> {
-    let socket = datagrams::bind(Some([127, 0, 0, 1].into()), 0).expect("a UDP port");
-    let station = Station { name: "bench".into(), encoding: encoding.clone(), metrics: Arc::default() };
-    let setup = EngineSetup {
-        stations: vec![StationSetup { stereo: true, fec: false, packet_ms: 10, metrics: station.metrics.clone() }],
-        max_listeners: 10,
-        max_listeners_per_address: 10,
-        metrics: Arc::<RtcMetrics>::default(),
-    };
-    let (reports, _ended) = bounded(16);
-    let engine = engine::start([socket], setup, reports.clone()).expect("an engine");
-    let captured: Arc<Mutex<HashMap<u32, (Instant, Instant)>>> = Arc::default();
-    let (sender, notes) = (engine.senders[0].clone(), captured.clone());
-    let sink = Box::new(move |packet: roomtone::audio::pcm::OpusPacket| {
-        notes.lock().expect("no one panics").insert(packet.rtp_time_samples as u32, (packet.captured, Instant::now()));
-        sender.send(packet);
-    });
-    let running = station::start(station, Source::Device { kind: "device", finder }, sink, reports).expect("a station");
-    let arrivals = client(&engine.handle, duration + WARM_UP);
-    running.stop().expect("the station ends");
-    engine.stop().expect("the engine ends");
-    let captured = captured.lock().expect("no one panics");
-    let begin = arrivals.first().map_or(Instant::now(), |(_, at)| *at) + WARM_UP;
-    (arrivals.iter().filter(|(_, at)| *at >= begin))
-        .filter_map(|(time, arrived)| {
-            let (captured, encoded) = *captured.get(time)?;
-            Some(Arrival { captured, encoded, arrived: *arrived })
-        })
-        .collect()
+/// A running station.
+struct House {
+    engine: Engine,
+    running: Running,
+    /// By RTP time: when a packet was captured, and when it was encoded.
+    captured: Arc<Mutex<HashMap<u32, (Instant, Instant)>>>,
 }
 
-/// A real client on this thread: RTP time and arrival of each packet.
-fn client(handle: &engine::Handle, duration: Duration) -> Vec<(u32, Instant)> {
+impl House {
+    fn open(finder: Finder, encoding: &Encoding) -> House {
+        let socket = datagrams::bind(Some([127, 0, 0, 1].into()), 0).expect("a UDP port");
+        let station = Station { name: "bench".into(), encoding: encoding.clone(), metrics: Arc::default() };
+        let setup = EngineSetup {
+            stations: vec![StationSetup { stereo: true, fec: false, packet_ms: 10, metrics: station.metrics.clone() }],
+            max_listeners: usize::MAX,
+            max_listeners_per_address: usize::MAX,
+            metrics: Arc::<RtcMetrics>::default(),
+        };
+        let (reports, _ended) = bounded(16);
+        let engine = engine::start([socket], setup, reports.clone()).expect("an engine");
+        let captured: Arc<Mutex<HashMap<u32, (Instant, Instant)>>> = Arc::default();
+        let (sender, notes) = (engine.senders[0].clone(), captured.clone());
+        let sink = Box::new(move |packet: OpusPacket| {
+            let (time, captured) = (packet.rtp_time_samples as u32, packet.captured);
+            notes.lock().expect("no one panics").insert(time, (captured, Instant::now()));
+            sender.send(packet);
+        });
+        let source = Source::Device { kind: "device", finder };
+        let running = station::start(station, source, sink, reports).expect("a station");
+        House { engine, running, captured }
+    }
+
+    /// What a client heard from `begin` on.
+    fn since(&self, begin: Instant, heard: &[(u32, Instant)]) -> Vec<Arrival> {
+        let captured = self.captured.lock().expect("no one panics");
+        (heard.iter().filter(|(_, at)| *at >= begin))
+            .filter_map(|(time, arrived)| {
+                let (captured, encoded) = *captured.get(time)?;
+                Some(Arrival { captured, encoded, arrived: *arrived })
+            })
+            .collect()
+    }
+
+    fn close(self) {
+        self.running.stop().expect("the station ends");
+        self.engine.stop().expect("the engine ends");
+    }
+}
+
+fn after_warm_up(heard: &[(u32, Instant)]) -> Instant {
+    heard.first().map_or(Instant::now(), |(_, at)| *at) + WARM_UP
+}
+
+/// Runs a station and one client; what arrived after the warm-up.
+fn run(finder: Finder, encoding: &Encoding, duration: Duration) -> Vec<Arrival> {
+    let house = House::open(finder, encoding);
+    let start = Instant::now();
+    let heard = client(&house.engine.handle, || start.elapsed() >= duration + WARM_UP);
+    let arrivals = house.since(after_warm_up(&heard), &heard);
+    house.close();
+    arrivals
+}
+
+/// The same among many: what the first and the last of them heard.
+#[cfg(target_os = "linux")]
+fn run_among(finder: Finder, encoding: &Encoding, duration: Duration, listeners: usize) -> [Vec<Arrival>; 2] {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    roomtone::web::descriptors::raise_limit().expect("a limit");
+    let house = House::open(finder, encoding);
+    let handle = &house.engine.handle;
+    let mut crowd = listeners::Listeners::start();
+    let (is_over, connected) = (AtomicBool::new(false), AtomicBool::new(false));
+    let heard = thread::scope(|scope| {
+        let first = scope.spawn(|| {
+            client(handle, || {
+                connected.store(true, Ordering::Relaxed);
+                is_over.load(Ordering::Relaxed)
+            })
+        });
+        while !connected.load(Ordering::Relaxed) {
+            thread::sleep(Duration::from_millis(5));
+        }
+        // Its handshake takes a few milliseconds.
+        thread::sleep(WARM_UP);
+        crowd.connect(listeners - 2, Duration::ZERO, handle);
+        let start = Instant::now();
+        let last = client(handle, || start.elapsed() >= duration + WARM_UP);
+        is_over.store(true, Ordering::Relaxed);
+        [first.join().expect("no panic"), last]
+    });
+    let begin = after_warm_up(&heard[1]);
+    let arrivals = heard.map(|heard| house.since(begin, &heard));
+    drop(crowd);
+    house.close();
+    arrivals
+}
+
+/// A real client on this thread, until it is over: RTP time and arrival of each packet.
+fn client(handle: &engine::Handle, is_over: impl Fn() -> bool) -> Vec<(u32, Instant)> {
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a UDP port");
     stamps::ask_for_stamps(&socket);
     let here: SocketAddr = socket.local_addr().expect("an address");
@@ -144,7 +244,7 @@ fn client(handle: &engine::Handle, duration: Duration) -> Vec<(u32, Instant)> {
         .expect("an answer");
     let mut arrivals = vec![];
     let mut bytes = [0; 2_000];
-    while start.elapsed() < duration {
+    while !is_over() {
         let deadline = loop {
             match rtc.poll_output().expect("the client lives") {
                 Output::Timeout(deadline) => break deadline,

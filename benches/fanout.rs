@@ -14,6 +14,9 @@
 #[path = "fanout/crowd.rs"]
 mod crowd;
 #[cfg(target_os = "linux")]
+#[path = "fanout/listeners.rs"]
+mod listeners;
+#[cfg(target_os = "linux")]
 #[path = "fanout/processor.rs"]
 mod processor;
 #[cfg(target_os = "linux")]

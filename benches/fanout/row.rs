@@ -1,8 +1,6 @@
 //! One number of listeners: the server, the crowd that listens to it, the floor, and what was measured.
 
-use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,10 +12,10 @@ use roomtone::rtc::batch::{Batch, Route};
 use roomtone::rtc::datagrams::{self, Datagrams};
 use roomtone::rtc::engine::{self, Engine, EngineSetup, StationSetup};
 use roomtone::rtc::gcm::Gcm;
-use roomtone::rtc::session::Offer;
 use serde::{Deserialize, Serialize};
 
 use super::crowd::Report;
+use super::listeners::Listeners;
 use super::processor;
 
 const PACKET_MS: u64 = 20;
@@ -31,6 +29,7 @@ const JOINING_S: u32 = 2;
 
 /// Sound and floor are measured in turn, so often; the middle one counts, as the machine is never quite its own.
 const PASSES: usize = 3;
+const QUICK_PASSES: usize = 1;
 
 /// What is measured.
 pub struct Plan {
@@ -94,85 +93,6 @@ pub fn print(row: &Row) {
     }
 }
 
-/// The process that listens.
-struct Listeners {
-    child: Child,
-    orders: ChildStdin,
-    answers: BufReader<ChildStdout>,
-    /// From which addresses it made its offers.
-    addresses: Vec<SocketAddr>,
-}
-
-impl Listeners {
-    fn start() -> Listeners {
-        let mut command = Command::new(std::env::current_exe().expect("a path"));
-        let mut child = command.arg("--crowd").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a process");
-        let orders = child.stdin.take().expect("a pipe");
-        let answers = BufReader::new(child.stdout.take().expect("a pipe"));
-        Listeners { child, orders, answers, addresses: vec![] }
-    }
-
-    fn order(&mut self, order: &str) {
-        writeln!(self.orders, "{order}").expect("a reader");
-    }
-
-    fn line(&mut self) -> String {
-        let mut line = String::new();
-        assert!(self.answers.read_line(&mut line).expect("a line") > 0, "the listeners are gone");
-        line.trim_end().to_owned()
-    }
-
-    /// Connects so many; the processor time that admitting them took on this thread.
-    /// No more than one every `pace`.
-    fn connect(&mut self, count: usize, pace: Duration, engine: &Engine) -> Duration {
-        let mut spent = Duration::ZERO;
-        if count == 0 {
-            return spent;
-        }
-        self.order(&format!("connect {count}"));
-        loop {
-            let line = self.line();
-            let Some((number, sdp)) = line.strip_prefix("offer ").and_then(|rest| rest.split_once(' ')) else {
-                assert_eq!(line, "connected");
-                return spent;
-            };
-            let sdp: String = serde_json::from_str(sdp).expect("JSON");
-            self.addresses.push(candidate(&sdp).expect("a candidate"));
-            thread::sleep(pace);
-            let before = processor::time_of(processor::this_thread());
-            let offer = Offer {
-                sdp,
-                station: 0,
-                reached_at: Some(Ipv4Addr::LOCALHOST.into()),
-                client: Ipv4Addr::LOCALHOST.into(),
-            };
-            let admitted = engine.handle.admit(offer).expect("a session");
-            spent += processor::time_of(processor::this_thread()) - before;
-            self.order(&format!("answer {number} {}", serde_json::to_string(&admitted.answer).expect("JSON")));
-        }
-    }
-
-    fn report(&mut self) -> Report {
-        self.order("report");
-        let line = self.line();
-        serde_json::from_str(line.strip_prefix("report ").expect("a report")).expect("JSON")
-    }
-}
-
-impl Drop for Listeners {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// `a=candidate:<foundation> <component> UDP <priority> <address> <port> typ host …`
-fn candidate(sdp: &str) -> Option<SocketAddr> {
-    let line = sdp.lines().find_map(|line| line.strip_prefix("a=candidate:"))?;
-    let mut words = line.split(' ').skip(4);
-    Some(SocketAddr::new(words.next()?.parse().ok()?, words.next()?.parse().ok()?))
-}
-
 pub fn measure(plan: &Plan) -> Row {
     let &Plan { listeners, threads, through_engine, quick } = plan;
     let metrics = Arc::new(RtcMetrics::default());
@@ -187,9 +107,9 @@ pub fn measure(plan: &Plan) -> Row {
 
     // The first one pays for what all share.
     let shared = usize::from(listeners > 1);
-    crowd.connect(shared, Duration::ZERO, &engine);
+    crowd.connect(shared, Duration::ZERO, &engine.handle);
     let (memory, before) = (processor::resident_bytes(), times());
-    let admitting = crowd.connect(listeners - shared, Duration::ZERO, &engine);
+    let admitting = crowd.connect(listeners - shared, Duration::ZERO, &engine.handle);
     let connecting = spent(&before, &times()).iter().sum::<Duration>() + admitting;
     let each = (listeners - shared) as f64;
 
@@ -206,7 +126,8 @@ pub fn measure(plan: &Plan) -> Row {
     play(if quick { 25 } else { 100 });
     let resident = processor::resident_bytes().saturating_sub(memory);
     let rounds = if quick { 20 } else { 200 };
-    let passes: Vec<Pass> = (0..PASSES)
+    let passes = if quick { QUICK_PASSES } else { PASSES };
+    let passes: Vec<Pass> = (0..passes)
         .map(|_| {
             crowd.order("forget");
             thread::sleep(Duration::from_millis(200));
@@ -231,13 +152,13 @@ pub fn measure(plan: &Plan) -> Row {
         crowd.order("forget");
         let sound = thread::spawn(move || play(JOINING_S * 1_000 / PACKET_MS as u32));
         let pace = Duration::from_secs(1) / JOINING_PER_S;
-        crowd.connect((JOINING_PER_S * JOINING_S) as usize, pace, &engine);
+        crowd.connect((JOINING_PER_S * JOINING_S) as usize, pace, &engine.handle);
         sound.join().expect("no panic");
         crowd.report().gap_max_ms
     });
     drop(crowd);
     engine.stop().expect("no panic");
-    let packets = (listeners * PASSES) as f64 * f64::from(rounds);
+    let packets = (listeners * passes.len()) as f64 * f64::from(rounds);
     let received = passes.iter().map(|pass| pass.report.received).sum::<u64>() as f64;
     let us_per_packet = middle(&passes, |pass| pass.us_per_packet);
     Row {

@@ -267,6 +267,8 @@ fn engine_offer(session: &[&str], audio: &[&str], mid: &str) -> String {
         }
     }
     push_line(&mut text, "a=recvonly");
+    // It is kept as long as the session.
+    text.shrink_to_fit();
     text
 }
 
