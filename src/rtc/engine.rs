@@ -1,8 +1,8 @@
 //! The rtc threads, and how other threads reach them.
 //!
-//! Each thread has a UDP socket and sessions of its own (see [`thread`]); a session's id says which thread drives it. They
-//! share the stations' packets, one history of them, and the counts. New sessions are built on the thread that asks for
-//! them, so that reading a stranger's SDP costs the listeners nothing.
+//! Each thread has a UDP socket and sessions of its own; a session's id says which thread drives it. They share the
+//! stations' packets, one history of them, and the counts. New sessions are built on the thread that asks for them, so that
+//! reading a stranger's SDP costs the listeners nothing.
 
 mod thread;
 

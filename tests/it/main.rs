@@ -26,6 +26,8 @@ mod sound_server;
 mod stamps;
 #[cfg(target_os = "linux")]
 mod station;
+#[cfg(target_os = "linux")]
+mod threads;
 mod tls;
 mod virtual_malice;
 mod virtual_rooms;

@@ -192,6 +192,8 @@ fn a_wrong_start_is_one_sentence_and_a_documented_exit_code() {
         (&["--packet-ms", "7"], 2, "--packet-ms"),
         (&["--sine-wave", "--port", &port], 3, "is in use"),
         (&["--sine-wave", "--port", "0", "--bind", "203.0.113.1"], 3, "203.0.113.1"),
+        (&["--sine-wave", "--port", "65535", "--rtc-threads", "2"], 3, "one of the next"),
+        (&["--rtc-threads", "0"], 2, "--rtc-threads"),
         (&["--input-device", "no such thing", "--port", "0"], 4, "no such thing"),
         (&["--sine-wave", "--port", "0", "--log-file", "/nowhere/at/all.log"], 5, "--log-file"),
         (&["--sine-wave", "--port", "0", "--www", "/nowhere/at/all"], 5, "--www"),
