@@ -134,6 +134,7 @@ pub mod audio;
 pub mod config;
 pub mod greeting;
 pub mod invite;
+pub mod lookups;
 mod menu;
 pub mod observe;
 mod qr;

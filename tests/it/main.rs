@@ -6,6 +6,8 @@ mod fuzz;
 mod http;
 mod layers;
 #[cfg(target_os = "linux")]
+mod minimal;
+#[cfg(target_os = "linux")]
 mod program;
 #[cfg(target_os = "linux")]
 mod pulse;
