@@ -1,4 +1,4 @@
-//! The command line and the two environment variables: read once, checked, and handed down as plain structs.
+//! The command line and the few environment variables: read once, checked, and handed down as plain structs.
 
 mod errands;
 
@@ -12,6 +12,7 @@ use log::LevelFilter;
 
 use crate::audio::device::DeviceChoice;
 use crate::audio::encoder::{Application, Encoding};
+use crate::notify::Supervision;
 use crate::signal::rooms;
 use crate::signal::wire::IceServer;
 use crate::web::caller::Proxies;
@@ -133,6 +134,8 @@ pub struct Config {
     pub log_file: LogFile,
     /// What is logged.
     pub log_level: LevelFilter,
+    /// Who wants to know how the house is doing.
+    pub supervision: Supervision,
 }
 
 /// How the door speaks TLS.
@@ -194,6 +197,7 @@ impl Default for Config {
             state_dir: StateChoice::Default(None),
             log_file: LogFile::Default,
             log_level: LevelFilter::Info,
+            supervision: Supervision::default(),
         }
     }
 }
@@ -356,6 +360,7 @@ fn config(matches: &Matches, env: impl Fn(&str) -> Option<String>) -> Result<Con
             ],
         )?
         .unwrap_or(defaults.log_level),
+        supervision: Supervision::from_vars(env),
     })
 }
 

@@ -5,6 +5,8 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
@@ -31,7 +33,7 @@ impl Desert {
         let folder = tempfile::tempdir().unwrap();
         fs::copy(binary, folder.path().join("roomtone")).unwrap();
         // Whoever runs in it must be able to enter it.
-        fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
         Desert(folder)
     }
 
@@ -196,7 +198,7 @@ fn sound_comes_from_a_pulse_server_whose_socket_is_bound_in() {
     let desert = Desert::new().with("pulse/native", "");
     let socket = server.socket();
     let bind = format!("mount --bind {} pulse/native", socket.display());
-    let open = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+    let open = PermissionsExt::from_mode(0o777);
     fs::set_permissions(&socket, open).unwrap();
     // The server knows its own user without a cookie, and strangers by it; so this is run as that user.
     let hermit = desert.start(
@@ -211,28 +213,38 @@ fn sound_comes_from_a_pulse_server_whose_socket_is_bound_in() {
 #[test]
 #[ignore = "make static-test"]
 fn a_sound_card_of_alsa_is_heard_by_a_configuration_of_ones_own() {
-    // Two tones a period of 20 ms apart, so that it can be repeated as it is.
-    let desert = Desert::new();
-    let fifo = desert.path().join("mic");
-    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
-    fs::set_permissions(&fifo, std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
-    let desert = desert.with(
+    let desert = Desert::new().with("null", "").with(
         "asound.conf",
-        "pcm.fifo { type file\n slave.pcm { type null }\n file /null\n infile /mic\n format raw }\n\
-         pcm.mic { type plug\n slave { pcm fifo\n format S16_LE\n rate 48000\n channels 2 }\n \
+        "pcm.mic { type file\n slave.pcm { type null }\n file /null\n infile /mic\n format raw\n \
          hint { show on\n description \"a FIFO\" } }\n",
     );
-    let desert = desert.with("null", "");
-    fs::set_permissions(desert.path().join("null"), std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
-    let output = desert
-        .command(
-            "",
-            &[("ALSA_CONFIG_PATH", "/asound.conf")],
-            &["--input-device", "alsa:mic", "--port", "0", "--bind", "x"],
-        )
-        .output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(2), "{}", text(&output));
+    let fifo = desert.path().join("mic");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    for name in ["mic", "null"] {
+        fs::set_permissions(desert.path().join(name), PermissionsExt::from_mode(0o666)).unwrap();
+    }
+    thread::spawn(move || play_into(&fifo, 600.0));
+    let card = ["--input-device", "alsa:mic", "--no-tls", "--log-file", "none"];
+    let hermit = desert.start("", &[("ALSA_CONFIG_PATH", "/asound.conf")], &card);
+    hermit.listen(20).wait_for(600.0, 600.0);
+    assert_eq!(hermit.stop(), Some(0));
+}
+
+/// A tone in real time, 32-bit floats at 48 kHz in stereo, until nobody reads it any more.
+fn play_into(fifo: &Path, hz: f64) {
+    let Ok(mut pipe) = fs::OpenOptions::new().write(true).open(fifo) else { return };
+    let begun = Instant::now();
+    for block in 0..6_000_u32 {
+        let samples = (block * 480..(block + 1) * 480).flat_map(|n| {
+            let sample = 0.3 * (std::f64::consts::TAU * hz * f64::from(n) / 48_000.0).sin();
+            [(sample as f32).to_le_bytes(); 2].concat()
+        });
+        if pipe.write_all(&samples.collect::<Vec<u8>>()).is_err() {
+            return;
+        }
+        let due = begun + Duration::from_millis(10) * block;
+        thread::sleep(due.saturating_duration_since(Instant::now()));
+    }
 }
 
 #[test]
@@ -357,4 +369,53 @@ fn start_and_idle_memory_are_told() {
     println!("idle, serving a tone to nobody: {} KiB resident", hermit.memory_kib("VmRSS"));
     let size = fs::metadata(desert.path().join("roomtone")).unwrap().len();
     println!("the binary: {size} bytes");
+}
+
+#[test]
+#[ignore = "make static-test"]
+fn a_supervisor_hears_of_start_life_and_stop() {
+    let desert = Desert::new();
+    let path = desert.path().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    fs::set_permissions(&path, PermissionsExt::from_mode(0o777)).unwrap();
+    let hermit = desert.start("", &[("NOTIFY_SOCKET", "/notify"), ("WATCHDOG_USEC", "200000")], PLAIN);
+    let hear = || {
+        let mut word = [0; 64];
+        let length = socket.recv(&mut word).unwrap();
+        String::from_utf8_lossy(&word[..length]).into_owned()
+    };
+    assert_eq!(hear(), "READY=1");
+    assert_eq!([hear(), hear(), hear()], ["WATCHDOG=1", "WATCHDOG=1", "WATCHDOG=1"]);
+    assert_eq!(hermit.stop(), Some(0));
+    wait_until("the last word", || hear() == "STOPPING=1");
+}
+
+#[test]
+#[ignore = "make static-test"]
+fn nginx_in_front_passes_on_page_room_and_tone() {
+    let args = ["--sine-wave", "--no-tls", "--trust-proxy", "127.0.0.1", "--log-file", "none"];
+    let hermit = Desert::new().start("", &[], &args);
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    // Our own example, but for what belongs to a real name and its certificate.
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/deploy/nginx.conf");
+    let example = fs::read_to_string(example).unwrap();
+    let server = example.replace("listen 443 ssl", &format!("listen 127.0.0.1:{port}"));
+    let server = server.replace("127.0.0.1:8088", &hermit.address().to_string());
+    let server: String = server.lines().filter(|line| !line.contains("ssl_")).map(|line| format!("{line}\n")).collect();
+    let folder = tempfile::tempdir().unwrap();
+    let inside = folder.path().display();
+    let config = format!(
+        "daemon off; user root; pid {inside}/pid; error_log {inside}/errors; events {{}}\nhttp {{ access_log off;\n\
+         client_body_temp_path {inside}/body; proxy_temp_path {inside}/proxy;\n{server} }}\n"
+    );
+    fs::write(folder.path().join("nginx.conf"), config).unwrap();
+    let mut nginx = Command::new("nginx");
+    nginx.arg("-c").arg(folder.path().join("nginx.conf")).stderr(Stdio::null());
+    let nginx = nginx.spawn().expect("nginx is installed (make static-test does it)");
+    let mut front =
+        Hermit { child: nginx, port, errors: tempfile::NamedTempFile::new().unwrap(), started_in: Duration::ZERO };
+    wait_until("nginx's first answer", || front.answers());
+    serves_all_it_should(&front);
+    assert_eq!(front.stop(), Some(0));
 }
