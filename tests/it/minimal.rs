@@ -51,7 +51,8 @@ impl Desert {
 
     /// Shell words that end inside, with nothing but `env`. What is mounted before is gone with the process.
     fn command(&self, before: &str, env: &[(&str, &str)], args: &[&str]) -> Command {
-        let chroot = "exec env -i $ENTRY chroot --userspec=$NOBODY . /roomtone \"$@\"";
+        // Without an environment there is no PATH to look `chroot` up in.
+        let chroot = "exec env -i $ENTRY \"$(command -v chroot)\" --userspec=$NOBODY . /roomtone \"$@\"";
         let mut command = Command::new("unshare");
         command.args(["--mount", "sh", "-c", &format!("{before}\n{chroot}"), "sh"]).args(args);
         let entry: Vec<String> = env.iter().map(|(name, value)| format!("{name}={value}")).collect();
@@ -108,6 +109,11 @@ impl Hermit {
     fn status(&self) -> Value {
         let answer = get(self.port, "/api/status");
         serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
+    }
+
+    /// Until the device delivers; before, listeners are told to come again.
+    fn waits_for_sound(&self) {
+        wait_until("sound from the device", || self.status()["stations"][0]["source"]["state"] == "live");
     }
 
     /// A line of `/proc/PID/status`, in KiB: the process is the one that was started, all before it was replaced.
@@ -206,6 +212,7 @@ fn sound_comes_from_a_pulse_server_whose_socket_is_bound_in() {
         &[("PULSE_SERVER", "unix:/pulse/native")],
         &["--loopback", "--no-tls", "--log-file", "none"],
     );
+    hermit.waits_for_sound();
     hermit.listen(20).wait_for(500.0, 800.0);
     assert_eq!(hermit.stop(), Some(0));
 }
@@ -226,6 +233,7 @@ fn a_sound_card_of_alsa_is_heard_by_a_configuration_of_ones_own() {
     thread::spawn(move || play_into(&fifo, 600.0));
     let card = ["--input-device", "alsa:mic", "--no-tls", "--log-file", "none"];
     let hermit = desert.start("", &[("ALSA_CONFIG_PATH", "/asound.conf")], &card);
+    hermit.waits_for_sound();
     hermit.listen(20).wait_for(600.0, 600.0);
     assert_eq!(hermit.stop(), Some(0));
 }
