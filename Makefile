@@ -33,8 +33,10 @@ check:
 	cargo clippy --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked
 
+# Sieges and the bustle one by one at the end: they want the whole machine, and would take it from tests of timing.
 rust-test:
-	cargo test --locked
+	cargo test --locked -- --skip siege:: --skip bustle::
+	cargo test --locked --test it -- siege:: bustle:: --test-threads 1
 
 browser-test:
 	cargo build --locked

@@ -13,6 +13,8 @@
 #[path = "../tests/it/simulated.rs"]
 #[allow(dead_code)]
 mod simulated;
+#[path = "../tests/it/stamps.rs"]
+mod stamps;
 
 use std::collections::HashMap;
 use std::net::{SocketAddr, UdpSocket};
@@ -120,7 +122,7 @@ fn run(finder: Finder, encoding: &Encoding, duration: Duration) -> Vec<Arrival> 
 /// A real client on this thread: RTP time and arrival of each packet.
 fn client(handle: &engine::Handle, duration: Duration) -> Vec<(u32, Instant)> {
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a UDP port");
-    wire::ask_for_stamps(&socket);
+    stamps::ask_for_stamps(&socket);
     let here: SocketAddr = socket.local_addr().expect("an address");
     let start = Instant::now();
     let mut rtc = Rtc::builder().set_rtp_mode(true).clear_codecs().enable_opus(true, false).build(start);
@@ -153,7 +155,7 @@ fn client(handle: &engine::Handle, duration: Duration) -> Vec<(u32, Instant)> {
         };
         let wait = deadline.saturating_duration_since(Instant::now());
         socket.set_read_timeout(Some(wait.max(Duration::from_millis(1)))).expect("a time-out");
-        let received = wire::receive(&socket, &mut bytes);
+        let received = stamps::receive(&socket, &mut bytes);
         let now = Instant::now();
         let input = match received {
             Ok((length, source, now)) => {
@@ -210,7 +212,7 @@ fn encoding_alone(encoding: &Encoding) -> Histogram<u64> {
 /// The same hand-overs with nothing in them: a timer thread, a channel, a thread that sends, a thread that receives.
 fn bare_way(rounds: usize) -> Histogram<u64> {
     let receiver = UdpSocket::bind("127.0.0.1:0").expect("a UDP port");
-    wire::ask_for_stamps(&receiver);
+    stamps::ask_for_stamps(&receiver);
     let target = receiver.local_addr().expect("an address");
     let (blocks, to_encode) = bounded::<Instant>(8);
     let (packets, to_send) = bounded::<Instant>(8);
@@ -232,7 +234,7 @@ fn bare_way(rounds: usize) -> Histogram<u64> {
     let mut times = histogram();
     let mut bytes = [0; 300];
     for _ in 0..rounds {
-        let (_, _, arrived) = wire::receive(&receiver, &mut bytes).expect("a datagram");
+        let (_, _, arrived) = stamps::receive(&receiver, &mut bytes).expect("a datagram");
         if let Ok(at) = sent.recv() {
             times.saturating_record(arrived.saturating_duration_since(at).as_nanos() as u64);
         }
@@ -254,71 +256,4 @@ fn print_row(name: &str, times: &Histogram<u64>, bare: &Histogram<u64>) {
         ms(times.max()),
         times.value_at_quantile(0.5) as f64 / bare.value_at_quantile(0.5).max(1) as f64,
     );
-}
-
-/// Receiving with the kernel's own time stamp.
-#[cfg(target_os = "linux")]
-mod wire {
-    use std::io;
-    use std::mem;
-    use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
-    use std::os::fd::AsRawFd;
-    use std::time::{Duration, Instant, SystemTime};
-
-    pub fn ask_for_stamps(socket: &UdpSocket) {
-        let on: libc::c_int = 1;
-        // SAFETY: the option's value is an int, and its size is given.
-        let result = unsafe {
-            let (value, size) = ((&raw const on).cast(), mem::size_of_val(&on) as libc::socklen_t);
-            libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, value, size)
-        };
-        assert_eq!(result, 0, "this kernel stamps datagrams");
-    }
-
-    pub fn receive(socket: &UdpSocket, bytes: &mut [u8]) -> io::Result<(usize, SocketAddr, Instant)> {
-        #[repr(align(8))]
-        struct Control([u8; 64]);
-        let mut control = Control([0; 64]);
-        // SAFETY: all-zero is a valid address and a valid, empty message header.
-        let (mut name, mut message): (libc::sockaddr_in, libc::msghdr) = unsafe { mem::zeroed() };
-        let mut vector = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
-        message.msg_name = (&raw mut name).cast();
-        message.msg_namelen = mem::size_of_val(&name) as _;
-        message.msg_iov = &raw mut vector;
-        message.msg_iovlen = 1;
-        message.msg_control = control.0.as_mut_ptr().cast();
-        message.msg_controllen = control.0.len() as _;
-        // SAFETY: every pointer in `message` leads to a local that outlives the call.
-        let length = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, 0) };
-        let length = usize::try_from(length).map_err(|_| io::Error::last_os_error())?;
-        let (now, wall) = (Instant::now(), SystemTime::now());
-        // SAFETY: the kernel has filled the control buffer; CMSG_FIRSTHDR is null if there is no room for a header, and a
-        // header of this type is followed by a timespec.
-        let stamp = unsafe {
-            let header = libc::CMSG_FIRSTHDR(&raw const message);
-            (!header.is_null() && (*header).cmsg_type == libc::SCM_TIMESTAMPNS)
-                .then(|| libc::CMSG_DATA(header).cast::<libc::timespec>().read_unaligned())
-        };
-        let age = stamp.and_then(|stamp| {
-            let at = SystemTime::UNIX_EPOCH + Duration::new(stamp.tv_sec as u64, stamp.tv_nsec as u32);
-            wall.duration_since(at).ok()
-        });
-        let ip = Ipv4Addr::from(u32::from_be(name.sin_addr.s_addr));
-        let source = SocketAddr::from((ip, u16::from_be(name.sin_port)));
-        Ok((length, source, now - age.unwrap_or_default()))
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-mod wire {
-    use std::io;
-    use std::net::{SocketAddr, UdpSocket};
-    use std::time::Instant;
-
-    pub fn ask_for_stamps(_: &UdpSocket) {}
-
-    pub fn receive(socket: &UdpSocket, bytes: &mut [u8]) -> io::Result<(usize, SocketAddr, Instant)> {
-        let (length, source) = socket.recv_from(bytes)?;
-        Ok((length, source, Instant::now()))
-    }
 }

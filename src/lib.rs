@@ -26,6 +26,7 @@
 //!                      audio::{device, pulse, alsa, convert, resample, sine, encoder, pcm}
 //! notify · lookups     what the supervisor is told; how a static program looks up names
 //! observe · state · quota   counters, the log, what threads report; files that outlive a process; how much for whom
+//! priority                  which threads go first when the processor is short
 //! ```
 //!
 //! `audio` and `rtc` know nothing of each other but the shape of a packet; `signal` knows neither, and none of them `web`.
@@ -46,7 +47,8 @@
 //! | `rtc` | the UDP socket and every session | socket, doorbell, next deadline |
 //!
 //! State has one owning thread; others hold a sender. Sound crosses two queues from the device to the wire: callback to
-//! encoder, encoder to `rtc`. Both are bounded and drop rather than delay.
+//! encoder, encoder to `rtc`. Both are bounded and drop rather than delay. The threads it passes through go before all
+//! others on a busy machine, if that is permitted, and `conn-<n>` and `http-<n>` go last: [`priority`].
 //!
 //! # The cores
 //!
@@ -139,6 +141,7 @@ pub mod lookups;
 mod menu;
 pub mod notify;
 pub mod observe;
+pub mod priority;
 mod qr;
 pub mod quota;
 pub mod rtc;

@@ -75,6 +75,23 @@ export function withStereo(sdp) {
 }
 
 /**
+ * Asks for NACK with Opus: whoever reports a packet missing gets it again (RFC 4585, section 4.2). No browser offers that
+ * for sound by itself. Chromium then does it; Firefox takes the line and does nothing.
+ * @param {string} sdp our offer
+ * @returns {string}
+ */
+export function withNack(sdp) {
+  const lines = linesOf(sdp);
+  return textOf(lines.flatMap((line, at) => {
+    const payload = /^a=rtpmap:(\d+) opus\/48000/i.exec(line)?.[1];
+    if (payload === undefined) return [line];
+    const feedback = `a=rtcp-fb:${payload} nack`;
+    const next = lines.findIndex((each, index) => index > at && each.startsWith("m="));
+    return lines.slice(at, next === -1 ? undefined : next).includes(feedback) ? [line] : [line, feedback];
+  }));
+}
+
+/**
  * Opus in two channels at up to so many bits per second. In our own description it is what we like to receive; in theirs,
  * what we send.
  * @param {string} sdp

@@ -7,7 +7,7 @@
 
 import { iceServersOf } from "./icelinks.js";
 import { bearer } from "./keys.js";
-import { readFragment, withRestart, withStereo, writeFragment } from "./sdp.js";
+import { readFragment, withNack, withRestart, withStereo, writeFragment } from "./sdp.js";
 
 /** A request that takes longer will not be answered. */
 const REQUEST_PATIENCE_MS = 8000;
@@ -197,7 +197,7 @@ export class WhepSession {
    */
   async #offer(options = {}) {
     const { sdp = "" } = await this.#pc.createOffer(options);
-    const edited = withStereo(sdp);
+    const edited = withNack(withStereo(sdp));
     try {
       await this.#pc.setLocalDescription({ type: "offer", sdp: edited });
     } catch {

@@ -17,6 +17,7 @@ use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded};
 use crate::audio::device::{DeviceEntry, FindError, Found};
 use crate::audio::pcm::{CaptureBlock, CaptureFormat, SAMPLE_RATE_HZ};
 use crate::observe::metrics::StationMetrics;
+use crate::priority;
 
 /// How much sound may lie between the callback and whoever takes it.
 const POOL: Duration = Duration::from_millis(500);
@@ -151,7 +152,9 @@ impl Opening {
         if self.is_abandoned() {
             return Ok(None);
         }
-        let (stream, format) = self.build(&found.device).map_err(|e| sentence(&found.entry.name, &e))?;
+        // The thread that will call back is the host's own: it is raised by being started here.
+        let built = priority::raise_those_started_by(|| self.build(&found.device));
+        let (stream, format) = built.map_err(|e| sentence(&found.entry.name, &e))?;
         if self.is_abandoned() {
             return Ok(None);
         }

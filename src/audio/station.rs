@@ -19,6 +19,7 @@ use crate::audio::pcm::{CaptureBlock, CaptureFormat, OpusPacket, PcmBlock, SAMPL
 use crate::audio::sine::Sine;
 use crate::observe::metrics::{SourceState, SourceStatus, StationMetrics};
 use crate::observe::reports::{self, Report};
+use crate::priority;
 
 /// A source that is open but delivers nothing for this long is taken for dead and opened again. Some devices die without
 /// an error; others (what a Windows host plays, while it plays nothing) are only quiet, and opening them again does no harm.
@@ -76,6 +77,7 @@ pub fn start(station: Station, source: Source, sink: PacketSink, reports: Sender
     let (stop, stopped) = bounded(1);
     let name = format!("enc-{}", station.name);
     let thread = reports::spawn(name, reports, move || {
+        priority::raise();
         StationThread::new(station, source, pipeline, stopped, Instant::now()).run();
     })?;
     Ok(Running { stop, thread })

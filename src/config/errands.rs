@@ -8,7 +8,7 @@ use crate::access::capability::{GrantId, Right};
 use crate::signal::ids::RoomName;
 use crate::web::origin::Origin;
 
-use super::{Command, ExitCode, StartError, StateChoice};
+use super::{Command, ExitCode, StartError, StateChoice, flags};
 
 /// A link lasts ten years at most, if it is not to last for ever.
 const MAX_EXPIRES: Duration = Duration::from_secs(3_650 * 24 * 3_600);
@@ -76,7 +76,7 @@ pub(super) fn invite(args: &[String], env: impl Fn(&str) -> Option<String>) -> R
         expires_in: matches.opt_str("expires").map(|text| expires(&text)).transpose()?,
         uses: matches.opt_str("uses").map(|text| uses(&text)).transpose()?,
         url: url(&matches, "invite")?,
-        state_dir: super::state_dir(&matches, env),
+        state_dir: flags::state_dir(&matches, env),
     }))
 }
 
@@ -101,7 +101,7 @@ pub(super) fn revoke(args: &[String], env: impl Fn(&str) -> Option<String>) -> R
         }
         _ => return Err(wrong("name one ID, or --all".into())),
     };
-    let state_dir = super::state_dir(&matches, env);
+    let state_dir = flags::state_dir(&matches, env);
     Ok(Command::Revoke(Revocation { id, url: url(&matches, "revoke")?, state_dir }))
 }
 

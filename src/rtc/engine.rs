@@ -19,6 +19,7 @@ use crate::audio::pcm::OpusPacket;
 use crate::observe::memory::Tide;
 use crate::observe::metrics::{RtcMetrics, StationMetrics};
 use crate::observe::reports::{self, Report};
+use crate::priority;
 use crate::quota::{Seat, Seats};
 use crate::rtc::batch::Batch;
 use crate::rtc::candidates;
@@ -185,7 +186,10 @@ fn start_thread(
         closing: false,
         batch: Batch::default(),
     };
-    let thread = reports::spawn("rtc".into(), reports, move || rtc.run())?;
+    let thread = reports::spawn("rtc".into(), reports, move || {
+        priority::raise();
+        rtc.run();
+    })?;
     Ok(Engine { handle, senders, thread })
 }
 
@@ -441,7 +445,7 @@ impl RtcThread {
                 let room = self.fanout.len() < self.shared.max_listeners;
                 if room {
                     self.seats.insert(listener.id, seat);
-                    self.fanout.admit(*listener, now);
+                    self.fanout.admit(listener, now);
                     self.shared.metrics.admitted.add(1);
                     self.shared.metrics.sessions.set(self.fanout.len() as u64);
                 }

@@ -16,7 +16,7 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; st
     frame-ancestors 'none'";
 /// What of the browser's host the pages may ask for, and what nobody may in their name.
 const PERMISSIONS_POLICY: &str = "camera=(self), microphone=(self), display-capture=(self), screen-wake-lock=(self), \
-    fullscreen=(self), autoplay=(self), speaker-selection=(self), accelerometer=(), bluetooth=(), geolocation=(), \
+    fullscreen=(self), autoplay=(self), speaker-selection=(self), accelerometer=(), geolocation=(), \
     gyroscope=(), hid=(), magnetometer=(), midi=(), payment=(), serial=(), usb=(), xr-spatial-tracking=()";
 /// Of every page and of all that belongs to one.
 const PAGE_FIELDS: [(&str, &str); 6] = [

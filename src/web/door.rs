@@ -16,6 +16,7 @@ use socket2::{Domain, Socket, Type};
 
 use crate::observe::memory::Tide;
 use crate::observe::reports::{self, Report};
+use crate::priority;
 use crate::quota::{Counts, Rate};
 use crate::web::conn::{self, Inside};
 use crate::web::descriptors;
@@ -350,6 +351,7 @@ impl Keeper {
         let (conversing, inside) = (Arc::clone(stream), Arc::clone(&self.inside));
         let builder = thread::Builder::new().name(format!("conn-{number}")).stack_size(CONN_STACK_BYTES);
         builder.spawn(move || {
+            priority::lower();
             // Dropped last: when the door hears of it, the descriptor is free.
             let _farewell = farewell;
             let stream = conversing;

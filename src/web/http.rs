@@ -12,6 +12,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, bounded};
 use socket2::{Domain, Socket, Type};
 
+use crate::priority;
 use crate::web::caller::Caller;
 use crate::web::exchange::{Answer, Code, Request};
 use crate::web::gate::{Shown, Wish};
@@ -38,13 +39,14 @@ pub(super) struct Http {
 impl Http {
     /// Starts `threads` threads.
     pub fn start(site: &Arc<Site>, threads: usize) -> io::Result<Http> {
-        let (address, server) = listen()?;
+        let (address, server) = listen_behind_others()?;
         let (server, secret, stopping) = (Arc::new(server), secret()?, Arc::new(AtomicBool::new(false)));
         let (alive, ended) = bounded(0);
         for nth in 0..threads {
             let (server, site, secret) = (Arc::clone(&server), Arc::clone(site), Arc::clone(&secret));
             let (stopping, alive) = (Arc::clone(&stopping), alive.clone());
             thread::Builder::new().name(format!("http-{nth}")).spawn(move || {
+                priority::lower();
                 while !stopping.load(Ordering::Acquire) {
                     match server.recv() {
                         Ok(request) => respond(request, &site, &secret),
@@ -67,6 +69,15 @@ impl Http {
         // Nothing is ever sent, so this returns when all threads have ended or patience has.
         let _ = self.ended.recv_timeout(STOP_PATIENCE);
     }
+}
+
+/// tiny_http's own threads, which read and write, inherit their priority from whoever starts them.
+fn listen_behind_others() -> io::Result<(SocketAddr, tiny_http::Server)> {
+    let listening = thread::Builder::new().spawn(|| {
+        priority::lower();
+        listen()
+    })?;
+    listening.join().map_err(|_| io::Error::other("the private HTTP socket could not be opened"))?
 }
 
 fn listen() -> io::Result<(SocketAddr, tiny_http::Server)> {

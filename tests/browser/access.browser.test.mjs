@@ -41,6 +41,7 @@ async function wishes(host, called, wish) {
   const { page } = host;
   await page.bringToFront();
   const tool = `.tile [data-tool=wish][aria-label="Mute or remove ${called}"]`;
+  await until(`${called}'s tile`, () => page.$(tool));
   // By the keyboard: what is only to be seen under a mouse must be reached without one.
   await page.focus(tool);
   await page.keyboard.press("Enter");

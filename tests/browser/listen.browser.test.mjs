@@ -182,6 +182,23 @@ for (const [name, launch] of Object.entries(VISITORS)) {
       assert.equal(asked.filter((each) => each.startsWith("POST")).length, 1, asked.join("\n"));
     });
 
+    test("page and host agree that missing packets are asked for", async (t) => {
+      const { page } = await visit(t, browser, house, "/listen", () => {
+        const Connection = window.RTCPeerConnection;
+        window.RTCPeerConnection = class extends Connection {
+          constructor(...configuration) {
+            super(...configuration);
+            window.connection = this;
+          }
+        };
+      });
+      await page.click("#power");
+      await says(page, /^Live$/);
+      const [ours, theirs] = await page.evaluate(() => [connection.localDescription.sdp, connection.remoteDescription.sdp]);
+      assert.match(ours, /a=rtcp-fb:\d+ nack\r\n/);
+      assert.match(theirs, /a=rtcp-fb:\d+ nack\r\n/);
+    });
+
     test("the keyboard alone starts, mutes and stops", async (t) => {
       const { page } = await visit(t, browser, house, "/listen");
       await until("the button to have the focus", async () => {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { readFragment, withRestart, withStereo, writeFragment, sessionOf, withMusic, withVoice } from "../../www/sdp.js";
+import { readFragment, withNack, withRestart, withStereo, writeFragment, sessionOf, withMusic, withVoice } from "../../www/sdp.js";
 
 const OFFER = [
   "v=0",
@@ -35,6 +35,16 @@ test("an offer that already speaks of stereo says it once, and says yes", () => 
 test("Opus without a parameter line gets one", () => {
   const bare = OFFER.replace("a=fmtp:111 minptime=10;useinbandfec=1\r\n", "");
   assert.match(withStereo(bare), /a=rtpmap:111 opus\/48000\/2\r\na=fmtp:111 stereo=1;sprop-stereo=1\r\n/);
+});
+
+test("missing packets of Opus are asked for, once, and nothing else in the offer changes", () => {
+  const expected = OFFER.replace("opus/48000/2\r\n", "opus/48000/2\r\na=rtcp-fb:111 nack\r\n");
+  assert.equal(withNack(OFFER), expected);
+  assert.equal(withNack(expected), expected);
+  const below = `${OFFER}a=rtcp-fb:111 nack\r\n`;
+  assert.equal(withNack(below), below);
+  const other = `${OFFER}m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=rtpmap:111 opus/48000/2\r\na=rtcp-fb:111 nack\r\n`;
+  assert.equal(withNack(other).match(/a=rtcp-fb:111 nack/g).length, 2);
 });
 
 test("a fragment is written as RFC 8840 has it and reads back the same", () => {

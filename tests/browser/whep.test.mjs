@@ -115,6 +115,7 @@ test("the offer asks for two channels, in our own description too, and the answe
   await session.start();
   const [post] = of("POST");
   assert.equal(post.headers["Content-Type"], "application/sdp");
+  assert.match(post.body, /a=rtcp-fb:111 nack\r\n/);
   assert.match(post.body, /a=fmtp:111 stereo=1;sprop-stereo=1/);
   assert.equal(pc.localDescription.sdp, post.body);
   assert.equal(pc.remoteDescription.sdp, description("theirs1"));

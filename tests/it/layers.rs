@@ -5,7 +5,16 @@ use std::path::Path;
 
 /// The plan, ground floor first. A path stands for itself and everything under it.
 const FLOORS: &[&[&str]] = &[
-    &["lookups", "notify", "observe::reports", "signal::heartbeat", "signal::ids", "rtc::batch", "rtc::keys"],
+    &[
+        "lookups",
+        "notify",
+        "observe::reports",
+        "signal::heartbeat",
+        "signal::ids",
+        "rtc::batch",
+        "rtc::keys",
+        "priority",
+    ],
     &[
         "access::capability",
         "audio::pcm",

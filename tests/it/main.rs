@@ -2,9 +2,15 @@
 
 #[cfg(target_os = "linux")]
 mod access;
+#[cfg(target_os = "linux")]
+mod bustle;
+#[cfg(target_os = "linux")]
+mod ear;
 mod fuzz;
 mod http;
 mod layers;
+#[cfg(target_os = "linux")]
+mod loss;
 #[cfg(target_os = "linux")]
 mod minimal;
 #[cfg(target_os = "linux")]
@@ -18,6 +24,8 @@ mod siege;
 mod simulated;
 #[cfg(target_os = "linux")]
 mod sound_server;
+#[cfg(target_os = "linux")]
+mod stamps;
 #[cfg(target_os = "linux")]
 mod station;
 mod tls;

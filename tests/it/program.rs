@@ -70,6 +70,20 @@ impl Program {
         Listening::start(&[&url, "--seconds", &seconds.to_string(), "--json"])
     }
 
+    /// The name, real-time policy and nice value of each thread: "rtc", 2, 0.
+    pub fn threads(&self) -> Vec<(String, i32, i32)> {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        // A thread may end while it is looked at.
+        let stats = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("stat")).ok());
+        let ranks = stats.filter_map(|stat| {
+            let (name, rest) = stat.split_once('(')?.1.rsplit_once(')')?;
+            // Counted as in proc_pid_stat(5); what follows the name begins with the third.
+            let field = |n: usize| rest.split_whitespace().nth(n - 3)?.parse().ok();
+            Some((name.to_owned(), field(41)?, field(19)?))
+        });
+        ranks.collect()
+    }
+
     pub fn signal(&self, name: &str) {
         assert!(Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap().success());
     }
@@ -225,7 +239,7 @@ fn without_any_device_the_tone_is_served_and_the_log_says_how_to_choose() {
     let program = Program::start(&[], None);
     let line = program.logged("no sound device found").expect("one line says so");
     assert!(line.contains("--input-device") && line.contains("--loopback"), "{line}");
-    assert_eq!(program.station()["source"]["kind"], "sine");
+    wait_until("the tone", || program.station()["source"]["kind"] == "sine");
     let file = std::fs::read_to_string(program.folder.path().join("app.log")).unwrap();
     assert!(file.contains("no sound device found") && file.contains("open http://"), "{file}");
     assert!(get(program.port, "/").contains("<!doctype html>") || get(program.port, "/").contains("<!DOCTYPE html>"));
@@ -270,15 +284,12 @@ fn the_tone_is_heard_exactly_and_a_signal_ends_the_program_politely() {
 
 #[test]
 fn the_sine_example_serves_the_same_page() {
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = taken.local_addr().unwrap().port();
-    drop(taken);
-    let mut child =
-        Command::new(example("sine")).args([&port.to_string(), "330"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut child = Command::new(example("sine")).args(["0", "330"]).stdout(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
     let mut printed = BufReader::new(child.stdout.take().unwrap());
     printed.read_line(&mut line).unwrap();
-    assert_eq!(line.trim(), format!("open http://localhost:{port}/listen"));
+    let port = line.trim().strip_prefix("open http://localhost:").and_then(|rest| rest.strip_suffix("/listen"));
+    let port: u16 = port.expect(&line).parse().unwrap();
     let listening = Listening::start(&[&format!("http://127.0.0.1:{port}/whep"), "--seconds", "3", "--json"]);
     let heard = listening.finish();
     let _ = child.kill();

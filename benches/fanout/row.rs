@@ -1,0 +1,314 @@
+//! One number of listeners: the server, the crowd that listens to it, the floor, and what was measured.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use crossbeam_channel::unbounded;
+use roomtone::audio::pcm::OpusPacket;
+use roomtone::observe::metrics::{RtcMetrics, StationMetrics};
+use roomtone::rtc::batch::{Batch, Route};
+use roomtone::rtc::datagrams::{self, Datagrams};
+use roomtone::rtc::engine::{self, Engine, EngineSetup, StationSetup};
+use roomtone::rtc::session::Offer;
+use serde::{Deserialize, Serialize};
+
+use super::crowd::Report;
+use super::processor;
+
+const PACKET_MS: u64 = 20;
+const PAYLOAD_BYTES: usize = 160;
+/// RTP header and tag of GCM.
+const OVERHEAD_BYTES: usize = 12 + 16;
+
+/// How many join a second, and for how many seconds, while the others listen.
+const JOINING_PER_S: u32 = 200;
+const JOINING_S: u32 = 2;
+
+/// What is printed.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Row {
+    listeners: usize,
+    way: String,
+    us_per_packet: f64,
+    floor_us: f64,
+    listeners_per_core: f64,
+    lost_percent: f64,
+    gap_p50_ms: f64,
+    gap_p99_ms: f64,
+    gap_max_ms: f64,
+    kib_per_listener: f64,
+    connect_ms: f64,
+    /// The longest time anybody waited for a packet while others joined.
+    joining_gap_max_ms: Option<f64>,
+}
+
+pub fn print_head() {
+    println!(
+        "listeners way      µs/packet   floor  ratio  a core    lost   gap p50    p99     max  KiB each  connect ms"
+    );
+}
+
+pub fn print(row: &Row) {
+    println!(
+        "{:>9} {:<8} {:>9.2} {:>7.2} {:>6.2} {:>7.0} {:>6.3}% {:>8.2} {:>6.2} {:>7.2} {:>9.1} {:>11.2}",
+        row.listeners,
+        row.way,
+        row.us_per_packet,
+        row.floor_us,
+        row.us_per_packet / row.floor_us,
+        row.listeners_per_core,
+        row.lost_percent,
+        row.gap_p50_ms,
+        row.gap_p99_ms,
+        row.gap_max_ms,
+        row.kib_per_listener,
+        row.connect_ms,
+    );
+    if let Some(gap_ms) = row.joining_gap_max_ms {
+        let joining = JOINING_PER_S;
+        println!("{:>9} {:<8} longest gap while {joining} more join each second: {gap_ms:.2} ms", "", "");
+    }
+}
+
+/// The process that listens.
+struct Listeners {
+    child: Child,
+    orders: ChildStdin,
+    answers: BufReader<ChildStdout>,
+    /// From which addresses it made its offers.
+    addresses: Vec<SocketAddr>,
+}
+
+impl Listeners {
+    fn start() -> Listeners {
+        let mut command = Command::new(std::env::current_exe().expect("a path"));
+        let mut child = command.arg("--crowd").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a process");
+        let orders = child.stdin.take().expect("a pipe");
+        let answers = BufReader::new(child.stdout.take().expect("a pipe"));
+        Listeners { child, orders, answers, addresses: vec![] }
+    }
+
+    fn order(&mut self, order: &str) {
+        writeln!(self.orders, "{order}").expect("a reader");
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        assert!(self.answers.read_line(&mut line).expect("a line") > 0, "the listeners are gone");
+        line.trim_end().to_owned()
+    }
+
+    /// Connects so many; the processor time that admitting them took on this thread.
+    /// No more than one every `pace`.
+    fn connect(&mut self, count: usize, pace: Duration, engine: &Engine) -> Duration {
+        let mut spent = Duration::ZERO;
+        if count == 0 {
+            return spent;
+        }
+        self.order(&format!("connect {count}"));
+        loop {
+            let line = self.line();
+            let Some((number, sdp)) = line.strip_prefix("offer ").and_then(|rest| rest.split_once(' ')) else {
+                assert_eq!(line, "connected");
+                return spent;
+            };
+            let sdp: String = serde_json::from_str(sdp).expect("JSON");
+            self.addresses.push(candidate(&sdp).expect("a candidate"));
+            thread::sleep(pace);
+            let before = processor::time_of(processor::this_thread());
+            let offer = Offer {
+                sdp,
+                station: 0,
+                reached_at: Some(Ipv4Addr::LOCALHOST.into()),
+                client: Ipv4Addr::LOCALHOST.into(),
+            };
+            let admitted = engine.handle.admit(offer).expect("a session");
+            spent += processor::time_of(processor::this_thread()) - before;
+            self.order(&format!("answer {number} {}", serde_json::to_string(&admitted.answer).expect("JSON")));
+        }
+    }
+
+    fn report(&mut self) -> Report {
+        self.order("report");
+        let line = self.line();
+        serde_json::from_str(line.strip_prefix("report ").expect("a report")).expect("JSON")
+    }
+}
+
+impl Drop for Listeners {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// `a=candidate:<foundation> <component> UDP <priority> <address> <port> typ host …`
+fn candidate(sdp: &str) -> Option<SocketAddr> {
+    let line = sdp.lines().find_map(|line| line.strip_prefix("a=candidate:"))?;
+    let mut words = line.split(' ').skip(4);
+    Some(SocketAddr::new(words.next()?.parse().ok()?, words.next()?.parse().ok()?))
+}
+
+pub fn measure(listeners: usize, through_engine: bool, quick: bool) -> Row {
+    let metrics = Arc::new(RtcMetrics::default());
+    let engine = start_engine(through_engine, metrics.clone());
+    let rtc = rtc_thread();
+    let sender = engine.senders[0].clone();
+    let mut sound = Sound { at: 0 };
+    // One packet puts the station on the air.
+    sender.send(sound.next_packet());
+    let mut crowd = Listeners::start();
+
+    // The first one pays for what all share.
+    let shared = usize::from(listeners > 1);
+    crowd.connect(shared, Duration::ZERO, &engine);
+    let (memory, before) = (processor::resident_bytes(), processor::time_of(rtc));
+    let admitting = crowd.connect(listeners - shared, Duration::ZERO, &engine);
+    let connecting = processor::time_of(rtc) - before + admitting;
+    let each = (listeners - shared) as f64;
+
+    let mut play = move |rounds: u64| {
+        let start = Instant::now();
+        for round in 0..rounds {
+            sender.send(sound.next_packet());
+            let due = start + Duration::from_millis(PACKET_MS) * (round as u32 + 1);
+            thread::sleep(due.saturating_duration_since(Instant::now()));
+        }
+        // What is on its way arrives.
+        thread::sleep(Duration::from_millis(300));
+    };
+    play(if quick { 25 } else { 100 });
+    let resident = processor::resident_bytes().saturating_sub(memory);
+    crowd.order("forget");
+    thread::sleep(Duration::from_millis(200));
+    let rounds = if quick { 50 } else { 500 };
+    let before = processor::time_of(rtc);
+    play(rounds);
+    let spent = processor::time_of(rtc) - before;
+    let report = crowd.report();
+    assert_eq!(report.connected, listeners);
+    assert!(report.decrypted > 0 && report.decrypted >= report.sampled * 99 / 100, "{report:?}");
+    let packets = (listeners as u64 * rounds) as f64;
+    // What was dropped because the machine was busy with something else has cost nothing.
+    let us_per_packet = spent.as_secs_f64() * 1e6 / report.received as f64;
+    let floor_us = floor(&crowd.addresses, if quick { 25 } else { 250 });
+    let joins = !quick && !through_engine && listeners >= 1_000;
+    let joining_gap_max_ms = joins.then(|| {
+        crowd.order("forget");
+        let sound = thread::spawn(move || play(u64::from(JOINING_S) * 1_000 / PACKET_MS));
+        let pace = Duration::from_secs(1) / JOINING_PER_S;
+        crowd.connect((JOINING_PER_S * JOINING_S) as usize, pace, &engine);
+        sound.join().expect("no panic");
+        crowd.report().gap_max_ms
+    });
+    drop(crowd);
+    engine.stop().expect("no panic");
+    Row {
+        listeners,
+        way: if through_engine { "engine" } else { "sealed" }.into(),
+        us_per_packet,
+        floor_us,
+        listeners_per_core: PACKET_MS as f64 * 1e3 / us_per_packet,
+        lost_percent: 100.0 * (packets - report.received as f64) / packets,
+        gap_p50_ms: report.gap_p50_ms,
+        gap_p99_ms: report.gap_p99_ms,
+        gap_max_ms: report.gap_max_ms,
+        kib_per_listener: resident as f64 / 1024.0 / each,
+        connect_ms: connecting.as_secs_f64() * 1e3 / each,
+        joining_gap_max_ms,
+    }
+}
+
+/// A thread takes its name on when it first runs.
+fn rtc_thread() -> i32 {
+    let found = std::iter::repeat_with(|| {
+        thread::sleep(Duration::from_millis(1));
+        processor::thread_named("rtc")
+    });
+    found.take(1_000).flatten().next().expect("a thread")
+}
+
+fn start_engine(through_engine: bool, metrics: Arc<RtcMetrics>) -> Engine {
+    let station = StationSetup { stereo: true, fec: false, packet_ms: 20, metrics: Arc::<StationMetrics>::default() };
+    let setup = EngineSetup {
+        stations: vec![station],
+        max_listeners: usize::MAX,
+        max_listeners_per_address: usize::MAX,
+        metrics,
+    };
+    let (reports, _) = unbounded();
+    let socket = datagrams::bind(None, 0).expect("a UDP port");
+    // Threads run where the one that starts them runs.
+    processor::pin(0);
+    let engine = match through_engine {
+        true => engine::start_unsealed(socket, setup, reports),
+        false => engine::start(socket, setup, reports),
+    };
+    processor::unpin();
+    engine.expect("an engine")
+}
+
+struct Sound {
+    at: u64,
+}
+
+impl Sound {
+    fn next_packet(&mut self) -> OpusPacket {
+        self.at += 960;
+        OpusPacket { payload: vec![0xfc; PAYLOAD_BYTES].into(), rtp_time_samples: self.at, captured: Instant::now() }
+    }
+}
+
+/// Processor time of the bare work for one packet, in microseconds.
+fn floor(addresses: &[SocketAddr], rounds: u32) -> f64 {
+    let addresses = addresses.to_vec();
+    let bare = thread::spawn(move || {
+        processor::pin(0);
+        let socket = datagrams::bind(None, 0).expect("a UDP port");
+        let port = socket.local_addr().expect("an address").port();
+        let mut datagrams = Datagrams::new(socket).expect("a socket");
+        let source = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port);
+        let key = |n: usize| {
+            let bytes: [u8; 32] = std::array::from_fn(|at| (n >> (at % 4)) as u8);
+            LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &bytes).expect("a key"))
+        };
+        let bare: Vec<(LessSafeKey, Route)> = (addresses.iter().enumerate())
+            .map(|(n, destination)| (key(n), Route { source, destination: *destination }))
+            .collect();
+        let payload = [0xfc; PAYLOAD_BYTES];
+        let mut batch = Batch::default();
+        let (start, before) = (Instant::now(), processor::time_of(processor::this_thread()));
+        for round in 0..rounds {
+            for (key, route) in &bare {
+                batch.push(*route, PAYLOAD_BYTES + OVERHEAD_BYTES, |out| {
+                    let (header, rest) = out.split_at_mut(12);
+                    let (body, tag) = rest.split_at_mut(PAYLOAD_BYTES);
+                    header.fill(0x80);
+                    body.copy_from_slice(&payload);
+                    let mut nonce = [0; 12];
+                    nonce[..4].copy_from_slice(&round.to_be_bytes());
+                    let nonce = Nonce::assume_unique_for_key(nonce);
+                    let sealed = key.seal_in_place_separate_tag(nonce, Aad::from(&*header), body).expect("a packet");
+                    tag.copy_from_slice(sealed.as_ref());
+                    true
+                });
+                if batch.is_full() {
+                    datagrams.send(&batch);
+                    batch.clear();
+                }
+            }
+            datagrams.send(&batch);
+            batch.clear();
+            let due = start + Duration::from_millis(PACKET_MS) * (round + 1);
+            thread::sleep(due.saturating_duration_since(Instant::now()));
+        }
+        let spent = processor::time_of(processor::this_thread()) - before;
+        spent.as_secs_f64() * 1e6 / (bare.len() as f64 * f64::from(rounds))
+    });
+    bare.join().expect("no panic")
+}
