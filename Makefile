@@ -57,7 +57,7 @@ fuzz: build-packages
 # One file for any Linux, and an archive of it with its notices: target/static. TARGET=aarch64-unknown-linux-gnu for others.
 static:
 	@$(call install,$(STATIC_PACKAGES))
-	packaging/static $(TARGET)
+	examples/deploy/static/build $(TARGET)
 
 # The same sources in another folder must give the same bytes.
 static-twice: static
@@ -65,7 +65,7 @@ static-twice: static
 	mkdir -p target/static/again
 	git ls-files -z | xargs -0 cp --parents -t target/static/again
 	cd target/static/again && ROOMTONE_COMMIT=$$(git -C ../../.. rev-parse --short=12 HEAD)$$(git diff --quiet HEAD -- || echo +) \
-		SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) packaging/static $(TARGET)
+		SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) examples/deploy/static/build $(TARGET)
 	cd target/static && cmp $(TARGET)/roomtone again/target/static/$(TARGET)/roomtone
 	cd target/static && for archive in roomtone-*.tar.gz; do cmp $$archive again/target/static/$$archive; done
 

@@ -62,9 +62,12 @@ impl Desert {
     }
 
     fn start(&self, before: &str, env: &[(&str, &str)], args: &[&str]) -> Hermit {
-        let port = TcpListener::bind("[::]:0").unwrap().local_addr().unwrap().port();
-        let port_text = port.to_string();
-        let mut command = self.command(before, env, &[&["--port", &port_text], args].concat());
+        let port = free_port();
+        self.start_at(port, before, env, &[&["--port", &port.to_string()], args].concat())
+    }
+
+    fn start_at(&self, port: u16, before: &str, env: &[(&str, &str)], args: &[&str]) -> Hermit {
+        let mut command = self.command(before, env, args);
         let errors = tempfile::NamedTempFile::new().unwrap();
         let begun = Instant::now();
         let child = command.stdout(Stdio::null()).stderr(errors.reopen().unwrap()).spawn().unwrap();
@@ -73,6 +76,11 @@ impl Desert {
         hermit.started_in = begun.elapsed();
         hermit
     }
+}
+
+/// Free for TCP a moment ago.
+fn free_port() -> u16 {
+    TcpListener::bind("[::]:0").unwrap().local_addr().unwrap().port()
 }
 
 /// The program inside; killed when dropped.
@@ -262,13 +270,52 @@ fn a_configuration_that_asks_for_plugins_is_replaced_by_our_own() {
     let plugins = "@hooks [ { func load files [ \"/etc/none\" ] errors false } ]\n\
                    hook_func.wanted { lib \"libasound_module_conf_pulse.so\" func \"conf_pulse_hook_load_if_running\" }\n\
                    @hooks [ { func wanted files [ ] } ]\n";
-    for desert in [Desert::new(), Desert::new().with("usr/share/alsa/alsa.conf", plugins)] {
-        let bind = "mkdir -p proc && mount -t proc proc proc";
+    let usable = include_str!("../../src/audio/alsa/own.conf");
+    let with = |text: &str| Desert::new().with("usr/share/alsa/alsa.conf", text);
+    let bind = "mkdir -p proc && mount -t proc proc proc";
+    for (desert, replaced) in [(Desert::new(), true), (with(plugins), true), (with(usable), false)] {
         let listed = desert.command(bind, &[], &["--list-devices"]).output().unwrap();
         assert!(listed.status.success(), "{}", text(&listed));
         let absent = desert.command(bind, &[], &["--input-device", "alsa:plughw:CARD=63,DEV=0"]).output().unwrap();
         assert_eq!(absent.status.code(), Some(4), "{}", text(&absent));
+        let hermit = desert.start(bind, &[], PLAIN);
+        let open = fs::read_dir(format!("/proc/{}/fd", hermit.child.id())).unwrap();
+        let mut open = open.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+        assert_eq!(open.any(|file| file.to_string_lossy().contains("memfd:roomtone-alsa")), replaced);
     }
+}
+
+#[test]
+#[ignore = "make static-test"]
+fn what_our_configuration_names_is_part_of_the_static_libasound() {
+    const PROBE: &str = r#"
+        #include <alsa/asoundlib.h>
+        int main(int count, char **names) {
+            for (int n = 1; n < count; n++) {
+                snd_pcm_t *pcm;
+                int code = snd_pcm_open(&pcm, names[n], SND_PCM_STREAM_CAPTURE, 0);
+                printf("%s %s\n", names[n], code ? snd_strerror(code) : "opened");
+                if (!code) snd_pcm_close(pcm);
+            }
+            return 0;
+        }"#;
+    let own = include_str!("../../src/audio/alsa/own.conf").to_owned() + "pcm.converted { type plug slave.pcm null }\n";
+    let desert = Desert::new().with("own.conf", own).with("probe.c", PROBE);
+    let binary = PathBuf::from(std::env::var_os("ROOMTONE_STATIC").unwrap());
+    let library = binary.with_file_name("alsa").join("libasound.a");
+    let mut compiler = Command::new("cc");
+    compiler.args(["-static-pie", "probe.c"]).arg(library).args(["-lm", "-o", "roomtone"]).current_dir(desert.path());
+    assert!(compiler.status().unwrap().success());
+    // There is no card here; a name that is understood fails for the card's sake.
+    let card = "hw:CARD=63,DEV=0";
+    let names = ["null", "converted", card, &format!("plug{card}"), "nonsense:CARD=63"];
+    let output = desert.command("", &[("ALSA_CONFIG_PATH", "/own.conf")], &names).output().unwrap();
+    let said = text(&output);
+    for opened in ["null opened", "converted opened"] {
+        assert!(said.contains(opened), "{said}");
+    }
+    assert!(said.contains("Unknown PCM nonsense:CARD=63") && !said.contains("Unknown PCM hw"), "{said}");
+    assert!(!said.contains("Unknown PCM plughw") && !said.contains("plughw:CARD=63,DEV=0 opened"), "{said}");
 }
 
 /// A module of the host's that ends whoever loads it, as one of another libc may.
@@ -402,9 +449,10 @@ fn a_supervisor_hears_of_start_life_and_stop() {
 #[test]
 #[ignore = "make static-test"]
 fn nginx_in_front_passes_on_page_room_and_tone() {
-    let args = ["--sine-wave", "--no-tls", "--trust-proxy", "127.0.0.1", "--log-file", "none"];
+    // Which addresses are somebody's is told at this level only.
+    let args = [PLAIN, &["--trust-proxy", "127.0.0.1", "--log-level", "debug"]].concat();
     let hermit = Desert::new().start("", &[], &args);
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     // Our own example, but for what belongs to a real name and its certificate.
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/deploy/nginx.conf");
     let example = fs::read_to_string(example).unwrap();
@@ -425,5 +473,52 @@ fn nginx_in_front_passes_on_page_room_and_tone() {
         Hermit { child: nginx, port, errors: tempfile::NamedTempFile::new().unwrap(), started_in: Duration::ZERO };
     wait_until("nginx's first answer", || front.answers());
     serves_all_it_should(&front);
+    // Whom nginx names is whom limits and log are about; what a stranger claims is not believed.
+    let forwarded = "X-Forwarded-For: 198.51.100.7";
+    ask_from("127.0.0.1", &front, "/named", forwarded);
+    wait_until("the client's own address", || hermit.log().contains("198.51.100.7:0: GET /named "));
+    ask_from("127.0.0.2", &hermit, "/claimed", forwarded);
+    wait_until("the stranger's own address", || {
+        hermit.log().lines().any(|line| line.contains(" 127.0.0.2:") && line.contains(": GET /claimed "))
+    });
     assert_eq!(front.stop(), Some(0));
+}
+
+/// A request from one of this host's many addresses.
+fn ask_from(address: &str, hermit: &Hermit, path: &str, field: &str) {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::new(address.parse().unwrap(), 0).into()).unwrap();
+    socket.connect(&hermit.address().into()).unwrap();
+    let mut stream = TcpStream::from(socket);
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\n{field}\r\nConnection: close\r\n\r\n").unwrap();
+    stream.read_to_end(&mut Vec::new()).unwrap();
+}
+
+/// What our examples for platforms start, each with its way of naming the port.
+#[test]
+#[ignore = "make static-test"]
+fn what_the_examples_for_platforms_start_listens_where_the_platform_says() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/deploy");
+    let read = |name: &str| fs::read_to_string(folder.join(name)).unwrap();
+    let words = |line: &str| line.split_whitespace().skip(1).map(str::to_owned).collect::<Vec<_>>();
+    let after =
+        |text: &str, key: &str| text.lines().find_map(|l| Some(l.trim().strip_prefix(key)?.to_owned())).unwrap();
+    let listed = |key: &str| serde_json::from_str::<Vec<String>>(&after(&read("Dockerfile"), key)).unwrap();
+    let unit = after(&read("roomtone.service"), "ExecStart=");
+    let unit = unit.replace("/var/lib/roomtone", "/state").replace("--port 8088", "");
+    for args in [
+        words(&after(&read("Procfile"), "web: ")),
+        words(&after(&read("render.yaml"), "dockerCommand: ")),
+        [&listed("ENTRYPOINT ")[1..], &listed("CMD ")].concat(),
+        words(&unit),
+    ] {
+        let args: Vec<_> = args.iter().map(String::as_str).collect();
+        println!("roomtone {}", args.join(" "));
+        let port = free_port().to_string();
+        let desert = Desert::new().with("state/.keep", "");
+        fs::set_permissions(desert.path().join("state"), PermissionsExt::from_mode(0o777)).unwrap();
+        let hermit = desert.start_at(port.parse().unwrap(), "", &[("PORT", &port)], &args);
+        assert!(get(hermit.port, "/").starts_with("HTTP/1.1 200"));
+        assert_eq!(hermit.stop(), Some(0));
+    }
 }
