@@ -70,9 +70,8 @@ static-twice: static
 	cd target/static && for archive in roomtone-*.tar.gz; do cmp $$archive again/target/static/$$archive; done
 
 # Runs that file where there is nothing else; as root, or through sudo, for chroot and mount.
-static-test: build-packages
+static-test: build-packages static
 	@$(call install,$(STATIC_TEST_PACKAGES))
-	@test -x target/static/$(TARGET)/roomtone || $(MAKE) static
 	cargo build --locked --example listen
 	runner=$$(test "$$(id -u)" = 0 && echo env || echo "sudo -E env"); \
 		ROOMTONE_STATIC=$(CURDIR)/target/static/$(TARGET)/roomtone \
