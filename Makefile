@@ -1,9 +1,10 @@
 # Two commands are all there is to know: `make run` and `make test`. Both install what is missing.
 
 BUILD_PACKAGES := cmake pkg-config libasound2-dev
-STATIC_PACKAGES := gcc libc6-dev cmake dpkg-dev
-STATIC_TEST_PACKAGES := openssl pulseaudio pulseaudio-utils nginx-light
 TARGET := x86_64-unknown-linux-gnu
+CROSS_aarch64-unknown-linux-gnu := gcc-aarch64-linux-gnu g++-aarch64-linux-gnu
+STATIC_PACKAGES := gcc libc6-dev cmake dpkg-dev $(CROSS_$(TARGET))
+STATIC_TEST_PACKAGES := openssl pulseaudio pulseaudio-utils nginx-light
 TEST_PACKAGES := openssl pulseaudio pulseaudio-utils chromium firefox-esr
 BROWSER_TESTS := tests/browser
 FUZZ_SECONDS := 60
