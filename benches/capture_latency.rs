@@ -98,7 +98,7 @@ fn run(finder: Finder, encoding: &Encoding, duration: Duration) -> Vec<Arrival> 
         metrics: Arc::<RtcMetrics>::default(),
     };
     let (reports, _ended) = bounded(16);
-    let engine = engine::start(socket, setup, reports.clone()).expect("an engine");
+    let engine = engine::start([socket], setup, reports.clone()).expect("an engine");
     let captured: Arc<Mutex<HashMap<u32, (Instant, Instant)>>> = Arc::default();
     let (sender, notes) = (engine.senders[0].clone(), captured.clone());
     let sink = Box::new(move |packet: roomtone::audio::pcm::OpusPacket| {

@@ -86,7 +86,7 @@ impl App {
         if let Err(error) = descriptors::widen_sleepers_table() {
             log::debug!("the table of sleeping threads stays as it is: {error}");
         }
-        let (tcp, udp) = bind(&config)?;
+        let (tcp, sockets) = bind(&config)?;
         let local = tcp.local_addr().map_err(|error| cannot_bind(&config, &error))?;
         let tls = tls(&config, state.clone())?;
         let (report, reports) = bounded(REPORTS);
@@ -98,7 +98,7 @@ impl App {
             max_listeners_per_address: config.limits.max_listeners_per_address,
             metrics: rtc_metrics.clone(),
         };
-        let engine = engine::start(udp, setup, report.clone()).map_err(no_thread)?;
+        let engine = engine::start(sockets, setup, report.clone()).map_err(no_thread)?;
         let sender = engine.senders[0].clone();
         let sink = Box::new(move |packet| sender.send(packet));
         let encoder = station::start(station.clone(), source, sink, report.clone()).map_err(no_thread)?;
@@ -362,24 +362,38 @@ fn station_setup(station: &Station) -> StationSetup {
     }
 }
 
-/// One number, TCP and UDP.
-fn bind(config: &Config) -> Result<(TcpListener, UdpSocket), StartError> {
+/// One number, TCP and UDP; each rtc thread but the first has the next number, UDP only.
+fn bind(config: &Config) -> Result<(TcpListener, Vec<UdpSocket>), StartError> {
     let mut tries = 0;
     loop {
         tries += 1;
         let tcp = door::bind(config.bind, config.port).map_err(|error| cannot_bind(config, &error))?;
         let port = tcp.local_addr().map_err(|error| cannot_bind(config, &error))?.port();
-        match datagrams::bind(config.bind, port) {
-            Ok(udp) => return Ok((tcp, udp)),
+        match bind_udp(config, port) {
+            Ok(sockets) => return Ok((tcp, sockets)),
             Err(_) if config.port == 0 && tries < PORT_TRIES => {}
             Err(error) => return Err(cannot_bind(config, &error)),
         }
     }
 }
 
+fn bind_udp(config: &Config, first: u16) -> io::Result<Vec<UdpSocket>> {
+    let port = |n: usize| {
+        let port = u16::try_from(usize::from(first) + n);
+        port.map_err(|_| io::Error::new(io::ErrorKind::AddrInUse, "there are no higher ports"))
+    };
+    (0..config.rtc_threads).map(|n| datagrams::bind(config.bind, port(n)?)).collect()
+}
+
 fn cannot_bind(config: &Config, error: &io::Error) -> StartError {
     let port = config.port;
     let message = match error.kind() {
+        io::ErrorKind::AddrInUse if config.rtc_threads > 1 => {
+            let others = config.rtc_threads - 1;
+            format!(
+                "port {port} or one of the next {others} is in use. Stop what uses it, or choose others with --port N."
+            )
+        }
         io::ErrorKind::AddrInUse => {
             format!("port {port} is in use. Stop what uses it, or choose another with --port N.")
         }

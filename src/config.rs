@@ -107,6 +107,8 @@ pub struct Config {
     pub tone_hz: f64,
     /// How it is encoded.
     pub encoding: Encoding,
+    /// Threads that send to listeners; each but the first has a UDP port of its own, the next in order.
+    pub rtc_threads: usize,
     /// Sessions in all.
     pub max_listeners: usize,
     /// What rooms put up with.
@@ -183,6 +185,7 @@ impl Default for Config {
             source: SourceChoice::Unsaid,
             tone_hz: 440.0,
             encoding: Encoding::default(),
+            rtc_threads: 1,
             max_listeners: 4_000,
             rooms: rooms::Limits::default(),
             ice_servers: vec![],

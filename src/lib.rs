@@ -85,7 +85,7 @@
 //! use roomtone::rtc::fanout::{Fanout, Output};
 //!
 //! let now = Instant::now();
-//! let (mut fanout, mut batch) = (Fanout::default(), Batch::default());
+//! let (mut fanout, mut batch) = (Fanout::new([]), Batch::default());
 //! let stranger = "192.0.2.7:5000".parse().unwrap();
 //! let here = "192.0.2.1:8088".parse().unwrap();
 //! assert!(!fanout.handle_datagram(stranger, here, b"\x80 who are you?", now));

@@ -211,7 +211,11 @@ impl Crowd {
             let (clients, gaps) = (&mut self.clients, &mut self.gaps);
             let read = self.sockets[socket].receive(|source, destination, bytes| {
                 let Some(n) = number(destination.ip()).filter(|n| *n < clients.len()) else { return };
-                // RFC 5761 §4: RTP, unless it is RTCP. The first listener's packets from elsewhere are the floor's.
+                // The floor's.
+                if bytes.first() == Some(&0xff) {
+                    return;
+                }
+                // RFC 5761 §4: RTP, unless it is RTCP.
                 let is_sound = matches!(bytes, [0x80..=0xbf, kind, ..] if !(192..224).contains(kind));
                 if is_sound {
                     let client = &mut clients[n];

@@ -4,7 +4,7 @@ use std::fs;
 use std::mem;
 use std::time::Duration;
 
-/// The thread of this name in this process.
+/// The last thread of this name in this process.
 pub fn thread_named(name: &str) -> Option<i32> {
     let tasks = fs::read_dir("/proc/self/task").ok()?.flatten();
     let named = tasks.filter(|task| fs::read_to_string(task.path().join("comm")).is_ok_and(|comm| comm.trim() == name));
@@ -28,23 +28,18 @@ pub fn time_of(thread: i32) -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// Keeps this thread, and those it starts from now on, to one processor. With a single one there is nothing to choose.
+/// Keeps this thread to one processor, and those it starts from now on. With a single one there is nothing to choose.
 pub fn pin(processor: usize) {
+    pin_thread(0, processor);
+}
+
+/// The same for another thread of this process.
+pub fn pin_thread(thread: i32, processor: usize) {
     // SAFETY: all-zero is an empty set, and the call only reads it.
     unsafe {
         let mut set: libc::cpu_set_t = mem::zeroed();
         libc::CPU_SET(processor, &mut set);
-        libc::sched_setaffinity(0, mem::size_of_val(&set), &raw const set);
-    }
-}
-
-/// Lets this thread run anywhere again.
-pub fn unpin() {
-    // SAFETY: all-zero is an empty set, and the call only reads it.
-    unsafe {
-        let mut set: libc::cpu_set_t = mem::zeroed();
-        (0..64).for_each(|processor| libc::CPU_SET(processor, &mut set));
-        libc::sched_setaffinity(0, mem::size_of_val(&set), &raw const set);
+        libc::sched_setaffinity(thread, mem::size_of_val(&set), &raw const set);
     }
 }
 

@@ -77,6 +77,7 @@ fn options() -> Options {
     o.optflag("", "dtx", "send nothing while the source is silent");
     o.optopt("", "max-listeners", "listeners at the same time (default 4000)", "N");
     o.optopt("", "max-listeners-per-address", "listeners at the same time from one address (default 500)", "N");
+    o.optopt("", "rtc-threads", "threads that send to listeners, each on the next UDP port (default 1)", "N");
     o.optopt("", "max-connections", "TCP connections at the same time (default 12000)", "N");
     o.optopt("", "max-connections-per-address", "the same from one address (default 1000)", "N");
     o.optopt("", "connections-per-second", "new TCP connections from one address (default 200; at once 5 times)", "N");
@@ -139,6 +140,7 @@ fn config(matches: &Matches, env: impl Fn(&str) -> Option<String>) -> Result<Con
         source: source(matches, tone_hz)?,
         tone_hz,
         encoding: encoding(matches)?,
+        rtc_threads: number(matches, "rtc-threads", 1..=64)?.unwrap_or(defaults.rtc_threads),
         max_listeners: number(matches, "max-listeners", 1..=1_000_000)?.unwrap_or(defaults.max_listeners),
         rooms,
         ice_servers: matches.opt_strs("ice-server").iter().map(|text| ice_server(text)).collect::<Result<_, _>>()?,

@@ -32,7 +32,23 @@ impl Gauge {
         self.0.store(value, Ordering::Relaxed);
     }
 
-    /// The value as last set.
+    /// One more; how many that makes.
+    pub fn raise(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// One more, unless there are `most` already.
+    pub fn raise_below(&self, most: u64) -> bool {
+        let raised = |value| (value < most).then_some(value + 1);
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, raised).is_ok()
+    }
+
+    /// One less; how many that makes.
+    pub fn lower(&self) -> u64 {
+        self.0.fetch_sub(1, Ordering::Relaxed) - 1
+    }
+
+    /// The value at present.
     pub fn read(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }

@@ -15,6 +15,7 @@ use str0m::net::{Protocol, Transmit};
 
 use crate::audio::pcm::OpusPacket;
 use crate::rtc::batch::Batch;
+use crate::rtc::fetch::fetch;
 use crate::rtc::history::History;
 use crate::rtc::listener::{self, Listener, Reason};
 use crate::rtc::session::{IfMatch, ListenerId, PatchRefusal, Patched};
@@ -27,6 +28,10 @@ const ADDRESSES_PER_SESSION: usize = 16;
 /// Checks remembered for one session, so that whoever repeats one that he saw cannot draw the session to himself. A
 /// connected browser makes one every few seconds.
 const CHECKS_PER_SESSION: usize = 64;
+
+/// So many listeners before it is their turn, voices are fetched from memory, and then their keys.
+const VOICES_AHEAD: usize = 6;
+const KEYS_AHEAD: usize = 2;
 
 /// With no session there is nothing to wait for; looking again once an hour costs nothing.
 const IDLE: Duration = Duration::from_secs(3600);
@@ -71,7 +76,6 @@ pub enum Output {
 }
 
 /// Every session, and the indexes that find them.
-#[derive(Default)]
 pub struct Fanout {
     seats: Slab<Seat>,
     by_id: HashMap<ListenerId, usize>,
@@ -101,7 +105,6 @@ struct Seat {
 }
 
 /// One station: its last packets, and all who hear it, in the order in which they are served.
-#[derive(Default)]
 struct Lane {
     history: History,
     voices: Slab<Voice>,
@@ -117,6 +120,22 @@ struct Round {
 }
 
 impl Fanout {
+    /// Without listeners. There are as many stations as histories, in the order of their index.
+    pub fn new(histories: impl IntoIterator<Item = History>) -> Fanout {
+        let lane = |history| Lane { history, voices: Slab::new() };
+        Fanout {
+            seats: Slab::new(),
+            by_id: HashMap::new(),
+            by_ufrag: HashMap::new(),
+            by_address: HashMap::new(),
+            deadlines: BinaryHeap::new(),
+            outputs: VecDeque::new(),
+            lanes: histories.into_iter().map(lane).collect(),
+            rounds: VecDeque::new(),
+            stun_answers: None,
+        }
+    }
+
     /// How many sessions there are, connected or not.
     pub fn len(&self) -> usize {
         self.seats.len()
@@ -161,10 +180,8 @@ impl Fanout {
         true
     }
 
-    /// The next packet of a station, for all who listen to it.
-    pub fn handle_packet(&mut self, station: usize, packet: &OpusPacket, now: Instant) {
-        let packet = packet.clone();
-        let place = self.lane(station).history.push(packet.clone());
+    /// The next packet of a station, for all who listen to it, and its place in the station's history.
+    pub fn handle_packet(&mut self, station: usize, place: u64, packet: OpusPacket, now: Instant) {
         self.rounds.push_back(Round { station, place, packet, at: now, served: 0 });
     }
 
@@ -251,6 +268,8 @@ impl Fanout {
             if round.served >= lane.voices.capacity() {
                 return None;
             }
+            lane.voices.get(round.served + VOICES_AHEAD).inspect(|voice| fetch(*voice));
+            lane.voices.get(round.served + KEYS_AHEAD).inspect(|voice| voice.fetch_key());
             let voice = lane.voices.get_mut(round.served);
             round.served += 1;
             let Some(voice) = voice else { continue };
@@ -268,13 +287,6 @@ impl Fanout {
         Some(round)
     }
 
-    fn lane(&mut self, station: usize) -> &mut Lane {
-        if station >= self.lanes.len() {
-            self.lanes.resize_with(station + 1, Lane::default);
-        }
-        &mut self.lanes[station]
-    }
-
     fn voice(&mut self, key: usize) -> Option<&mut Voice> {
         let seat = self.seats.get(key)?;
         self.lanes.get_mut(seat.listener.station)?.voices.get_mut(seat.voice?)
@@ -288,7 +300,7 @@ impl Fanout {
         for sequence in missing {
             let Some(place) = voice.place_of_missing(*sequence) else { continue };
             let Some(packet) = lane.history.at(place) else { continue };
-            if let Some((route, bytes)) = voice.reseal(packet, place) {
+            if let Some((route, bytes)) = voice.reseal(&packet, place) {
                 let transmit = Transmit {
                     proto: Protocol::Udp,
                     source: route.source,
@@ -409,11 +421,8 @@ impl Fanout {
     fn connect(&mut self, key: usize) {
         let Some(seat) = self.seats.get_mut(key).filter(|seat| seat.voice.is_none()) else { return };
         let (listener, station) = (seat.listener.id, seat.listener.station);
-        let voice = seat.listener.voice(key);
-        let voice = self.lane(station).voices.insert(voice);
-        if let Some(seat) = self.seats.get_mut(key) {
-            seat.voice = Some(voice);
-        }
+        let Some(lane) = self.lanes.get_mut(station) else { return };
+        seat.voice = Some(lane.voices.insert(seat.listener.voice(key)));
         self.outputs.push_back(Output::Connected { listener, station });
     }
 

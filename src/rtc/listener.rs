@@ -21,6 +21,7 @@ use str0m::{Candidate, Event, IceConnectionState, Input, Output as EngineOutput,
 use crate::audio::pcm::OpusPacket;
 use crate::rtc::batch::Route;
 use crate::rtc::crypto::{self, Secrets};
+use crate::rtc::gcm::Gcm;
 use crate::rtc::sdp::{self, AudioOffer, IceFragment};
 use crate::rtc::session::{IfMatch, ListenerId, PatchRefusal, Patched};
 use crate::rtc::voice::{Stream, Voice};
@@ -139,7 +140,7 @@ impl Path {
 }
 
 impl Listener {
-    /// Takes an offer: the session and the answer to it.
+    /// Takes an offer: the session of that id, and the answer.
     ///
     /// `candidates` are this host's own addresses; `reached_at` is offered besides them as an address that some router
     /// maps to the first of them.
@@ -147,6 +148,7 @@ impl Listener {
     /// # Errors
     /// A sentence for the client, naming what is wrong with the offer.
     pub fn accept(
+        id: ListenerId,
         offer: &str,
         station: usize,
         config: &SessionConfig,
@@ -172,7 +174,6 @@ impl Listener {
             .and_then(|media| media.remote_pts().first().copied())
             .ok_or("the Opus payload type cannot be used")?;
         let answer = offer.answer(&text);
-        let id = ListenerId::random();
         let listener = Listener {
             id,
             station,
@@ -244,7 +245,7 @@ impl Listener {
         let ssrc = self.ssrc();
         let keys = self.secrets.as_ref().filter(|_| self.seal).and_then(|secrets| secrets.keys());
         if let (Some(keys), Some(ssrc)) = (keys, ssrc)
-            && let Ok(key) = crypto::gcm_key(&keys.rtp)
+            && let Some(key) = Gcm::new(&keys.rtp)
         {
             let extension = self.rtc.media(self.mid).and_then(|media| media.remote_extmap().id_of(Extension::RtpMid));
             let mid = extension.map(|id| (id, &*self.mid));

@@ -24,6 +24,11 @@ impl ListenerId {
         digits.then(|| u128::from_str_radix(text, 16).ok().map(ListenerId))?
     }
 
+    /// Which of so many threads drives it: the one thing that everybody who knows the id agrees on.
+    pub fn thread(&self, threads: usize) -> usize {
+        ((self.0 >> 64) as u64 % (threads as u64).max(1)) as usize
+    }
+
     /// Sixteen of its random bits.
     pub fn low_bits(&self) -> u16 {
         self.0 as u16

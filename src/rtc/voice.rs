@@ -7,13 +7,9 @@
 
 use std::time::{Duration, Instant};
 
-use aws_lc_rs::aead::{Aad, LessSafeKey, Nonce};
-
 use crate::audio::pcm::{OpusPacket, SAMPLE_RATE_HZ};
 use crate::rtc::batch::{Batch, DATAGRAM_BYTES, Route};
-
-/// Bytes GCM appends (RFC 7714 §12).
-const TAG_BYTES: usize = 16;
+use crate::rtc::gcm::{Gcm, NONCE_BYTES, TAG_BYTES};
 
 /// RTP's own header, without contributing sources (RFC 3550 §5.1).
 const SHORT_HEADER_BYTES: usize = 12;
@@ -67,9 +63,9 @@ pub struct Voice {
 
 /// Key, nonce and header of one session.
 struct Sealer {
-    key: LessSafeKey,
+    key: Gcm,
     /// Salt and SSRC of the nonce (RFC 7714 §8.1); rollover counter and sequence number come upon it.
-    nonce: [u8; 12],
+    nonce: [u8; NONCE_BYTES],
     /// The header with the extension; without it, the first twelve bytes.
     header: [u8; LONG_HEADER_BYTES],
     header_bytes: usize,
@@ -95,13 +91,20 @@ impl Voice {
     }
 
     /// Lets packets be sealed here. `salt` is that of the key (RFC 3711 §4.3).
-    pub fn seal_with(&mut self, key: LessSafeKey, salt: [u8; 12], stream: Stream<'_>) {
+    pub fn seal_with(&mut self, key: Gcm, salt: [u8; NONCE_BYTES], stream: Stream<'_>) {
         self.sealer = Sealer::new(key, salt, stream);
     }
 
     /// Whether packets can be sealed here.
     pub fn can_seal(&self) -> bool {
         self.sealer.is_some()
+    }
+
+    /// Lets the processor fetch the key, which lies elsewhere.
+    pub fn fetch_key(&self) {
+        if let Some(sealer) = &self.sealer {
+            sealer.key.fetch();
+        }
     }
 
     /// The client has heard of this stream: it need not be named in every packet any more (RFC 9143 §15.1).
@@ -182,7 +185,7 @@ impl Voice {
 
 impl Sealer {
     /// None if the mid does not fit in a one-byte extension, which the engine then sends its own way.
-    fn new(key: LessSafeKey, salt: [u8; 12], stream: Stream<'_>) -> Option<Sealer> {
+    fn new(key: Gcm, salt: [u8; NONCE_BYTES], stream: Stream<'_>) -> Option<Sealer> {
         let mut header = [0; LONG_HEADER_BYTES];
         header[0] = 0x80;
         header[1] = stream.payload_type & 0x7f;
@@ -217,7 +220,10 @@ impl Sealer {
     fn seal(&self, sequence: u64, packet: &OpusPacket, out: &mut [u8]) -> bool {
         let header_bytes = self.header_bytes_of(sequence);
         let Some((header, rest)) = out.split_at_mut_checked(header_bytes) else { return false };
-        let Some((body, tag)) = rest.split_at_mut_checked(packet.payload.len()) else { return false };
+        let Some((body, tag)) = rest.split_last_chunk_mut::<TAG_BYTES>() else { return false };
+        if body.len() != packet.payload.len() {
+            return false;
+        }
         header.copy_from_slice(&self.header[..header_bytes]);
         header[0] |= if header_bytes > SHORT_HEADER_BYTES { EXTENSION_BIT } else { 0 };
         header[2..4].copy_from_slice(&(sequence as u16).to_be_bytes());
@@ -228,10 +234,7 @@ impl Sealer {
         for (byte, index) in nonce[6..].iter_mut().zip(&sequence.to_be_bytes()[2..]) {
             *byte ^= index;
         }
-        let nonce = Nonce::assume_unique_for_key(nonce);
-        let Ok(sealed) = self.key.seal_in_place_separate_tag(nonce, Aad::from(&*header), body) else { return false };
-        tag.copy_from_slice(sealed.as_ref());
-        true
+        self.key.seal(&nonce, header, body, tag)
     }
 }
 
@@ -249,16 +252,18 @@ fn samples(duration: Duration) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use aws_lc_rs::aead::{Aad, Nonce};
     use str0m::crypto::AeadAes128Gcm;
 
     use super::*;
     use crate::rtc::crypto::gcm_key;
+    use crate::rtc::keys::Key;
 
     const SALT: [u8; 12] = *b"Quid pro quo";
     const STREAM: Stream<'_> = Stream { ssrc: 0x8041_f8d3, payload_type: 0x40, mid: None };
 
-    fn key() -> LessSafeKey {
-        gcm_key(&std::array::from_fn::<u8, 16, _>(|n| n as u8).into()).unwrap()
+    fn key() -> Key {
+        std::array::from_fn::<u8, 16, _>(|n| n as u8).into()
     }
 
     fn packet(payload: &[u8], rtp_time_samples: u64) -> OpusPacket {
@@ -271,7 +276,7 @@ mod tests {
 
     fn voice(first_sequence: u64, mid: Option<(u8, &str)>) -> Voice {
         let mut voice = Voice::new(0, first_sequence);
-        voice.seal_with(key(), SALT, Stream { mid, ..STREAM });
+        voice.seal_with(Gcm::new(&key()).unwrap(), SALT, Stream { mid, ..STREAM });
         voice.way = Way::Sealed(route());
         voice
     }
@@ -283,14 +288,14 @@ mod tests {
         let nonce = AeadAes128Gcm::rtp_iv(SALT, STREAM.ssrc, rollovers, sequence);
         let mut body = body.to_vec();
         let nonce = Nonce::assume_unique_for_key(nonce);
-        Some((sequence, key().open_in_place(nonce, Aad::from(header), &mut body).ok()?.to_vec()))
+        Some((sequence, gcm_key(&key()).ok()?.open_in_place(nonce, Aad::from(header), &mut body).ok()?.to_vec()))
     }
 
     #[test]
     fn a_packet_is_sealed_as_the_rfc_shows() {
         // RFC 7714 §16.1.1: sequence number 0xf17b, time 0x8041f8d3, source 0x5501a0b2.
         let mut voice = Voice::new(0, 0xf17b);
-        voice.seal_with(key(), SALT, Stream { ssrc: 0x5501_a0b2, ..STREAM });
+        voice.seal_with(Gcm::new(&key()).unwrap(), SALT, Stream { ssrc: 0x5501_a0b2, ..STREAM });
         voice.way = Way::Sealed(route());
         let mut batch = Batch::default();
         let packet = packet(b"Gallia est omnis divisa in partes tres", 0x8041_f8d3);

@@ -286,7 +286,7 @@ mod tests {
             max_listeners_per_address: 0,
             metrics: Arc::default(),
         };
-        engine::start(socket, setup, crossbeam_channel::bounded(1).0).unwrap()
+        engine::start([socket], setup, crossbeam_channel::bounded(1).0).unwrap()
     }
 
     fn idle_hub() -> hub::Hub {

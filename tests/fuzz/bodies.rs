@@ -10,6 +10,7 @@ use roomtone::access::capability::{Grant, GrantId, Key, Right};
 use roomtone::audio::pcm::OpusPacket;
 use roomtone::rtc::batch::Batch;
 use roomtone::rtc::fanout::{Fanout, Output};
+use roomtone::rtc::history::History;
 use roomtone::rtc::listener::{Listener, SessionConfig};
 use roomtone::rtc::session::{IfMatch, ListenerId};
 use roomtone::signal::ids::{PeerId, RoomName, Token};
@@ -162,11 +163,11 @@ pub fn names(bytes: &[u8]) {
 pub fn offer(bytes: &[u8]) {
     let Ok(sdp) = whep::described_offer(bytes) else { return };
     let now = Instant::now();
-    match Listener::accept(&sdp, 0, session_config(), &[server()], None, now) {
+    match Listener::accept(ListenerId::random(), &sdp, 0, session_config(), &[server()], None, now) {
         Err(sentence) => assert!(!sentence.is_empty() && !sentence.contains('\n'), "{sentence}"),
         Ok((listener, answer)) => {
             assert!(answer.starts_with("v=0\r\n") && answer.contains("a=sendonly\r\n"), "{answer}");
-            let mut fanout = Fanout::default();
+            let mut fanout = Fanout::new([History::default()]);
             fanout.admit(listener, now);
             drain(&mut fanout, now);
             fanout.handle_timeout(now + Duration::from_secs(60));
@@ -217,7 +218,8 @@ fn forged(genuine: &[u8], changes: &[u8]) -> Vec<u8> {
 pub fn sessions(bytes: &[u8]) {
     const MOST: usize = 8;
     let mut now = Instant::now();
-    let mut fanout = Fanout::default();
+    let histories = [History::default(), History::default()];
+    let mut fanout = Fanout::new(histories.clone());
     let mut ids: Vec<ListenerId> = vec![];
     let mut alive: HashMap<ListenerId, ()> = HashMap::new();
     let mut rest = bytes;
@@ -226,7 +228,15 @@ pub fn sessions(bytes: &[u8]) {
         let nth = usize::from(*argument);
         match op % 7 {
             0 if alive.len() < MOST => {
-                let accepted = Listener::accept(&plain_offer(), nth % 2, session_config(), &[server()], None, now);
+                let accepted = Listener::accept(
+                    ListenerId::random(),
+                    &plain_offer(),
+                    nth % 2,
+                    session_config(),
+                    &[server()],
+                    None,
+                    now,
+                );
                 let (listener, _) = accepted.expect("our own offer is a good one");
                 alive.insert(listener.id, ());
                 ids.push(listener.id);
@@ -253,7 +263,8 @@ pub fn sessions(bytes: &[u8]) {
             }
             4 => {
                 let packet = OpusPacket { payload: vec![0xfc; nth].into(), rtp_time_samples: 960, captured: now };
-                fanout.handle_packet(nth % 2, &packet, now);
+                let place = histories[nth % 2].push(packet.clone());
+                fanout.handle_packet(nth % 2, place, packet, now);
             }
             5 => {
                 now += Duration::from_millis(nth as u64 * 50);
@@ -317,6 +328,7 @@ fn plain_offer() -> String {
 struct Pair {
     now: Instant,
     fanout: Fanout,
+    history: History,
     rtc: Rtc,
     address: SocketAddr,
     position: u64,
@@ -334,13 +346,15 @@ impl Pair {
         let mut change = rtc.sdp_api();
         change.add_media(MediaKind::Audio, Direction::RecvOnly, None, None, None);
         let (offer, pending) = change.apply().expect("there is something to offer");
-        let accepted = Listener::accept(&offer.to_sdp_string(), 0, session_config(), &[server()], None, now);
+        let accepted =
+            Listener::accept(ListenerId::random(), &offer.to_sdp_string(), 0, session_config(), &[server()], None, now);
         let (listener, answer) = accepted.expect("our own offer is a good one");
         let answer = SdpAnswer::from_sdp_string(&answer).expect("our own answer");
         rtc.sdp_api().accept_answer(pending, answer).expect("our own answer");
-        let mut fanout = Fanout::default();
+        let history = History::default();
+        let mut fanout = Fanout::new([history.clone()]);
         fanout.admit(listener, now);
-        let mut pair = Pair { now, fanout, rtc, address, position: 0, heard: 0, captured: vec![] };
+        let mut pair = Pair { now, fanout, history, rtc, address, position: 0, heard: 0, captured: vec![] };
         for _ in 0..200 {
             pair.hear_a_packet();
             if pair.heard >= 3 {
@@ -354,7 +368,8 @@ impl Pair {
         let packet =
             OpusPacket { payload: vec![0xfc, 0xff, 0xfe].into(), rtp_time_samples: self.position, captured: self.now };
         self.position += 960;
-        self.fanout.handle_packet(0, &packet, self.now);
+        let place = self.history.push(packet.clone());
+        self.fanout.handle_packet(0, place, packet, self.now);
         self.pass();
         for _ in 0..4 {
             self.now += Duration::from_millis(5);

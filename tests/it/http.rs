@@ -167,7 +167,7 @@ fn start_engine(stations: &[Station], metrics: &Arc<RtcMetrics>, per_address: us
     let socket = datagrams::bind(Some(Ipv4Addr::LOCALHOST.into()), 0).unwrap();
     let media = socket.local_addr().unwrap();
     let (reports, _) = crossbeam_channel::bounded(8);
-    let engine = engine::start(socket, setup, reports).unwrap();
+    let engine = engine::start([socket], setup, reports).unwrap();
     let payload = vec![0xfc, 0xff, 0xfe].into();
     engine.senders[0].send(OpusPacket { payload, rtp_time_samples: 0, captured: Instant::now() });
     (engine, media)

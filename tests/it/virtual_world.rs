@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use roomtone::audio::pcm::OpusPacket;
 use roomtone::rtc::batch::Batch;
 use roomtone::rtc::fanout::{Fanout, Output};
+use roomtone::rtc::history::History;
 use roomtone::rtc::listener::{Listener, Reason, SessionConfig};
 use roomtone::rtc::session::ListenerId;
 use str0m::change::{SdpAnswer, SdpPendingOffer};
@@ -55,6 +56,7 @@ pub struct World {
     pub now: Instant,
     pub start: Instant,
     pub fanout: Fanout,
+    pub history: History,
     pub deadline: Instant,
     pub clients: Vec<Client>,
     pub config: SessionConfig,
@@ -79,10 +81,12 @@ impl World {
     pub fn new(seed: u64, loss_percent: u64, jitter_ms: u64) -> World {
         let now = Instant::now();
         let certificate = str0m::crypto::from_feature_flags().dtls_provider.generate_certificate().unwrap();
+        let history = History::default();
         World {
             now,
             start: now,
-            fanout: Fanout::default(),
+            fanout: Fanout::new([history.clone()]),
+            history,
             deadline: now,
             clients: vec![],
             config: SessionConfig { certificate, stereo: true, fec: false, min_packet_ms: 10, seal: true },
@@ -114,7 +118,8 @@ impl World {
         }
         let (offer, pending) = recvonly_offer(&mut rtc);
         let server = SERVER.parse().unwrap();
-        let (listener, answer) = Listener::accept(&offer, 0, &self.config, &[server], None, self.now).unwrap();
+        let (listener, answer) =
+            Listener::accept(ListenerId::random(), &offer, 0, &self.config, &[server], None, self.now).unwrap();
         assert!(answer.contains("a=sendonly") && answer.contains("stereo=1") && answer.contains("sprop-stereo=1"));
         assert!(answer.contains("a=ice-lite") && answer.contains("192.0.2.1 8088 typ host"), "{answer}");
         assert!(!answer.contains("transport-cc") && !answer.contains("transport-wide-cc"), "{answer}");
@@ -171,7 +176,8 @@ impl World {
         payload.resize(8 + (self.position / 960 % 200) as usize, self.position as u8);
         let packet = OpusPacket { payload: payload.into(), rtp_time_samples: self.position, captured: self.now };
         self.position += 960;
-        self.fanout.handle_packet(0, &packet, self.now);
+        let place = self.history.push(packet.clone());
+        self.fanout.handle_packet(0, place, packet, self.now);
     }
 
     fn deliver(&mut self) {
