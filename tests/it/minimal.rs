@@ -2,11 +2,13 @@
 //! by `make static-test`, which names the binary in `ROOMTONE_STATIC` and needs root for chroot, mount and cgroup;
 //! ignored otherwise. Times and sizes are printed, never asserted.
 
+mod deploy;
+mod sound;
+
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
@@ -17,15 +19,11 @@ use serde_json::{Value, json};
 use crate::http::wait_until;
 use crate::program::{Listening, get};
 use crate::rooms::Peer;
-use crate::sound_server::SoundServer;
 
 const NOBODY: &str = "65534:65534";
 
 /// What every start here has in common.
 const PLAIN: &[&str] = &["--sine-wave", "--no-tls", "--log-file", "none"];
-
-/// What libasound opens for a PCM of the type `null`, as a card's files would be given to the program.
-const DEVICES_OF_NULL: &str = "mkdir dev && touch dev/full && mount --bind /dev/full dev/full";
 
 /// A folder that holds only the binary.
 struct Desert(tempfile::TempDir);
@@ -210,123 +208,6 @@ fn a_root_that_cannot_be_written_is_enough() {
     assert_eq!(hermit.stop(), Some(0));
 }
 
-#[test]
-#[ignore = "make static-test"]
-fn sound_comes_from_a_pulse_server_whose_socket_is_bound_in() {
-    let server = SoundServer::start();
-    let tones = server.tones(500.0, 800.0, 60);
-    let _player = server.play(&tones, "vout");
-    let desert = Desert::new().with("pulse/native", "");
-    let socket = server.socket();
-    let bind = format!("mount --bind {} pulse/native", socket.display());
-    let open = PermissionsExt::from_mode(0o777);
-    fs::set_permissions(&socket, open).unwrap();
-    // The server knows its own user without a cookie, and strangers by it; so this is run as that user.
-    let hermit = desert.start(
-        &format!("{bind}; NOBODY=0:0"),
-        &[("PULSE_SERVER", "unix:/pulse/native")],
-        &["--loopback", "--no-tls", "--log-file", "none"],
-    );
-    hermit.waits_for_sound();
-    hermit.listen(20).wait_for(500.0, 800.0);
-    assert_eq!(hermit.stop(), Some(0));
-}
-
-#[test]
-#[ignore = "make static-test"]
-fn a_sound_card_of_alsa_is_heard_by_a_configuration_of_ones_own() {
-    let desert = Desert::new().with("null", "").with(
-        "asound.conf",
-        "pcm.mic { type file\n slave.pcm { type null }\n file /null\n infile /mic\n format raw\n \
-         hint { show on\n description \"a FIFO\" } }\n",
-    );
-    let fifo = desert.path().join("mic");
-    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
-    for name in ["mic", "null"] {
-        fs::set_permissions(desert.path().join(name), PermissionsExt::from_mode(0o666)).unwrap();
-    }
-    thread::spawn(move || play_into(&fifo, 600.0));
-    let card = ["--input-device", "alsa:mic", "--no-tls", "--log-file", "none"];
-    let hermit = desert.start(DEVICES_OF_NULL, &[("ALSA_CONFIG_PATH", "/asound.conf")], &card);
-    hermit.waits_for_sound();
-    hermit.listen(20).wait_for(600.0, 600.0);
-    assert_eq!(hermit.stop(), Some(0));
-}
-
-/// A tone in real time, 32-bit floats at 48 kHz in stereo, until nobody reads it any more.
-fn play_into(fifo: &Path, hz: f64) {
-    let Ok(mut pipe) = fs::OpenOptions::new().write(true).open(fifo) else { return };
-    let begun = Instant::now();
-    for block in 0..6_000_u32 {
-        let samples = (block * 480..(block + 1) * 480).flat_map(|n| {
-            let sample = 0.3 * (std::f64::consts::TAU * hz * f64::from(n) / 48_000.0).sin();
-            [(sample as f32).to_le_bytes(); 2].concat()
-        });
-        if pipe.write_all(&samples.collect::<Vec<u8>>()).is_err() {
-            return;
-        }
-        let due = begun + Duration::from_millis(10) * block;
-        thread::sleep(due.saturating_duration_since(Instant::now()));
-    }
-}
-
-#[test]
-#[ignore = "make static-test"]
-fn a_configuration_that_asks_for_plugins_is_replaced_by_our_own() {
-    // As a distribution's 99-pulse.conf does.
-    let plugins = "@hooks [ { func load files [ \"/etc/none\" ] errors false } ]\n\
-                   hook_func.wanted { lib \"libasound_module_conf_pulse.so\" func \"conf_pulse_hook_load_if_running\" }\n\
-                   @hooks [ { func wanted files [ ] } ]\n";
-    let usable = include_str!("../../src/audio/alsa/own.conf");
-    let with = |text: &str| Desert::new().with("usr/share/alsa/alsa.conf", text);
-    let bind = "mkdir -p proc && mount -t proc proc proc";
-    for (desert, replaced) in [(Desert::new(), true), (with(plugins), true), (with(usable), false)] {
-        let listed = desert.command(bind, &[], &["--list-devices"]).output().unwrap();
-        assert!(listed.status.success(), "{}", text(&listed));
-        let absent = desert.command(bind, &[], &["--input-device", "alsa:plughw:CARD=63,DEV=0"]).output().unwrap();
-        assert_eq!(absent.status.code(), Some(4), "{}", text(&absent));
-        let hermit = desert.start(bind, &[], PLAIN);
-        let open = fs::read_dir(format!("/proc/{}/fd", hermit.child.id())).unwrap();
-        let mut open = open.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
-        assert_eq!(open.any(|file| file.to_string_lossy().contains("memfd:roomtone-alsa")), replaced);
-    }
-}
-
-#[test]
-#[ignore = "make static-test"]
-fn what_our_configuration_names_is_part_of_the_static_libasound() {
-    const PROBE: &str = r#"
-        #include <alsa/asoundlib.h>
-        int main(int count, char **names) {
-            for (int n = 1; n < count; n++) {
-                snd_pcm_t *pcm;
-                int code = snd_pcm_open(&pcm, names[n], SND_PCM_STREAM_CAPTURE, 0);
-                printf("%s %s\n", names[n], code ? snd_strerror(code) : "opened");
-                if (!code) snd_pcm_close(pcm);
-            }
-            return 0;
-        }"#;
-    let own = include_str!("../../src/audio/alsa/own.conf").to_owned() + "pcm.converted { type plug slave.pcm null }\n";
-    let desert = Desert::new().with("own.conf", own).with("probe.c", PROBE);
-    let binary = PathBuf::from(std::env::var_os("ROOMTONE_STATIC").unwrap());
-    let library = binary.with_file_name("alsa").join("libasound.a");
-    let mut compiler = Command::new("cc");
-    compiler.args(["-static-pie", "probe.c"]).arg(library).args(["-lm", "-o", "roomtone"]).current_dir(desert.path());
-    let compiled = compiler.output().unwrap();
-    assert!(compiled.status.success(), "{}", text(&compiled));
-    // There is no card here; a name that is understood fails for the card's sake.
-    let card = "hw:CARD=63,DEV=0";
-    let names = ["null", "converted", card, &format!("plug{card}"), "nonsense:CARD=63"];
-    let command = desert.command(DEVICES_OF_NULL, &[("ALSA_CONFIG_PATH", "/own.conf")], &names).output();
-    let output = command.unwrap();
-    let said = text(&output);
-    for opened in ["null opened", "converted opened"] {
-        assert!(said.contains(opened), "{said}");
-    }
-    assert!(said.contains("Unknown PCM nonsense:CARD=63") && !said.contains("Unknown PCM hw"), "{said}");
-    assert!(!said.contains("Unknown PCM plughw") && !said.contains("plughw:CARD=63,DEV=0 opened"), "{said}");
-}
-
 /// A module of the host's that ends whoever loads it, as one of another libc may.
 fn poison(desert: &Desert) {
     let source = desert.path().join("poison.c");
@@ -433,101 +314,4 @@ fn start_and_idle_memory_are_told() {
     println!("idle, serving a tone to nobody: {} KiB resident", hermit.memory_kib("VmRSS"));
     let size = fs::metadata(desert.path().join("roomtone")).unwrap().len();
     println!("the binary: {size} bytes");
-}
-
-#[test]
-#[ignore = "make static-test"]
-fn a_supervisor_hears_of_start_life_and_stop() {
-    let desert = Desert::new();
-    let path = desert.path().join("notify");
-    let socket = UnixDatagram::bind(&path).unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-    fs::set_permissions(&path, PermissionsExt::from_mode(0o777)).unwrap();
-    let hermit = desert.start("", &[("NOTIFY_SOCKET", "/notify"), ("WATCHDOG_USEC", "200000")], PLAIN);
-    let hear = || {
-        let mut word = [0; 64];
-        let length = socket.recv(&mut word).unwrap();
-        String::from_utf8_lossy(&word[..length]).into_owned()
-    };
-    assert_eq!(hear(), "READY=1");
-    assert_eq!([hear(), hear(), hear()], ["WATCHDOG=1", "WATCHDOG=1", "WATCHDOG=1"]);
-    assert_eq!(hermit.stop(), Some(0));
-    wait_until("the last word", || hear() == "STOPPING=1");
-}
-
-#[test]
-#[ignore = "make static-test"]
-fn nginx_in_front_passes_on_page_room_and_tone() {
-    // Which addresses are somebody's is told at this level only.
-    let args = [PLAIN, &["--trust-proxy", "127.0.0.1", "--log-level", "debug"]].concat();
-    let hermit = Desert::new().start("", &[], &args);
-    let port = free_port();
-    // Our own example, but for what belongs to a real name and its certificate.
-    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/deploy/nginx.conf");
-    let example = fs::read_to_string(example).unwrap();
-    let server = example.replace("listen 443 ssl", &format!("listen 127.0.0.1:{port}"));
-    let server = server.replace("127.0.0.1:8088", &hermit.address().to_string());
-    let server: String = server.lines().filter(|line| !line.contains("ssl_")).map(|line| format!("{line}\n")).collect();
-    let folder = tempfile::tempdir().unwrap();
-    let inside = folder.path().display();
-    let config = format!(
-        "daemon off; master_process off; user root; pid {inside}/pid; error_log {inside}/errors; events {{}}\nhttp {{ access_log off;\n\
-         client_body_temp_path {inside}/body; proxy_temp_path {inside}/proxy;\n{server} }}\n"
-    );
-    fs::write(folder.path().join("nginx.conf"), config).unwrap();
-    let mut nginx = Command::new("nginx");
-    nginx.arg("-c").arg(folder.path().join("nginx.conf")).stderr(Stdio::null());
-    let nginx = nginx.spawn().expect("nginx is installed (make static-test does it)");
-    let mut front =
-        Hermit { child: nginx, port, errors: tempfile::NamedTempFile::new().unwrap(), started_in: Duration::ZERO };
-    wait_until("nginx's first answer", || front.answers());
-    serves_all_it_should(&front);
-    // Whom nginx names is whom limits and log are about; what anybody else claims is not believed.
-    let claim = "X-Forwarded-For: 198.51.100.7";
-    ask_from("127.0.0.3", &front, "/by-proxy", claim);
-    wait_until("the client's address", || hermit.log().contains("127.0.0.3:0: GET /by-proxy "));
-    ask_from("127.0.0.2", &hermit, "/straight", claim);
-    wait_until("the stranger's own address", || {
-        hermit.log().lines().any(|line| line.contains(" 127.0.0.2:") && line.contains(": GET /straight "))
-    });
-    assert_eq!(front.stop(), Some(0));
-}
-
-/// A request from one of this host's many addresses.
-fn ask_from(address: &str, hermit: &Hermit, path: &str, field: &str) {
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    socket.bind(&SocketAddr::new(address.parse().unwrap(), 0).into()).unwrap();
-    socket.connect(&hermit.address().into()).unwrap();
-    let mut stream = TcpStream::from(socket);
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\n{field}\r\nConnection: close\r\n\r\n").unwrap();
-    stream.read_to_end(&mut Vec::new()).unwrap();
-}
-
-/// What our examples for platforms start, each with its way of naming the port.
-#[test]
-#[ignore = "make static-test"]
-fn what_the_examples_for_platforms_start_listens_where_the_platform_says() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/deploy");
-    let read = |name: &str| fs::read_to_string(folder.join(name)).unwrap();
-    let words = |line: &str| line.split_whitespace().skip(1).map(str::to_owned).collect::<Vec<_>>();
-    let after =
-        |text: &str, key: &str| text.lines().find_map(|l| Some(l.trim().strip_prefix(key)?.to_owned())).unwrap();
-    let listed = |key: &str| serde_json::from_str::<Vec<String>>(&after(&read("Dockerfile"), key)).unwrap();
-    let unit = after(&read("roomtone.service"), "ExecStart=");
-    let unit = unit.replace("/var/lib/roomtone", "/state").replace("--port 8088", "");
-    for args in [
-        words(&after(&read("Procfile"), "web: ")),
-        words(&after(&read("render.yaml"), "dockerCommand: ")),
-        [&listed("ENTRYPOINT ")[1..], &listed("CMD ")].concat(),
-        words(&unit),
-    ] {
-        let args: Vec<_> = args.iter().map(String::as_str).collect();
-        println!("roomtone {}", args.join(" "));
-        let port = free_port().to_string();
-        let desert = Desert::new().with("state/.keep", "");
-        fs::set_permissions(desert.path().join("state"), PermissionsExt::from_mode(0o777)).unwrap();
-        let hermit = desert.start_at(port.parse().unwrap(), "", &[("PORT", &port)], &args);
-        assert!(get(hermit.port, "/").starts_with("HTTP/1.1 200"));
-        assert_eq!(hermit.stop(), Some(0));
-    }
 }
