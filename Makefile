@@ -68,7 +68,7 @@ static-twice: static
 	cd target/static/again && ROOMTONE_COMMIT=$$(git -C ../../.. rev-parse --short=12 HEAD)$$(git diff --quiet HEAD -- || echo +) \
 		SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) examples/deploy/static/build $(TARGET)
 	cd target/static && cmp $(TARGET)/roomtone again/target/static/$(TARGET)/roomtone
-	cd target/static && for archive in roomtone-*.tar.gz; do cmp $$archive again/target/static/$$archive; done
+	cd target/static/again/target/static && for archive in *.tar.gz; do cmp $$archive ../../../$$archive || exit 1; done
 
 # Runs that file where there is nothing else; as root, or through sudo, for chroot and mount.
 static-test: build-packages static
