@@ -1,6 +1,10 @@
 # Two commands are all there is to know: `make run` and `make test`. Both install what is missing.
 
 BUILD_PACKAGES := cmake pkg-config libasound2-dev
+TARGET := x86_64-unknown-linux-gnu
+CROSS_aarch64-unknown-linux-gnu := gcc-aarch64-linux-gnu g++-aarch64-linux-gnu
+STATIC_PACKAGES := gcc libc6-dev cmake dpkg-dev $(CROSS_$(TARGET))
+STATIC_TEST_PACKAGES := openssl pulseaudio pulseaudio-utils nginx-light
 TEST_PACKAGES := openssl pulseaudio pulseaudio-utils chromium firefox-esr
 BROWSER_TESTS := tests/browser
 FUZZ_SECONDS := 60
@@ -15,7 +19,7 @@ install = missing=""; for p in $(1); do dpkg -s $$p >/dev/null 2>&1 || missing="
 		$$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq $$missing >/dev/null; \
 	fi
 
-.PHONY: run build test check rust-test browser-test bench fuzz build-packages test-packages clean
+.PHONY: static static-test static-twice run build test check rust-test browser-test bench fuzz build-packages test-packages clean
 
 run: build
 	./target/release/roomtone $(ARGS)
@@ -50,6 +54,30 @@ fuzz: build-packages
 		cargo +nightly fuzz run --fuzz-dir tests/fuzz $$target tests/fuzz/corpus/$$target tests/fuzz/seeds/$$target \
 			-- -max_total_time=$(FUZZ_SECONDS) -max_len=4096; \
 	done
+
+# One file for any Linux, and an archive of it with its notices: target/static. TARGET=aarch64-unknown-linux-gnu for others.
+static:
+	@$(call install,$(STATIC_PACKAGES))
+	examples/deploy/static/build $(TARGET)
+
+# The same sources in another folder must give the same bytes.
+static-twice: static
+	rm -rf target/static/again
+	mkdir -p target/static/again
+	git ls-files -z | xargs -0 cp --parents -t target/static/again
+	cd target/static/again && ROOMTONE_COMMIT=$$(git -C ../../.. rev-parse --short=12 HEAD)$$(git diff --quiet HEAD -- || echo +) \
+		SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) examples/deploy/static/build $(TARGET)
+	cd target/static && cmp $(TARGET)/roomtone again/target/static/$(TARGET)/roomtone
+	cd target/static/again/target/static && for archive in *.tar.gz; do cmp $$archive ../../../$$archive || exit 1; done
+
+# Runs that file where there is nothing else; as root, or through sudo, for chroot and mount.
+static-test: build-packages static
+	@$(call install,$(STATIC_TEST_PACKAGES))
+	cargo build --locked --example listen
+	runner=$$(test "$$(id -u)" = 0 && echo env || echo "sudo -E env"); \
+		ROOMTONE_STATIC=$(CURDIR)/target/static/$(TARGET)/roomtone \
+		CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="$$runner" \
+		cargo test --locked --test it minimal:: -- --ignored --nocapture --test-threads=1
 
 build-packages:
 	@$(call install,$(BUILD_PACKAGES))

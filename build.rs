@@ -1,11 +1,13 @@
 //! Puts the pages into the binary: walks `www/`, compresses what gains by it, and writes the table that
-//! `src/web/assets.rs` includes. Runs at build time only; a missing `www/` makes an empty table.
+//! `src/web/assets.rs` includes; and says what the binary is made from. Runs at build time only; a missing `www/` makes an
+//! empty table, a missing repository leaves the commit out.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -38,7 +40,39 @@ fn main() -> io::Result<()> {
         );
     }
     table += "]\n";
-    fs::write(out.join("assets_table.rs"), table)
+    fs::write(out.join("assets_table.rs"), table)?;
+    origin(&here)
+}
+
+/// What `--version` tells: the commit and the system it is for. A build for development leaves the commit out, or each
+/// commit would build everything anew.
+fn origin(here: &Path) -> io::Result<()> {
+    println!("cargo:rerun-if-env-changed=ROOMTONE_COMMIT");
+    let given = std::env::var("ROOMTONE_COMMIT").ok().filter(|commit| !commit.is_empty());
+    let commit = match given {
+        None if variable("PROFILE")? == "release" => commit(here),
+        given => given,
+    };
+    println!("cargo:rustc-env=ROOMTONE_COMMIT={}", commit.unwrap_or_default());
+    println!("cargo:rustc-env=ROOMTONE_TARGET={}", variable("TARGET")?.to_string_lossy());
+    Ok(())
+}
+
+/// None if this folder is not a repository's own, as in an unpacked archive.
+fn commit(here: &Path) -> Option<String> {
+    let git = |args: &[&str]| {
+        let output = Command::new("git").arg("-C").arg(here).args(args).output().ok().filter(|o| o.status.success())?;
+        Some(String::from_utf8(output.stdout).ok()?.trim().to_owned())
+    };
+    if Path::new(&git(&["rev-parse", "--show-toplevel"])?).canonicalize().ok()? != here.canonicalize().ok()? {
+        return None;
+    }
+    // It grows with every commit and every change of branch.
+    let log = here.join(git(&["rev-parse", "--git-path", "logs/HEAD"])?);
+    if log.exists() {
+        println!("cargo:rerun-if-changed={}", log.display());
+    }
+    git(&["rev-parse", "--short=12", "HEAD"])
 }
 
 fn variable(name: &str) -> io::Result<std::ffi::OsString> {

@@ -10,13 +10,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use crate::access::books::Books;
 use crate::access::links;
 use crate::addresses::{Addresses, Scheme};
 use crate::audio::station::{self, Source, Station};
 use crate::config::{Config, ExitCode, LogFile, StartError, StateChoice, TlsChoice};
+use crate::notify::{Supervisor, Word};
 use crate::observe::memory;
 use crate::observe::metrics::{DoorMetrics, RoomMetrics, RtcMetrics};
 use crate::observe::reports::Report;
@@ -57,6 +58,7 @@ pub struct App {
     hub: Hub,
     encoder: station::Running,
     engine: Engine,
+    supervisor: Supervisor,
 }
 
 impl App {
@@ -128,7 +130,10 @@ impl App {
         let addresses = Addresses::of(local, scheme, config.public_url.as_deref());
         let admin_link = keep_links(state.as_ref(), gate.books(), &addresses.all);
         log_addresses(&addresses, tls.as_deref());
-        Ok(App { port: local.port(), addresses, admin_link, station, reports, report, door, hub, encoder, engine })
+        let supervisor = Supervisor::of(&config.supervision);
+        supervisor.tell(Word::Ready);
+        let port = local.port();
+        Ok(App { port, addresses, admin_link, station, reports, report, door, hub, encoder, engine, supervisor })
     }
 
     /// The port of the door.
@@ -160,7 +165,8 @@ impl App {
     pub fn wait(self) -> ExitCode {
         handle_signals(self.report.clone());
         let code = loop {
-            match self.reports.recv() {
+            match self.next_report() {
+                Err(RecvTimeoutError::Timeout) => {}
                 Ok(Report::Ebbed) => memory::give_back(),
                 Ok(Report::Stop) => {
                     log::info!("stopping");
@@ -170,14 +176,26 @@ impl App {
                     log::error!("the thread {thread} ended, which is a bug: stopping");
                     break ExitCode::Bug;
                 }
-                Err(_) => break ExitCode::Bug,
+                Err(RecvTimeoutError::Disconnected) => break ExitCode::Bug,
             }
         };
+        self.supervisor.tell(Word::Stopping);
         exit_after(STOP_PATIENCE, code);
         self.stop();
         log::info!("stopped");
         log::logger().flush();
         code
+    }
+
+    /// Sleeps until there is one, or until the supervisor, if it asked for that, shall hear again that `main` lives.
+    fn next_report(&self) -> Result<Report, RecvTimeoutError> {
+        match self.supervisor.interval {
+            Some(interval) => {
+                self.supervisor.tell(Word::Alive);
+                self.reports.recv_timeout(interval)
+            }
+            None => self.reports.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        }
     }
 
     /// Stops everything: newcomers are refused, peers and listeners told goodbye, threads joined.

@@ -1,4 +1,4 @@
-//! The command line and the two environment variables: read once, checked, and handed down as plain structs.
+//! The command line and the few environment variables: read once, checked, and handed down as plain structs.
 
 mod errands;
 mod flags;
@@ -11,6 +11,7 @@ use log::LevelFilter;
 
 use crate::audio::device::DeviceChoice;
 use crate::audio::encoder::Encoding;
+use crate::notify::Supervision;
 use crate::signal::rooms;
 use crate::signal::wire::IceServer;
 use crate::web::caller::Proxies;
@@ -134,6 +135,8 @@ pub struct Config {
     pub log_file: LogFile,
     /// What is logged.
     pub log_level: LevelFilter,
+    /// Who wants to know how the house is doing.
+    pub supervision: Supervision,
 }
 
 /// How the door speaks TLS.
@@ -196,6 +199,7 @@ impl Default for Config {
             state_dir: StateChoice::Default(None),
             log_file: LogFile::Default,
             log_level: LevelFilter::Info,
+            supervision: Supervision::default(),
         }
     }
 }

@@ -24,6 +24,7 @@
 //!                      rtc::voice    pure  its RTP stream, sealed beside the engine
 //!                      rtc::{batch, history, crypto, keys, sdp, stun, session, datagrams, candidates}
 //!                      audio::{device, pulse, alsa, convert, resample, sine, encoder, pcm}
+//! notify · lookups     what the supervisor is told; how a static program looks up names
 //! observe · state · quota   counters, the log, what threads report; files that outlive a process; how much for whom
 //! priority                  which threads go first when the processor is short
 //! ```
@@ -136,7 +137,9 @@ pub mod audio;
 pub mod config;
 pub mod greeting;
 pub mod invite;
+pub mod lookups;
 mod menu;
+pub mod notify;
 pub mod observe;
 pub mod priority;
 mod qr;

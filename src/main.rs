@@ -6,9 +6,12 @@ use std::process;
 use roomtone::app::{self, App};
 use roomtone::audio::device;
 use roomtone::config::{self, Command, Config, ExitCode, StartError};
-use roomtone::{greeting, invite};
+use roomtone::{greeting, invite, lookups};
 
 fn main() {
+    // While there is one thread: a static program must not use what belongs to another libc.
+    lookups::settle();
+    device::settle();
     let args: Vec<String> = std::env::args().skip(1).collect();
     let parsed = config::parse(&args, |name| std::env::var(name).ok());
     let code = parsed.and_then(run).unwrap_or_else(|StartError { code, message }| {

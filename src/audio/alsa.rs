@@ -2,10 +2,20 @@
 //! kept from writing to the terminal. Runs on the caller's thread. It opens no device; asking each of ALSA's names for
 //! its formats would open every one of them.
 
+mod own;
+
 use std::sync::Once;
 
 use cpal::HostId;
 use cpal::traits::{DeviceTrait, HostTrait};
+
+/// Sees to it that libasound has a configuration that it can use; for `main`, while there is one thread.
+pub(super) fn settle() {
+    // What is linked dynamically can load whatever the system's configuration asks for.
+    if cfg!(target_feature = "crt-static") {
+        own::settle();
+    }
+}
 
 /// cpal's ALSA host, with libasound silenced.
 pub(super) fn host() -> Option<cpal::Host> {

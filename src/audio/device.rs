@@ -249,6 +249,11 @@ fn describe_formats(entry: &mut DeviceEntry, device: &cpal::Device) {
     entry.default_rate_hz = default.as_ref().map(|config| config.sample_rate());
 }
 
+/// Prepares what the sound libraries expect of the process; to be called while it has one thread.
+pub fn settle() {
+    platform::settle();
+}
+
 #[cfg(target_os = "linux")]
 mod platform {
     //! Linux: the sound server, if one answers, then the sound cards themselves.
@@ -259,6 +264,10 @@ mod platform {
 
     const SERVER: &str = "pulseaudio";
     const CARDS: &str = "alsa";
+
+    pub(super) fn settle() {
+        alsa::settle();
+    }
 
     pub(super) fn devices() -> Vec<Found> {
         let served = PulseHost::new().list();
@@ -340,6 +349,8 @@ mod platform {
     //! flag, Core Audio (14.6 or newer) makes a process tap and an aggregate device.
 
     use super::*;
+
+    pub(super) fn settle() {}
 
     /// `cpal::default_host` panics where this is merely empty.
     fn hosts() -> impl Iterator<Item = cpal::Host> {

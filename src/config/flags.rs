@@ -9,6 +9,7 @@ use log::LevelFilter;
 
 use crate::audio::device::DeviceChoice;
 use crate::audio::encoder::{Application, Encoding};
+use crate::notify::Supervision;
 use crate::signal::rooms;
 use crate::signal::wire::IceServer;
 use crate::web::caller::Proxies;
@@ -28,7 +29,7 @@ pub(super) fn serve(args: &[String], env: impl Fn(&str) -> Option<String>) -> Re
         return Ok(Command::Print(help(&options)));
     }
     if matches.opt_present("version") {
-        return Ok(Command::Print(format!("roomtone {}", env!("CARGO_PKG_VERSION"))));
+        return Ok(Command::Print(version()));
     }
     if matches.opt_present("list-devices") {
         return Ok(Command::ListDevices { json: matches.opt_present("json") });
@@ -37,6 +38,23 @@ pub(super) fn serve(args: &[String], env: impl Fn(&str) -> Option<String>) -> Re
         return Err(usage("--json goes with --list-devices"));
     }
     Ok(Command::Serve(config(&matches, env)?))
+}
+
+/// Which roomtone this is and what it was built from, so that a report can name it.
+fn version() -> String {
+    let commit = match env!("ROOMTONE_COMMIT") {
+        "" => String::new(),
+        commit => format!(" ({commit})"),
+    };
+    let linked = if cfg!(target_feature = "crt-static") { "static" } else { "dynamic" };
+    let sound = match std::env::consts::OS {
+        "linux" => "ALSA, PulseAudio",
+        "windows" => "WASAPI",
+        "macos" => "CoreAudio",
+        _ => "none",
+    };
+    let (version, target) = (env!("CARGO_PKG_VERSION"), env!("ROOMTONE_TARGET"));
+    format!("roomtone {version}{commit}\n{target}, {linked}\nfeatures: sound by {sound}; https, WHEP, rooms")
 }
 
 fn options() -> Options {
@@ -152,6 +170,7 @@ fn config(matches: &Matches, env: impl Fn(&str) -> Option<String>) -> Result<Con
             ],
         )?
         .unwrap_or(defaults.log_level),
+        supervision: Supervision::from_vars(env),
     })
 }
 

@@ -6,6 +6,8 @@ use std::path::Path;
 /// The plan, ground floor first. A path stands for itself and everything under it.
 const FLOORS: &[&[&str]] = &[
     &[
+        "lookups",
+        "notify",
         "observe::reports",
         "signal::heartbeat",
         "signal::ids",

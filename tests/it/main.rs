@@ -12,6 +12,8 @@ mod layers;
 #[cfg(target_os = "linux")]
 mod loss;
 #[cfg(target_os = "linux")]
+mod minimal;
+#[cfg(target_os = "linux")]
 mod program;
 #[cfg(target_os = "linux")]
 mod pulse;

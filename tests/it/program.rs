@@ -109,13 +109,13 @@ impl Drop for Program {
 }
 
 /// A run of `examples/listen`.
-struct Listening {
+pub struct Listening {
     child: Child,
     reports: Arc<Mutex<Vec<Value>>>,
 }
 
 impl Listening {
-    fn start(args: &[&str]) -> Listening {
+    pub fn start(args: &[&str]) -> Listening {
         let mut child = Command::new(example("listen")).args(args).stdout(Stdio::piped()).spawn().unwrap();
         let reports: Arc<Mutex<Vec<Value>>> = Arc::default();
         let (values, lines) = (reports.clone(), BufReader::new(child.stdout.take().unwrap()).lines());
@@ -132,7 +132,7 @@ impl Listening {
     }
 
     /// Waits until the tones are heard, left and right, in Hz.
-    fn wait_for(&self, left_hz: f64, right_hz: f64) {
+    pub fn wait_for(&self, left_hz: f64, right_hz: f64) {
         let near = |value: &Value, hz: f64| (value.as_f64().unwrap() - hz).abs() < 3.0;
         wait_until(&format!("{left_hz} and {right_hz} Hz; last {:?}", self.last()), || {
             self.last().is_some_and(|last| near(&last["left_hz"], left_hz) && near(&last["right_hz"], right_hz))
@@ -177,7 +177,7 @@ fn run(args: &[&str]) -> Output {
     command(args, None).current_dir(&folder).output().unwrap()
 }
 
-fn get(port: u16, path: &str) -> String {
+pub fn get(port: u16, path: &str) -> String {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
     std::io::read_to_string(stream).unwrap()
@@ -219,7 +219,11 @@ fn help_version_and_devices_are_printed() {
     let help = run(&["--help"]);
     assert!(help.status.success() && String::from_utf8_lossy(&help.stdout).contains("--list-devices"));
     let version = run(&["--version"]);
-    assert_eq!(String::from_utf8_lossy(&version.stdout).trim(), concat!("roomtone ", env!("CARGO_PKG_VERSION")));
+    let version = String::from_utf8_lossy(&version.stdout).into_owned();
+    assert!(version.starts_with(concat!("roomtone ", env!("CARGO_PKG_VERSION"))), "{version}");
+    for told in [std::env::consts::ARCH, "features: ", "dynamic"] {
+        assert!(version.contains(told), "{told} is not in {version}");
+    }
     let devices = run(&["--list-devices", "--json"]);
     assert!(serde_json::from_slice::<Vec<Value>>(&devices.stdout).is_ok());
 }
