@@ -187,11 +187,17 @@ impl App {
         code
     }
 
-    /// Sleeps until there is one, or until the supervisor, if it asked for that, shall hear again that `main` lives.
+    /// Sleeps until there is one, or until the supervisor, if it asked for that, shall hear again that the house lives:
+    /// `main`, which says so, and the threads that listeners depend on.
     fn next_report(&self) -> Result<Report, RecvTimeoutError> {
         match self.supervisor.interval {
             Some(interval) => {
-                self.supervisor.tell(Word::Alive);
+                match self.engine.handle.answers() {
+                    true => self.supervisor.tell(Word::Alive),
+                    false => {
+                        log::error!("an rtc thread does not answer, so the supervisor is not told that all is well")
+                    }
+                }
                 self.reports.recv_timeout(interval)
             }
             None => self.reports.recv().map_err(|_| RecvTimeoutError::Disconnected),

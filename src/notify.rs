@@ -40,7 +40,7 @@ pub struct Supervisor {
 pub enum Word {
     /// The pages can be opened.
     Ready,
-    /// `main` is at work.
+    /// `main` and the rtc threads are at work.
     Alive,
     /// The house is about to stop.
     Stopping,

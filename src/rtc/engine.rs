@@ -67,6 +67,7 @@ enum Command {
     Admit { listener: Box<Listener>, seat: Seat, reply: Sender<bool> },
     Patch { id: ListenerId, fragment: String, if_match: IfMatch, reply: Sender<Result<Patched, PatchRefusal>> },
     Dismiss { id: ListenerId, reply: Sender<bool> },
+    Knock { reply: Sender<()> },
 }
 
 /// A packet on its way to one rtc thread: its station and its place in the station's history.
@@ -274,7 +275,7 @@ impl Handle {
         )
         .map_err(Refusal::BadOffer)?;
         let etag = listener.etag();
-        let admitted = self.ask(id, |reply| Command::Admit { listener: Box::new(listener), seat, reply });
+        let admitted = self.line(id).ask(|reply| Command::Admit { listener: Box::new(listener), seat, reply });
         match admitted {
             Some(true) => Ok(Admitted { listener: id, answer, etag }),
             Some(false) => Err(Refusal::Full),
@@ -287,26 +288,55 @@ impl Handle {
     /// # Errors
     /// [`PatchRefusal`]; the session goes on as it was.
     pub fn patch(&self, id: ListenerId, fragment: String, if_match: IfMatch) -> Result<Patched, PatchRefusal> {
-        self.ask(id, |reply| Command::Patch { id, fragment, if_match, reply }).unwrap_or(Err(PatchRefusal::Busy))
+        self.line(id).ask(|reply| Command::Patch { id, fragment, if_match, reply }).unwrap_or(Err(PatchRefusal::Busy))
     }
 
     /// Ends a session with a goodbye. False if there is none of that id.
     pub fn dismiss(&self, id: ListenerId) -> bool {
-        self.ask(id, |reply| Command::Dismiss { id, reply }).unwrap_or(false)
+        self.line(id).ask(|reply| Command::Dismiss { id, reply }).unwrap_or(false)
+    }
+
+    /// Whether every rtc thread is at work.
+    pub fn answers(&self) -> bool {
+        self.0.lines.iter().all(|line| line.ask(|reply| Command::Knock { reply }).is_some())
     }
 
     fn line(&self, id: ListenerId) -> &Line {
         let lines = &self.0.lines;
         &lines[id.thread(lines.len())]
     }
+}
 
-    fn ask<T>(&self, id: ListenerId, command: impl FnOnce(Sender<T>) -> Command) -> Option<T> {
-        let line = self.line(id);
+impl Line {
+    fn ask<T>(&self, command: impl FnOnce(Sender<T>) -> Command) -> Option<T> {
         let (reply, answer) = bounded(1);
-        if !line.commands.put(command(reply)) {
+        if !self.commands.put(command(reply)) {
             return None;
         }
-        line.doorbell.wake().ok()?;
+        self.doorbell.wake().ok()?;
         answer.recv_timeout(REPLY_TIMEOUT).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rtc::datagrams;
+
+    #[test]
+    fn threads_answer_while_they_are_at_work_and_no_longer() {
+        let socket = || datagrams::bind(Some([127, 0, 0, 1].into()), 0).unwrap();
+        let setup = || EngineSetup {
+            stations: vec![],
+            max_listeners: 0,
+            max_listeners_per_address: 0,
+            metrics: Arc::default(),
+        };
+        let engine = start([socket(), socket()], setup(), bounded(8).0).unwrap();
+        let handle = engine.handle.clone();
+        assert!(handle.answers());
+        engine.stop().unwrap();
+        assert!(!handle.answers());
+        assert!(start([], setup(), bounded(8).0).is_err());
     }
 }

@@ -240,6 +240,9 @@ impl RtcThread {
             Command::Dismiss { id, reply } => {
                 let _ = reply.send(self.fanout.dismiss(id, now));
             }
+            Command::Knock { reply } => {
+                let _ = reply.send(());
+            }
         }
     }
 }
