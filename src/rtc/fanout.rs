@@ -447,9 +447,7 @@ impl Fanout {
 
     /// Only an earlier deadline is worth a new entry; a later one is found out when the earlier comes.
     fn schedule(&mut self, key: usize, deadline: Instant) {
-        let start = *self.start.get_or_insert(deadline);
-        let ticks = deadline.saturating_duration_since(start).as_nanos().div_ceil(TICK.as_nanos());
-        let deadline = start + TICK * ticks.try_into().unwrap_or(u32::MAX);
+        let deadline = next_tick(*self.start.get_or_insert(deadline), deadline);
         let Some(seat) = self.seats.get_mut(key) else { return };
         if seat.scheduled.is_none_or(|scheduled| deadline < scheduled) {
             seat.scheduled = Some(deadline);
@@ -475,5 +473,28 @@ impl Fanout {
             was_connected: seat.voice.is_some(),
             reason,
         });
+    }
+}
+
+/// The first tick that is not before the deadline, however long the host has been up.
+fn next_tick(start: Instant, deadline: Instant) -> Instant {
+    let beyond = (deadline.saturating_duration_since(start).as_nanos() % TICK.as_nanos()) as u64;
+    if beyond == 0 { deadline } else { deadline + TICK - Duration::from_nanos(beyond) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deadlines_are_met_on_ticks_and_never_early_even_after_years() {
+        let start = Instant::now();
+        for years in [0, 1, 2, 10] {
+            let year = start + Duration::from_secs(years * 365 * 86_400);
+            for (asked_us, met_ms) in [(0, 0), (1, 10), (9_999, 10), (10_000, 10), (10_001, 20)] {
+                let met = next_tick(start, year + Duration::from_micros(asked_us));
+                assert_eq!(met - year, Duration::from_millis(met_ms), "{asked_us} us after {years} years");
+            }
+        }
     }
 }

@@ -26,6 +26,8 @@ pub struct Ear {
     thread: Option<JoinHandle<()>>,
     /// What the server answered, as the client took it.
     pub answer: String,
+    /// The path under which the session is spoken of.
+    pub session: String,
 }
 
 #[derive(Clone, Debug)]
@@ -85,6 +87,7 @@ impl Ear {
         if !head.starts_with("HTTP/1.1 201") {
             return Err(reply);
         }
+        let session = head.lines().find_map(|line| line.strip_prefix("Location: ")).ok_or("no Location")?.to_owned();
         let answer = wish.by_way_of.map_or(answer.to_owned(), |address| led_to(address, answer));
         rtc.sdp_api().accept_answer(pending, SdpAnswer::from_sdp_string(&answer).unwrap()).unwrap();
         let heard = Heard {
@@ -100,7 +103,7 @@ impl Ear {
         let enough = Arc::new(AtomicBool::new(false));
         let (told, stop) = (heard.clone(), enough.clone());
         let thread = thread::spawn(move || hear(rtc, wish.nack, &socket, &told, &stop));
-        Ok(Ear { heard, enough, thread: Some(thread), answer })
+        Ok(Ear { heard, enough, thread: Some(thread), answer, session })
     }
 
     pub fn heard(&self) -> Heard {
