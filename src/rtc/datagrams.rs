@@ -101,7 +101,7 @@ impl Datagrams {
         &mut self.socket
     }
 
-    /// Reads one batch and hands over each datagram: source, destination, bytes. False when there is nothing more to read.
+    /// Reads one batch and hands over each datagram: source, destination, bytes. False when there was nothing to read.
     ///
     /// # Errors
     /// As the operating system says; the socket stays usable.
@@ -120,8 +120,7 @@ impl Datagrams {
                 deliver(source, destination, bytes);
             }
         }
-        // Where one call reads several, it stops short only when there are no more.
-        Ok(count == BATCH_SIZE)
+        Ok(count > 0)
     }
 
     /// Queues a datagram for [`Datagrams::flush`].
