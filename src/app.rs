@@ -79,6 +79,7 @@ impl App {
         let assets = assets(&config)?;
         let state = state_dir(&config)?;
         let gate = Arc::new(gate(&config, state.clone())?);
+        memory::prepare();
         // More descriptors are more listeners; without them the house is only smaller.
         if let Err(error) = descriptors::raise_limit() {
             log::debug!("the limit of open files stays as it is: {error}");
@@ -164,10 +165,11 @@ impl App {
     /// Waits for Ctrl-C, a termination signal or a thread that should not have ended; then stops everything.
     pub fn wait(self) -> ExitCode {
         handle_signals(self.report.clone());
+        let mut settled = None;
         let code = loop {
-            match self.next_report() {
+            match self.next_report(settled) {
                 Err(RecvTimeoutError::Timeout) => {}
-                Ok(Report::Ebbed) => memory::give_back(),
+                Ok(Report::Ebbed) => settled = Some(Instant::now() + memory::SETTLING),
                 Ok(Report::Stop) => {
                     log::info!("stopping");
                     break ExitCode::Stopped;
@@ -178,6 +180,10 @@ impl App {
                 }
                 Err(RecvTimeoutError::Disconnected) => break ExitCode::Bug,
             }
+            if settled.is_some_and(|at| at <= Instant::now()) {
+                memory::give_back();
+                settled = None;
+            }
         };
         self.supervisor.tell(Word::Stopping);
         exit_after(STOP_PATIENCE, code);
@@ -187,19 +193,18 @@ impl App {
         code
     }
 
-    /// Sleeps until there is one, or until the supervisor, if it asked for that, shall hear again that the house lives:
-    /// `main`, which says so, and the threads that listeners depend on.
-    fn next_report(&self) -> Result<Report, RecvTimeoutError> {
-        match self.supervisor.interval {
-            Some(interval) => {
-                match self.engine.handle.answers() {
-                    true => self.supervisor.tell(Word::Alive),
-                    false => {
-                        log::error!("an rtc thread does not answer, so the supervisor is not told that all is well")
-                    }
-                }
-                self.reports.recv_timeout(interval)
+    /// Sleeps until there is one, or until then, or until the supervisor, if it asked for that, shall hear again that the
+    /// house lives: `main`, which says so, and the threads that listeners depend on.
+    fn next_report(&self, until: Option<Instant>) -> Result<Report, RecvTimeoutError> {
+        let word_due = self.supervisor.interval.map(|interval| {
+            match self.engine.handle.answers() {
+                true => self.supervisor.tell(Word::Alive),
+                false => log::error!("an rtc thread does not answer, so the supervisor is not told that all is well"),
             }
+            Instant::now() + interval
+        });
+        match until.into_iter().chain(word_due).min() {
+            Some(deadline) => self.reports.recv_deadline(deadline),
             None => self.reports.recv().map_err(|_| RecvTimeoutError::Disconnected),
         }
     }

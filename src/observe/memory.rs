@@ -2,12 +2,18 @@
 //! after a flood is more than the house itself needs. Whoever counts a crowd tells `main` of its ebb; `main` has the time
 //! to look through the heap.
 
+use std::time::Duration;
+
 use crossbeam_channel::Sender;
 
 use crate::observe::reports::Report;
 
 /// Fewer than these leave nothing worth looking for.
 const CROWD: usize = 16;
+
+/// From the latest ebb to the search. Who leaves is counted out while its thread still runs and holds some of the heap,
+/// and on a busy machine thousands of such threads take a while to end.
+pub const SETTLING: Duration = Duration::from_secs(2);
 
 /// Watches how many there are of something that takes memory.
 #[derive(Debug)]
@@ -32,6 +38,25 @@ impl Tide {
         }
     }
 }
+
+/// Once, before threads are started: whatever is free at the end of a thread's heap goes back as soon as it exceeds a
+/// bound. `malloc_trim` leaves such ends alone, and glibc, left alone, raises the bound with the largest block that was
+/// ever freed, and keeps small blocks (fast bins) that part an end from all that is free before it.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[allow(unsafe_code)]
+pub fn prepare() {
+    const FREE_END_BYTES: libc::c_int = 128 * 1024;
+    for (name, value) in [(libc::M_TRIM_THRESHOLD, FREE_END_BYTES), (libc::M_MXFAST, 0)] {
+        // SAFETY: numbers that these may be (mallopt(3)); nothing is freed or moved.
+        if unsafe { libc::mallopt(name, value) } != 1 {
+            log::debug!("mallopt({name}, {value}) was refused");
+        }
+    }
+}
+
+/// Other systems' allocators see to it themselves.
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+pub fn prepare() {}
 
 /// Gives back what has been freed. Takes some milliseconds and holds up allocations meanwhile, a heap at a time.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]

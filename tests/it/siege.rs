@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use roomtone::observe::memory::SETTLING;
 use roomtone::web::descriptors;
 use socket2::{Domain, Socket, Type};
 use str0m::Rtc;
@@ -44,7 +45,7 @@ impl Siege {
         thread::sleep(Duration::from_secs(2));
         drop(crowd);
         wait_until("they have left", || program.status()["door"]["connections"].as_u64().unwrap() < 10);
-        thread::sleep(Duration::from_secs(1));
+        thread::sleep(SETTLING + Duration::from_secs(1));
         let rss_before_kib = program.rss_kib();
         Siege { program, listener, rss_before_kib, _alone: alone }
     }
@@ -147,6 +148,7 @@ fn three_thousand_slow_readers() {
     let mut siege = Siege::lay(&["--write-seconds", "3"], 400);
     stand_deaf(&siege);
     // The C library keeps scattered pages of what three thousand answers lay in. A second crowd finds them again.
+    thread::sleep(SETTLING + Duration::from_secs(1));
     siege.rss_before_kib = siege.program.rss_kib();
     stand_deaf(&siege);
     siege.withstand();
