@@ -15,6 +15,9 @@ use crate::web::tls::Tls;
 const HANDSHAKE: u8 = 22;
 /// What is encrypted at a time: one record (RFC 8446 §5.1). No more ciphertext than this waits for the socket.
 const RECORD_BYTES: usize = 16 * 1024;
+/// What the kernel may keep for a WebSocket whose browser stops reading: all that a full room sends to somebody who joins,
+/// several times over, so that a short break of the network makes nobody too slow.
+const DUPLEX_SEND_BUFFER_BYTES: usize = 256 * 1024;
 /// How long, and how much, is read over after the last word. Closing with input unread makes the kernel send a reset,
 /// which can overtake that word (RFC 9112 §9.6).
 const LINGER: Duration = Duration::from_secs(2);
@@ -98,6 +101,9 @@ impl<'a> Wire<'a> {
 
     /// The same connection, read and written without blocking from now on.
     pub fn duplex<'w>(&'w mut self, readiness: &'w readiness::Handle) -> io::Result<Duplex<'w>> {
+        if let Err(error) = socket2::SockRef::from(self.stream).set_send_buffer_size(DUPLEX_SEND_BUFFER_BYTES) {
+            log::debug!("a send buffer stays as small as it is: {error}");
+        }
         self.stream.set_nonblocking(true)?;
         let watched = readiness.watch(self.stream)?;
         Ok(Duplex { stream: self.stream, watched, tls: self.tls.as_deref_mut() })
