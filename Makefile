@@ -34,10 +34,10 @@ check:
 	cargo clippy --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked
 
-# Sieges and the bustle one by one at the end: they want the whole machine, and would take it from tests of timing.
+# The stress tests run one by one at the end: they want the whole machine, and would take it from tests of timing.
 rust-test:
-	cargo test --locked -- --skip siege:: --skip bustle::
-	cargo test --locked --test it -- siege:: bustle:: --test-threads 1
+	cargo test --locked -- --skip stress::
+	cargo test --locked --test it -- stress:: --test-threads 1
 
 browser-test:
 	cargo build --locked
@@ -77,7 +77,7 @@ static-test: build-packages static
 	runner=$$(test "$$(id -u)" = 0 && echo env || echo "sudo -E env"); \
 		ROOMTONE_STATIC=$(CURDIR)/target/static/$(TARGET)/roomtone \
 		CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="$$runner" \
-		cargo test --locked --test it minimal:: -- --ignored --nocapture --test-threads=1
+		cargo test --locked --test it deploy:: -- --ignored --nocapture --test-threads=1
 
 build-packages:
 	@$(call install,$(BUILD_PACKAGES))

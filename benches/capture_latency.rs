@@ -25,10 +25,10 @@ mod listeners;
 #[path = "fanout/processor.rs"]
 #[allow(dead_code)]
 mod processor;
-#[path = "../tests/it/simulated.rs"]
+#[path = "../tests/it/harness/simulated_device.rs"]
 #[allow(dead_code)]
 mod simulated;
-#[path = "../tests/it/stamps.rs"]
+#[path = "../tests/it/harness/timestamps.rs"]
 mod stamps;
 
 use std::collections::HashMap;
@@ -39,16 +39,16 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{bounded, unbounded};
 use hdrhistogram::Histogram;
-use roomtone::audio::capture::Finder;
-use roomtone::audio::device::{self, DeviceChoice, Found};
 use roomtone::audio::encoder::{Encoder, Encoding};
 use roomtone::audio::pcm::OpusPacket;
-use roomtone::audio::sine::Sine;
-use roomtone::audio::station::{self, Running, Source, Station};
+use roomtone::audio::sources::capture::Finder;
+use roomtone::audio::sources::device::{self, DeviceChoice, Found};
+use roomtone::audio::sources::tone::Sine;
 use roomtone::observe::metrics::RtcMetrics;
-use roomtone::rtc::datagrams;
 use roomtone::rtc::engine::{self, Engine, EngineSetup, StationSetup};
-use roomtone::rtc::session::Offer;
+use roomtone::rtc::requests::Offer;
+use roomtone::rtc::udp::socket;
+use roomtone::station::runner::{self, Running, Source, Station};
 use simulated::Simulated;
 use str0m::change::SdpAnswer;
 use str0m::media::{Direction, MediaKind};
@@ -131,7 +131,7 @@ struct House {
 
 impl House {
     fn open(finder: Finder, encoding: &Encoding) -> House {
-        let socket = datagrams::bind(Some([127, 0, 0, 1].into()), 0).expect("a UDP port");
+        let socket = socket::bind(Some([127, 0, 0, 1].into()), 0).expect("a UDP port");
         let station = Station { name: "bench".into(), encoding: encoding.clone(), metrics: Arc::default() };
         let setup = EngineSetup {
             stations: vec![StationSetup { stereo: true, fec: false, packet_ms: 10, metrics: station.metrics.clone() }],
@@ -149,7 +149,7 @@ impl House {
             sender.send(packet);
         });
         let source = Source::Device { kind: "device", finder };
-        let running = station::start(station, source, sink, reports).expect("a station");
+        let running = runner::start(station, source, sink, reports).expect("a station");
         House { engine, running, captured }
     }
 
@@ -189,7 +189,7 @@ fn run(finder: Finder, encoding: &Encoding, duration: Duration) -> Vec<Arrival> 
 fn run_among(finder: Finder, encoding: &Encoding, duration: Duration, listeners: usize) -> [Vec<Arrival>; 2] {
     use std::sync::atomic::{AtomicBool, Ordering};
 
-    roomtone::web::descriptors::raise_limit().expect("a limit");
+    roomtone::os::file_limits::raise_limit().expect("a limit");
     let house = House::open(finder, encoding);
     let handle = &house.engine.handle;
     let mut crowd = listeners::Listeners::start();

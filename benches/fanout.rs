@@ -35,7 +35,7 @@ fn main() {
     let args: Vec<String> = std::env::args().collect();
     let has = |flag: &str| args.iter().any(|arg| arg == flag);
     let numbers: Vec<usize> = args.iter().filter_map(|arg| arg.parse().ok()).collect();
-    roomtone::web::descriptors::raise_limit().expect("a limit");
+    roomtone::os::file_limits::raise_limit().expect("a limit");
     if has("--crowd") {
         return crowd::run();
     }

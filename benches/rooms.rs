@@ -21,8 +21,8 @@ use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Registry, Token};
 use roomtone::app::App;
 use roomtone::config::{Config, LogFile, SourceChoice};
-use roomtone::web::descriptors;
-use roomtone::web::site::Limits;
+use roomtone::os::file_limits;
+use roomtone::web::handlers::context::Limits;
 
 const ROOM: usize = 10;
 /// What one offer of the benches has beside its time: about as much as an ICE candidate.
@@ -36,7 +36,7 @@ fn main() {
     }
     // `cargo bench` says --bench; `cargo test` does not, and only wants to see it work.
     let quick = args.iter().any(|arg| arg == "--quick") || !args.iter().any(|arg| arg == "--bench");
-    descriptors::raise_limit().expect("a limit");
+    file_limits::raise_limit().expect("a limit");
     println!("rooms of {ROOM}; times in ms");
     let sizes: &[usize] = if quick { &[10, 1_000] } else { &[10, 1_000, 10_000] };
     let asked: Vec<usize> = args.iter().filter_map(|arg| arg.parse().ok()).collect();

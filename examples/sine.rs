@@ -3,7 +3,8 @@
 //!     cargo run --release --example sine -- [PORT] [HZ]
 
 use roomtone::app::App;
-use roomtone::config::{Config, LogFile, SourceChoice, StartError};
+use roomtone::config::start_error::StartError;
+use roomtone::config::{Config, LogFile, SourceChoice};
 
 fn main() -> Result<(), StartError> {
     let mut args = std::env::args().skip(1);

@@ -119,7 +119,7 @@
 //! use roomtone::app::App;
 //! use roomtone::config::{Config, SourceChoice};
 //!
-//! # fn main() -> Result<(), roomtone::config::StartError> {
+//! # fn main() -> Result<(), roomtone::config::start_error::StartError> {
 //! let app = App::start(Config { source: SourceChoice::Sine { tone_hz: 440.0 }, ..Config::default() })?;
 //! println!("open {}", app.addresses()[0]);
 //! app.wait();
@@ -129,23 +129,17 @@
 
 #![deny(missing_docs)]
 #![deny(unsafe_op_in_unsafe_fn)]
+#![allow(clippy::module_inception, reason = "a folder's main file has the folder's name")]
 
 pub mod access;
-mod addresses;
 pub mod app;
 pub mod audio;
+pub mod cli;
 pub mod config;
-pub mod greeting;
-pub mod invite;
-pub mod lookups;
-mod menu;
-pub mod notify;
+pub mod net;
 pub mod observe;
-pub mod priority;
-mod qr;
-pub mod quota;
+pub mod os;
 pub mod rtc;
 pub mod signal;
-mod source;
-pub mod state;
+pub mod station;
 pub mod web;

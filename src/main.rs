@@ -4,16 +4,19 @@ use std::io::{self, Write};
 use std::process;
 
 use roomtone::app::{self, App};
-use roomtone::audio::device;
-use roomtone::config::{self, Command, Config, ExitCode, StartError};
-use roomtone::{greeting, invite, lookups};
+use roomtone::audio::sources::device;
+use roomtone::cli::command::{self, Command};
+use roomtone::cli::{greeting, invite};
+use roomtone::config::Config;
+use roomtone::config::start_error::{ExitCode, StartError};
+use roomtone::os::nss;
 
 fn main() {
     // While there is one thread: a static program must not use what belongs to another libc.
-    lookups::settle();
+    nss::settle();
     device::settle();
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let parsed = config::parse(&args, |name| std::env::var(name).ok());
+    let parsed = command::parse(&args, |name| std::env::var(name).ok());
     let code = parsed.and_then(run).unwrap_or_else(|StartError { code, message }| {
         eprintln!("roomtone: {message}");
         code

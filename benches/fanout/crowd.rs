@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, unbounded};
 use hdrhistogram::Histogram;
 use mio::{Events, Interest, Poll, Token, Waker};
-use roomtone::rtc::crypto;
-use roomtone::rtc::datagrams::{self, Datagrams};
+use roomtone::rtc::srtp::provider;
+use roomtone::rtc::udp::socket::{self, Datagrams};
 use serde::{Deserialize, Serialize};
 use str0m::change::{SdpAnswer, SdpPendingOffer};
 use str0m::config::{CryptoProvider, DtlsCert};
@@ -89,7 +89,7 @@ pub fn run() {
         }
         std::process::exit(0);
     });
-    let crypto = crypto::provider();
+    let crypto = provider::provider();
     let certificate = crypto.dtls_provider.generate_certificate().expect("a certificate");
     let mut crowd = Crowd {
         sockets: vec![],
@@ -168,7 +168,7 @@ impl Crowd {
             let n = self.clients.len();
             let socket = n / PER_SOCKET;
             if socket == self.sockets.len() {
-                let bound = datagrams::bind(Some(Ipv4Addr::UNSPECIFIED.into()), 0).expect("a socket");
+                let bound = socket::bind(Some(Ipv4Addr::UNSPECIFIED.into()), 0).expect("a socket");
                 self.ports.push(bound.local_addr().expect("an address").port());
                 let mut datagrams = Datagrams::new(bound).expect("a socket");
                 let interest = Interest::READABLE | Interest::WRITABLE;

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use roomtone::rtc::engine::Handle;
-use roomtone::rtc::session::Offer;
+use roomtone::rtc::requests::Offer;
 
 use super::crowd::Report;
 use super::processor;

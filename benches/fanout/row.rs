@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::unbounded;
 use roomtone::audio::pcm::OpusPacket;
 use roomtone::observe::metrics::{RtcMetrics, StationMetrics};
-use roomtone::rtc::batch::{Batch, Route};
-use roomtone::rtc::datagrams::{self, Datagrams};
 use roomtone::rtc::engine::{self, Engine, EngineSetup, StationSetup};
-use roomtone::rtc::gcm::Gcm;
+use roomtone::rtc::srtp::gcm::Gcm;
+use roomtone::rtc::udp::batch::{Batch, Route};
+use roomtone::rtc::udp::socket::{self, Datagrams};
 use serde::{Deserialize, Serialize};
 
 use super::crowd::Report;
@@ -226,7 +226,7 @@ fn start_engine(plan: &Plan, metrics: Arc<RtcMetrics>) -> Engine {
         metrics,
     };
     let (reports, _) = unbounded();
-    let sockets = (0..plan.threads).map(|_| datagrams::bind(None, 0).expect("a UDP port"));
+    let sockets = (0..plan.threads).map(|_| socket::bind(None, 0).expect("a UDP port"));
     let engine = match plan.through_engine {
         true => engine::start_unsealed(sockets, setup, reports),
         false => engine::start(sockets, setup, reports),
@@ -250,7 +250,7 @@ fn floor(addresses: &[SocketAddr], rounds: u32) -> f64 {
     let addresses = addresses.to_vec();
     let bare = thread::spawn(move || {
         processor::pin(0);
-        let socket = datagrams::bind(None, 0).expect("a UDP port");
+        let socket = socket::bind(None, 0).expect("a UDP port");
         let port = socket.local_addr().expect("an address").port();
         let mut datagrams = Datagrams::new(socket).expect("a socket");
         let source = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port);

@@ -4,9 +4,9 @@
 
 use std::io;
 
-use crate::access::books::Books;
-use crate::access::capability::{Right, TOKEN_CHARS};
-use crate::state::StateDir;
+use crate::access::token_store::Books;
+use crate::access::tokens::{Right, TOKEN_CHARS};
+use crate::os::state_dir::StateDir;
 
 /// Where the pages are, if nobody has said.
 pub const DEFAULT_BASE: &str = "http://localhost:8088";

@@ -9,9 +9,9 @@ use std::collections::HashSet;
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::access::capability::{Grant, GrantId, Key, Right};
+use crate::access::tokens::{Grant, GrantId, Key, Right};
+use crate::os::state_dir::{Stamp, StateDir};
 use crate::signal::ids::PeerId;
-use crate::state::{Stamp, StateDir};
 
 /// 32 random bytes.
 const KEY: &str = "key";

@@ -114,7 +114,7 @@ impl Encoder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audio::sine::Sine;
+    use crate::audio::sources::tone::Sine;
 
     #[test]
     fn every_packet_duration_and_application_decodes_to_its_own_length() {

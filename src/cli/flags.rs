@@ -7,19 +7,21 @@ use std::time::Duration;
 use getopts::{Matches, Options};
 use log::LevelFilter;
 
-use crate::audio::device::DeviceChoice;
 use crate::audio::encoder::{Application, Encoding};
-use crate::notify::Supervision;
+use crate::audio::sources::device::DeviceChoice;
+use crate::os::sd_notify::Supervision;
+use crate::signal::messages::IceServer;
 use crate::signal::rooms;
-use crate::signal::wire::IceServer;
-use crate::web::caller::Proxies;
-use crate::web::origin::Origin;
-use crate::web::site::Limits;
+use crate::web::handlers::context::Limits;
+use crate::web::http::client_address::Proxies;
+use crate::web::http::origin::Origin;
 
-use super::{Command, Config, ExitCode, LogFile, SourceChoice, StartError, StateChoice, TlsChoice};
+use crate::cli::command::Command;
+use crate::config::start_error::{ExitCode, StartError};
+use crate::config::{Config, LogFile, SourceChoice, StateChoice, TlsChoice};
 
 /// What a command line without an errand asks for.
-pub(super) fn serve(args: &[String], env: impl Fn(&str) -> Option<String>) -> Result<Command, StartError> {
+pub(crate) fn serve(args: &[String], env: impl Fn(&str) -> Option<String>) -> Result<Command, StartError> {
     let options = options();
     let matches = options.parse(args).map_err(|error| usage(error.to_string()))?;
     if let Some(odd) = matches.free.first() {
@@ -175,7 +177,7 @@ fn config(matches: &Matches, env: impl Fn(&str) -> Option<String>) -> Result<Con
 }
 
 /// The XDG Base Directory Specification on Unix, its counterpart on Windows.
-pub(super) fn state_dir(matches: &Matches, env: impl Fn(&str) -> Option<String>) -> StateChoice {
+pub(crate) fn state_dir(matches: &Matches, env: impl Fn(&str) -> Option<String>) -> StateChoice {
     if let Some(path) = matches.opt_str("state-dir") {
         return StateChoice::Path(path.into());
     }

@@ -4,7 +4,7 @@
 use std::io::{self, IsTerminal, Write};
 
 use crate::app::App;
-use crate::qr;
+use crate::cli::qr;
 
 /// Shows it, if there is a terminal. One that has gone meanwhile is nobody's loss.
 pub fn greet(app: &App) {

@@ -6,12 +6,14 @@ use std::time::SystemTime;
 
 use time::OffsetDateTime;
 
-use crate::access::books::Books;
-use crate::access::capability::Grant;
 use crate::access::links;
-use crate::config::{ExitCode, Invitation, Revocation, StartError, StateChoice};
-use crate::state::StateDir;
-use crate::web::origin::Origin;
+use crate::access::token_store::Books;
+use crate::access::tokens::Grant;
+use crate::cli::subcommands::{Invitation, Revocation};
+use crate::config::StateChoice;
+use crate::config::start_error::{ExitCode, StartError};
+use crate::os::state_dir::StateDir;
+use crate::web::http::origin::Origin;
 
 /// A link, and a sentence about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,7 +108,7 @@ fn now_s() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::access::capability::{GrantId, Right};
+    use crate::access::tokens::{GrantId, Right};
 
     #[test]
     fn a_note_says_until_when_how_often_and_how_to_undo_it() {

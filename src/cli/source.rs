@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::audio::capture::Finder;
-use crate::audio::device::{self, DeviceChoice, DeviceEntry};
-use crate::audio::station::Source;
-use crate::config::{Config, ExitCode, SourceChoice, StartError};
-use crate::menu;
+use crate::audio::sources::capture::Finder;
+use crate::audio::sources::device::{self, DeviceChoice, DeviceEntry};
+use crate::cli::menu;
+use crate::config::start_error::{ExitCode, StartError};
+use crate::config::{Config, SourceChoice};
+use crate::station::runner::Source;
 
 /// Turns the choice into a source.
 ///

@@ -4,11 +4,14 @@ use std::time::Duration;
 
 use getopts::{Matches, Options};
 
-use crate::access::capability::{GrantId, Right};
+use crate::access::tokens::{GrantId, Right};
 use crate::signal::ids::RoomName;
-use crate::web::origin::Origin;
+use crate::web::http::origin::Origin;
 
-use super::{Command, ExitCode, StartError, StateChoice, flags};
+use crate::cli::command::Command;
+use crate::cli::flags;
+use crate::config::StateChoice;
+use crate::config::start_error::{ExitCode, StartError};
 
 /// A link lasts ten years at most, if it is not to last for ever.
 const MAX_EXPIRES: Duration = Duration::from_secs(3_650 * 24 * 3_600);
@@ -40,7 +43,7 @@ pub struct Revocation {
     pub state_dir: StateChoice,
 }
 
-pub(super) fn invite(args: &[String], env: impl Fn(&str) -> Option<String>) -> Result<Command, StartError> {
+pub(crate) fn invite(args: &[String], env: impl Fn(&str) -> Option<String>) -> Result<Command, StartError> {
     let wrong = |message: String| usage("invite", &message);
     let mut options = Options::new();
     options.optopt("", "room", "a link into this room", "NAME");
@@ -80,7 +83,7 @@ pub(super) fn invite(args: &[String], env: impl Fn(&str) -> Option<String>) -> R
     }))
 }
 
-pub(super) fn revoke(args: &[String], env: impl Fn(&str) -> Option<String>) -> Result<Command, StartError> {
+pub(crate) fn revoke(args: &[String], env: impl Fn(&str) -> Option<String>) -> Result<Command, StartError> {
     let wrong = |message: String| usage("revoke", &message);
     let mut options = Options::new();
     options.optflag("", "all", "withdraw every link, the admin link too; a new admin link is made");
@@ -144,7 +147,7 @@ mod tests {
 
     fn run(line: &str) -> Result<Command, StartError> {
         let args: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
-        super::super::parse(&args, |name| (name == "HOME").then(|| "/h".into()))
+        crate::cli::command::parse(&args, |name| (name == "HOME").then(|| "/h".into()))
     }
 
     #[test]

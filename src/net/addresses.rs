@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
-use crate::rtc::candidates;
+use crate::net::interfaces;
 
 /// How the door can be reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +33,7 @@ impl Addresses {
         let ip = bound.ip().to_canonical();
         let bound = SocketAddr::new(ip, bound.port());
         let own: Vec<IpAddr> = if ip.is_unspecified() {
-            let found = candidates::local(bound, None).into_iter().map(|address| address.ip());
+            let found = interfaces::local(bound, None).into_iter().map(|address| address.ip());
             best_first(found.filter(|ip| !ip.is_loopback()).collect(), outgoing())
         } else {
             [ip].into_iter().filter(|ip| !ip.is_loopback()).collect()

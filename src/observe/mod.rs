@@ -1,6 +1,5 @@
 //! What the host can be asked about itself: counters and the log.
 
 pub mod log;
-pub mod memory;
 pub mod metrics;
 pub mod reports;

@@ -1,18 +1,11 @@
-//! Listeners: WebRTC sessions that receive a station. Knows nothing of how sound is made, of rooms or of HTTP.
+//! WebRTC sessions and the threads that drive them.
 
-pub mod batch;
-pub mod candidates;
-pub mod crypto;
-pub mod datagrams;
 pub mod engine;
-pub mod fanout;
-pub mod fetch;
-pub mod gcm;
-pub mod history;
-pub mod keys;
-pub mod listener;
 pub mod mailbox;
+pub mod requests;
 pub mod sdp;
 pub mod session;
-pub mod stun;
-pub mod voice;
+pub mod sessions;
+pub mod srtp;
+pub mod tracks;
+pub mod udp;

@@ -19,12 +19,12 @@ use str0m::rtp::{Extension, RawPacket, RtpWrite, SeqNo};
 use str0m::{Candidate, Event, IceConnectionState, Input, Output as EngineOutput, Rtc};
 
 use crate::audio::pcm::OpusPacket;
-use crate::rtc::batch::Route;
-use crate::rtc::crypto::{self, Secrets};
-use crate::rtc::gcm::Gcm;
+use crate::rtc::requests::{IfMatch, ListenerId, PatchRefusal, Patched};
 use crate::rtc::sdp::{self, AudioOffer, IceFragment};
-use crate::rtc::session::{IfMatch, ListenerId, PatchRefusal, Patched};
-use crate::rtc::voice::{Stream, Voice};
+use crate::rtc::srtp::gcm::Gcm;
+use crate::rtc::srtp::provider::{self, Secrets};
+use crate::rtc::tracks::send::{Stream, Voice};
+use crate::rtc::udp::batch::Route;
 
 /// A session that lost its path, or gets no further than ICE, is given up after this long: time enough for a phone to
 /// change networks and restart ICE.
@@ -158,7 +158,7 @@ impl Listener {
     ) -> Result<(Listener, String), String> {
         let offer = AudioOffer::parse(offer)?;
         let mut rtc = new_engine(config, now);
-        let secrets = crypto::take_secrets();
+        let secrets = provider::take_secrets();
         for address in candidates {
             if let Ok(candidate) = Candidate::host(*address, Protocol::Udp) {
                 rtc.add_local_candidate(candidate);
@@ -416,7 +416,7 @@ fn new_engine(config: &SessionConfig, now: Instant) -> Rtc {
         // Nothing but the mid: all else costs memory and time, and tells us nothing we act upon.
         .clear_extension_map()
         .set_extension(4, Extension::RtpMid)
-        .set_crypto_provider(crypto::provider())
+        .set_crypto_provider(provider::provider())
         .set_dtls_cert(config.certificate.clone())
         .set_send_buffer_audio(SEND_BUFFER_PACKETS)
         // The client sends no media; a receive buffer would only cost memory.

@@ -1,6 +1,6 @@
 //! All listeners of this host: who gets which datagram, who is due when, and one packet sent to many.
 //!
-//! Pure, like [`crate::rtc::listener`]: change one thing, then drain [`Fanout::poll_output`]. Nothing here looks at every
+//! Pure, like [`crate::rtc::session`]: change one thing, then drain [`Fanout::poll_output`]. Nothing here looks at every
 //! session to find one: addresses, ICE user fragments and ids are hashed, deadlines lie in a heap.
 
 use std::cmp::Reverse;
@@ -14,13 +14,13 @@ use str0m::ice::StunMessage;
 use str0m::net::{Protocol, Transmit};
 
 use crate::audio::pcm::OpusPacket;
-use crate::rtc::batch::Batch;
-use crate::rtc::fetch::fetch;
-use crate::rtc::history::History;
-use crate::rtc::listener::{self, Listener, Reason};
-use crate::rtc::session::{IfMatch, ListenerId, PatchRefusal, Patched};
-use crate::rtc::stun;
-use crate::rtc::voice::{Voice, Way};
+use crate::rtc::requests::{IfMatch, ListenerId, PatchRefusal, Patched};
+use crate::rtc::session::{self, Listener, Reason};
+use crate::rtc::srtp::prefetch::fetch;
+use crate::rtc::tracks::send::{Voice, Way};
+use crate::rtc::udp::batch::Batch;
+use crate::rtc::udp::stun;
+use crate::station::timeline::History;
 
 /// Addresses remembered for one session: a browser checks from every interface it has, and moves between networks.
 const ADDRESSES_PER_SESSION: usize = 16;
@@ -401,23 +401,23 @@ impl Fanout {
             let listener = &mut seat.listener;
             let output = catch_unwind(AssertUnwindSafe(|| listener.poll_output(now)));
             match output {
-                Ok(listener::Output::Transmit(transmit)) => self.outputs.push_back(Output::Transmit(transmit)),
-                Ok(listener::Output::Connected) => self.connect(key),
-                Ok(listener::Output::Acknowledged) => {
+                Ok(session::Output::Transmit(transmit)) => self.outputs.push_back(Output::Transmit(transmit)),
+                Ok(session::Output::Connected) => self.connect(key),
+                Ok(session::Output::Acknowledged) => {
                     if let Some(voice) = self.voice(key) {
                         voice.acknowledge();
                     }
                 }
-                Ok(listener::Output::Missing(missing)) => self.resend(key, &missing),
-                Ok(listener::Output::Gone(reason)) => return self.forget(key, reason),
+                Ok(session::Output::Missing(missing)) => self.resend(key, &missing),
+                Ok(session::Output::Gone(reason)) => return self.forget(key, reason),
                 // The engine moves a written packet to the wire only when told the time; it says so by a deadline of now.
-                Ok(listener::Output::Wait(deadline)) if deadline <= now && !told_the_time => {
+                Ok(session::Output::Wait(deadline)) if deadline <= now && !told_the_time => {
                     told_the_time = true;
                     if catch_unwind(AssertUnwindSafe(|| listener.handle_timeout(now))).is_err() {
                         return self.forget(key, Reason::Broken);
                     }
                 }
-                Ok(listener::Output::Wait(deadline)) => {
+                Ok(session::Output::Wait(deadline)) => {
                     return self.schedule(key, deadline.max(now + SHORTEST_WAIT));
                 }
                 Err(_) => return self.forget(key, Reason::Broken),

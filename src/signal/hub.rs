@@ -14,8 +14,8 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounde
 use crate::observe::metrics::RoomMetrics;
 use crate::observe::reports::{self, Report};
 use crate::signal::ids::{RoomName, Token};
+use crate::signal::messages::Said;
 use crate::signal::rooms::{Arrival, Ending, Facts, Limits, Link, Output, Reason, Rooms, What};
-use crate::signal::wire::Said;
 
 /// Events of all connections that wait for the hub. Full means that a connection's thread waits, and with it its browser.
 const EVENTS: usize = 4096;

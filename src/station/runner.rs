@@ -11,15 +11,15 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded, never, select};
 
-use crate::audio::blocks::{Blocks, Output};
-use crate::audio::capture::{Capture, CaptureEvent, Finder};
-use crate::audio::device::DeviceEntry;
 use crate::audio::encoder::{Encoder, Encoding};
 use crate::audio::pcm::{CaptureBlock, CaptureFormat, OpusPacket, PcmBlock, SAMPLE_RATE_HZ};
-use crate::audio::sine::Sine;
+use crate::audio::processing::blocks::{Blocks, Output};
+use crate::audio::sources::capture::{Capture, CaptureEvent, Finder};
+use crate::audio::sources::device::DeviceEntry;
+use crate::audio::sources::tone::Sine;
 use crate::observe::metrics::{SourceState, SourceStatus, StationMetrics};
 use crate::observe::reports::{self, Report};
-use crate::priority;
+use crate::os::priority;
 
 /// A source that is open but delivers nothing for this long is taken for dead and opened again. Some devices die without
 /// an error; others (what a Windows host plays, while it plays nothing) are only quiet, and opening them again does no harm.

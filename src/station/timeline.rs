@@ -2,7 +2,7 @@
 //! reach.
 //!
 //! Packets are known by their place in the station's stream, counted from its first; what number a packet has in a
-//! listener's own RTP stream, the listener's [`crate::rtc::voice::Voice`] knows. The encoder writes, the rtc threads read,
+//! listener's own RTP stream, the listener's [`crate::rtc::tracks::send::Voice`] knows. The encoder writes, the rtc threads read,
 //! and only when somebody misses something; each holds the lock for a look-up.
 
 use std::collections::VecDeque;

@@ -6,20 +6,21 @@ use std::net::SocketAddr;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use roomtone::access::capability::{Grant, GrantId, Key, Right};
+use roomtone::access::tokens::{Grant, GrantId, Key, Right};
 use roomtone::audio::pcm::OpusPacket;
-use roomtone::rtc::batch::Batch;
-use roomtone::rtc::fanout::{Fanout, Output};
-use roomtone::rtc::history::History;
-use roomtone::rtc::listener::{Listener, SessionConfig};
-use roomtone::rtc::session::{IfMatch, ListenerId};
+use roomtone::rtc::requests::{IfMatch, ListenerId};
+use roomtone::rtc::session::{Listener, SessionConfig};
+use roomtone::rtc::sessions::{Fanout, Output};
+use roomtone::rtc::udp::batch::Batch;
 use roomtone::signal::ids::{PeerId, RoomName, Token};
+use roomtone::signal::messages::{self, Said};
 use roomtone::signal::rooms::{self, Arrival, Facts, Link, Rooms};
-use roomtone::signal::wire::{self, Said};
-use roomtone::web::body::Chunked;
-use roomtone::web::head::Framing;
-use roomtone::web::origin::Origin;
-use roomtone::web::{head, upgrade, whep};
+use roomtone::station::timeline::History;
+use roomtone::web::handlers::whep;
+use roomtone::web::http::body::Chunked;
+use roomtone::web::http::head::Framing;
+use roomtone::web::http::origin::Origin;
+use roomtone::web::http::{head, upgrade};
 use str0m::change::SdpAnswer;
 use str0m::media::{Direction, MediaKind};
 use str0m::net::{Protocol, Receive};
@@ -107,7 +108,7 @@ pub fn message(bytes: &[u8]) {
     }
     // The other's id in the message's place for it, so that relaying is reached.
     let text = text.replace("OTHER", &Token::from_bytes([1; 32]).id().to_string());
-    let said = wire::parse(&text);
+    let said = messages::parse(&text);
     let wrong = matches!(said, Said::Wrong(_));
     while !matches!(rooms.poll_output(now), rooms::Output::Wait(_)) {}
     rooms.say(Link(0), said, now);

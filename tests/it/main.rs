@@ -2,38 +2,17 @@
 
 #[cfg(target_os = "linux")]
 mod access;
+mod architecture;
 #[cfg(target_os = "linux")]
-mod bustle;
+mod audio;
 #[cfg(target_os = "linux")]
-mod ear;
+mod deploy;
 mod fuzz;
-mod http;
-mod layers;
-#[cfg(target_os = "linux")]
-mod loss;
-#[cfg(target_os = "linux")]
-mod minimal;
-#[cfg(target_os = "linux")]
-mod program;
-#[cfg(target_os = "linux")]
-mod pulse;
-mod rooms;
-#[cfg(target_os = "linux")]
-mod siege;
-#[allow(dead_code, reason = "the bench uses all of it")]
-mod simulated;
-#[cfg(target_os = "linux")]
-mod sound_server;
-#[cfg(target_os = "linux")]
-mod stamps;
+mod harness;
+mod rtc;
+mod signal;
 #[cfg(target_os = "linux")]
 mod station;
 #[cfg(target_os = "linux")]
-mod threads;
-mod tls;
-mod virtual_malice;
-mod virtual_rooms;
-mod virtual_sealing;
-mod virtual_time;
-mod virtual_world;
-mod whep;
+mod stress;
+mod web;

@@ -8,9 +8,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::audio::convert::Converter;
 use crate::audio::pcm::{CaptureBlock, CaptureFormat, PcmBlock, SAMPLE_RATE_HZ};
-use crate::audio::resample::Resampler;
+use crate::audio::processing::convert::Converter;
+use crate::audio::processing::resample::Resampler;
 
 /// How late sound may be before silence takes its place. Short enough to stay within what a browser conceals, long
 /// enough for a busy machine's scheduler.

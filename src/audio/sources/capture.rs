@@ -14,10 +14,10 @@ use cpal::{
 };
 use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded};
 
-use crate::audio::device::{DeviceEntry, FindError, Found};
 use crate::audio::pcm::{CaptureBlock, CaptureFormat, SAMPLE_RATE_HZ};
+use crate::audio::sources::device::{DeviceEntry, FindError, Found};
 use crate::observe::metrics::StationMetrics;
-use crate::priority;
+use crate::os::priority;
 
 /// How much sound may lie between the callback and whoever takes it.
 const POOL: Duration = Duration::from_millis(500);

@@ -259,21 +259,21 @@ mod platform {
     //! Linux: the sound server, if one answers, then the sound cards themselves.
 
     use super::*;
-    use crate::audio::alsa;
-    use crate::audio::pulse::{PulseDevice, PulseHost};
+    use crate::audio::sources::alsa::{cards, configuration};
+    use crate::audio::sources::pulse::host::{PulseDevice, PulseHost};
 
     const SERVER: &str = "pulseaudio";
     const CARDS: &str = "alsa";
 
-    pub(super) fn settle() {
-        alsa::settle();
+    pub(crate) fn settle() {
+        configuration::settle();
     }
 
-    pub(super) fn devices() -> Vec<Found> {
+    pub(crate) fn devices() -> Vec<Found> {
         let served = PulseHost::new().list();
         let has_server = served.is_ok();
         let served = served.unwrap_or_default().into_iter().map(Found::from);
-        let cards = alsa::captures(has_server).into_iter().map(|(device, is_default)| {
+        let cards = cards::captures(has_server).into_iter().map(|(device, is_default)| {
             let mut found = found_on_card(device);
             found.entry.is_default = is_default;
             found
@@ -308,20 +308,20 @@ mod platform {
 
     /// Cards tell their rates only when they are opened, so this is done for the list alone and for nothing but
     /// hardware.
-    pub(super) fn describe(found: &mut Found) {
+    pub(crate) fn describe(found: &mut Found) {
         if found.entry.host == CARDS
-            && let Some(hardware) = alsa::hardware_of(&found.device)
+            && let Some(hardware) = cards::hardware_of(&found.device)
         {
             describe_formats(&mut found.entry, &hardware);
         }
     }
 
-    pub(super) fn default_input() -> Result<Found, FindError> {
+    pub(crate) fn default_input() -> Result<Found, FindError> {
         let served = match PulseHost::new().input_device() {
             Ok(device) => return Ok(Found::from(device)),
             Err(e) => e,
         };
-        let cards = alsa::captures(false);
+        let cards = cards::captures(false);
         let default = cards.iter().position(|(_, is_default)| *is_default);
         let (device, _) = default
             .and_then(|index| cards.into_iter().nth(index))
@@ -331,15 +331,15 @@ mod platform {
         Ok(found)
     }
 
-    pub(super) fn loopback() -> Result<Found, FindError> {
+    pub(crate) fn loopback() -> Result<Found, FindError> {
         let monitor = PulseHost::new().loopback_device();
         monitor.map(Found::from).map_err(|e| FindError::NoLoopback { why: e.to_string() })
     }
 
     /// An ALSA device of a configuration of the user's own, by its exact id.
-    pub(super) fn unlisted(wanted: &str) -> Option<Found> {
+    pub(crate) fn unlisted(wanted: &str) -> Option<Found> {
         let id: DeviceId = wanted.parse().ok()?;
-        alsa::host()?.devices().ok()?.map(found_on_card).find(|found| found.is_same(&id))
+        cards::host()?.devices().ok()?.map(found_on_card).find(|found| found.is_same(&id))
     }
 }
 
@@ -350,14 +350,14 @@ mod platform {
 
     use super::*;
 
-    pub(super) fn settle() {}
+    pub(crate) fn settle() {}
 
     /// `cpal::default_host` panics where this is merely empty.
     fn hosts() -> impl Iterator<Item = cpal::Host> {
         cpal::available_hosts().into_iter().filter_map(|id| cpal::host_from_id(id).ok())
     }
 
-    pub(super) fn devices() -> Vec<Found> {
+    pub(crate) fn devices() -> Vec<Found> {
         let mut devices: Vec<Found> = hosts().flat_map(|host| devices_of(&host)).collect();
         devices.iter_mut().enumerate().for_each(|(index, found)| found.entry.index = index);
         devices
@@ -381,11 +381,11 @@ mod platform {
         found
     }
 
-    pub(super) fn describe(found: &mut Found) {
+    pub(crate) fn describe(found: &mut Found) {
         describe_formats(&mut found.entry, &found.device);
     }
 
-    pub(super) fn default_input() -> Result<Found, FindError> {
+    pub(crate) fn default_input() -> Result<Found, FindError> {
         let device = hosts().find_map(|host| host.default_input_device());
         let mut found = device.map(Found::of).ok_or(FindError::NoInput { why: String::new() })?;
         found.entry.is_default = true;
@@ -393,7 +393,7 @@ mod platform {
     }
 
     /// The default output, unless it is an input as well: then cpal would open its microphones.
-    pub(super) fn loopback() -> Result<Found, FindError> {
+    pub(crate) fn loopback() -> Result<Found, FindError> {
         let output = hosts().find_map(|host| host.default_output_device());
         let found = output.map(Found::of).ok_or(FindError::NoLoopback { why: String::new() })?;
         if found.device.supports_input() {
@@ -403,7 +403,7 @@ mod platform {
         Ok(as_loopback(found))
     }
 
-    pub(super) fn unlisted(_wanted: &str) -> Option<Found> {
+    pub(crate) fn unlisted(_wanted: &str) -> Option<Found> {
         None
     }
 }

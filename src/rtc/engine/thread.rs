@@ -14,14 +14,14 @@ use crossbeam_channel::Sender;
 use mio::{Events, Interest, Poll, Token, Waker};
 
 use super::{Command, Shared};
-use crate::observe::memory::Tide;
+use crate::net::quota::Seat;
 use crate::observe::reports::{self, Report};
-use crate::priority;
-use crate::quota::Seat;
-use crate::rtc::batch::Batch;
-use crate::rtc::datagrams::{Datagrams, Flushed};
-use crate::rtc::fanout::{Fanout, Output};
-use crate::rtc::session::ListenerId;
+use crate::os::memory::Tide;
+use crate::os::priority;
+use crate::rtc::requests::ListenerId;
+use crate::rtc::sessions::{Fanout, Output};
+use crate::rtc::udp::batch::Batch;
+use crate::rtc::udp::socket::{Datagrams, Flushed};
 
 /// Batches of datagrams read in one turn before commands, packets and deadlines are looked after again.
 const READS_PER_TURN: usize = 16;

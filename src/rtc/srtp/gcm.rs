@@ -14,8 +14,8 @@ use aws_lc_sys::{
     EVP_aead_aes_256_gcm,
 };
 
-use crate::rtc::fetch::fetch;
-use crate::rtc::keys::Key;
+use crate::rtc::srtp::keys::Key;
+use crate::rtc::srtp::prefetch::fetch;
 
 /// Bytes GCM appends (RFC 7714 §12).
 pub const TAG_BYTES: usize = 16;

@@ -23,7 +23,7 @@ use str0m::crypto::{
     SupportedAeadAes256Gcm, SupportedAes128CmSha1_80, from_feature_flags,
 };
 
-use crate::rtc::keys::{Key, Keys, SALT_BYTES};
+use crate::rtc::srtp::keys::{Key, Keys, SALT_BYTES};
 
 /// Bytes GCM appends (RFC 7714 §12).
 const TAG_BYTES: usize = 16;

@@ -8,8 +8,8 @@
 use std::time::{Duration, Instant};
 
 use crate::audio::pcm::{OpusPacket, SAMPLE_RATE_HZ};
-use crate::rtc::batch::{Batch, DATAGRAM_BYTES, Route};
-use crate::rtc::gcm::{Gcm, NONCE_BYTES, TAG_BYTES};
+use crate::rtc::srtp::gcm::{Gcm, NONCE_BYTES, TAG_BYTES};
+use crate::rtc::udp::batch::{Batch, DATAGRAM_BYTES, Route};
 
 /// RTP's own header, without contributing sources (RFC 3550 §5.1).
 const SHORT_HEADER_BYTES: usize = 12;
@@ -256,8 +256,8 @@ mod tests {
     use str0m::crypto::AeadAes128Gcm;
 
     use super::*;
-    use crate::rtc::crypto::gcm_key;
-    use crate::rtc::keys::Key;
+    use crate::rtc::srtp::keys::Key;
+    use crate::rtc::srtp::provider::gcm_key;
 
     const SALT: [u8; 12] = *b"Quid pro quo";
     const STREAM: Stream<'_> = Stream { ssrc: 0x8041_f8d3, payload_type: 0x40, mid: None };

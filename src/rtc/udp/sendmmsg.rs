@@ -8,7 +8,7 @@ use std::mem;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd;
 
-use crate::rtc::batch::{BATCH, Route};
+use crate::rtc::udp::batch::{BATCH, Route};
 
 /// Room for one `in6_pktinfo`, the larger of the two, with its header.
 const CONTROL_BYTES: usize = 48;
@@ -34,7 +34,7 @@ struct Tables {
 }
 
 /// The call, and its tables.
-pub(super) struct Outbox {
+pub(crate) struct Outbox {
     tables: Box<Tables>,
     is_ipv6: bool,
     says_source: bool,
@@ -45,14 +45,14 @@ unsafe impl Send for Outbox {}
 
 impl Outbox {
     /// For a socket bound to `local`.
-    pub(super) fn new(local: SocketAddr) -> Outbox {
+    pub(crate) fn new(local: SocketAddr) -> Outbox {
         // SAFETY: all-zero is a valid value of every field: null pointers, zero lengths, integers.
         let tables = Box::new(unsafe { mem::zeroed::<Tables>() });
         Outbox { tables, is_ipv6: local.is_ipv6(), says_source: local.ip().is_unspecified() }
     }
 
     /// Sends one datagram or more of the first [`BATCH`]; how many. An error speaks of the first.
-    pub(super) fn send<'a>(
+    pub(crate) fn send<'a>(
         &mut self,
         socket: &impl AsRawFd,
         datagrams: impl Iterator<Item = (&'a Route, &'a [u8])>,

@@ -4,9 +4,6 @@
 //! for a stranger's, so every datagram carries source and destination. Reading is quinn-udp's (recvmmsg and GRO on
 //! Linux); so is sending, except on Linux, where one `sendmmsg` carries a whole turn's datagrams to as many listeners.
 
-#[cfg(target_os = "linux")]
-mod sendmmsg;
-
 use std::collections::VecDeque;
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -15,9 +12,9 @@ use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSocketState};
 use socket2::{Domain, Protocol, Socket, Type};
 use str0m::net::Transmit;
 
-use crate::rtc::batch::{Batch, Route};
+use crate::rtc::udp::batch::{Batch, Route};
 #[cfg(target_os = "linux")]
-use sendmmsg::Outbox;
+use crate::rtc::udp::sendmmsg::Outbox;
 
 /// Kernel buffers: one packet to every one of several thousand listeners must fit at once.
 const SOCKET_BUFFER_BYTES: usize = 4 << 20;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::signal::ids::{PeerId, RoomName, Token};
-use crate::signal::wire::IceServer;
+use crate::signal::messages::IceServer;
 
 /// What is put up with.
 #[derive(Clone, Debug, PartialEq, Eq)]

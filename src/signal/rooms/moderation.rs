@@ -2,9 +2,9 @@
 //! admin's token is a host; from anybody else these are refused here, before anything is looked at. Pure.
 
 use crate::signal::ids::PeerId;
-use crate::signal::wire::{self, Code, Fault, Said, ToBrowser};
+use crate::signal::messages::{self, Code, Fault, Said, ToBrowser};
 
-use super::seats::Place;
+use super::peer::Place;
 use super::{Link, Output, REMOVED, REMOVED_SENTENCE, Reason, Rooms, What};
 
 impl Rooms {
@@ -19,7 +19,7 @@ impl Rooms {
             Said::Remove(target) if self.is_beside(id, target) => self.remove(target),
             Said::EndRoom => self.end_room(id),
             _ => {
-                let Fault { code, message } = wire::unknown_target();
+                let Fault { code, message } = messages::unknown_target();
                 self.fault(link, code, &message);
             }
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::signal::ids::{PeerId, RoomName};
-use crate::signal::wire::{PeerState, ToBrowser};
+use crate::signal::messages::{PeerState, ToBrowser};
 
 use super::{Limits, Link};
 

@@ -11,13 +11,13 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::access::books::{Books, Void};
-use crate::access::capability::{Grant, Right};
-use crate::quota::Rate;
+use crate::access::token_store::{Books, Void};
+use crate::access::tokens::{Grant, Right};
+use crate::net::quota::Rate;
 use crate::signal::ids::{PeerId, RoomName};
-use crate::web::exchange::{Answer, Code, field};
-use crate::web::origin::{self, Origin};
-use crate::web::query::{Twice, parameter};
+use crate::web::http::message::{Answer, Code, field};
+use crate::web::http::origin::{self, Origin};
+use crate::web::http::query::{Twice, parameter};
 
 /// Wrong tokens from one address: so many at once, and so many a second for long. Nobody can guess one, but nobody need try.
 const FAILURES: f64 = 10.0;

@@ -4,15 +4,15 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::audio::station::Station;
 use crate::observe::metrics::{DoorMetrics, RoomMetrics, RtcMetrics};
 use crate::rtc::engine;
 use crate::signal::hub;
-use crate::signal::wire::IceServer;
-use crate::web::assets::Assets;
-use crate::web::caller::Proxies;
-use crate::web::gate::Gate;
-use crate::web::tls::Tls;
+use crate::signal::messages::IceServer;
+use crate::station::runner::Station;
+use crate::web::handlers::authorize::Gate;
+use crate::web::handlers::pages::Assets;
+use crate::web::http::client_address::Proxies;
+use crate::web::transport::tls::Tls;
 
 /// Everything handlers need.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 
 use crate::signal::ids::RoomName;
-use crate::web::exchange::{Answer, Code, Request};
+use crate::web::http::message::{Answer, Code, Request};
 
 /// What pages may do: load what this server serves, and nothing inline. A `<video>` may play what a page made (`blob:`);
 /// `'self'` of `connect-src` includes this server's WebSocket (CSP 3 §6.7.2.8).
@@ -59,7 +59,7 @@ impl Assets {
     }
 
     /// Answers `GET` and `HEAD`; a path that leads nowhere is 404.
-    pub(super) fn answer(&self, request: &Request) -> Answer {
+    pub(crate) fn answer(&self, request: &Request) -> Answer {
         let found = candidates(&request.path).and_then(|names| names.iter().find_map(|name| self.find(name)));
         match found {
             Some(found) => found.answer(request),
@@ -68,7 +68,7 @@ impl Assets {
     }
 
     /// Whether the path leads to a page.
-    pub(super) fn has(&self, path: &str) -> bool {
+    pub(crate) fn has(&self, path: &str) -> bool {
         candidates(path).is_some_and(|names| {
             names.iter().any(|name| match self {
                 Assets::Table(table) => table.iter().any(|asset| asset.name == name),
@@ -99,7 +99,7 @@ impl Assets {
 }
 
 /// What a path that leads nowhere is answered.
-pub(super) fn unknown_path() -> Answer {
+pub(crate) fn unknown_path() -> Answer {
     Answer::error(Code::UnknownPath, "Nothing is at this address.")
 }
 

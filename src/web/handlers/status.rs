@@ -5,16 +5,16 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::audio::encoder::Application;
-use crate::audio::station::Station;
 use crate::observe::metrics::{Level, SourceStatus};
-use crate::web::exchange::{Answer, Code, Request};
-use crate::web::gate::{Shown, Wish};
-use crate::web::query::parameter;
-use crate::web::site::Site;
-use crate::web::upgrade;
+use crate::station::runner::Station;
+use crate::web::handlers::authorize::{Shown, Wish};
+use crate::web::handlers::context::Site;
+use crate::web::http::message::{Answer, Code, Request};
+use crate::web::http::query::parameter;
+use crate::web::http::upgrade;
 
 /// `GET /healthz`
-pub(super) fn health(_site: &Site, _request: &Request) -> Answer {
+pub(crate) fn health(_site: &Site, _request: &Request) -> Answer {
     Answer::new(200).body("text/plain; charset=utf-8", b"ok".as_slice()).header("Cache-Control", "no-store")
 }
 
@@ -24,7 +24,7 @@ pub(super) fn health(_site: &Site, _request: &Request) -> Answer {
 ///
 /// # Errors
 /// The refusal.
-pub(super) fn access(site: &Site, shown: &Shown<'_>) -> Result<Answer, Answer> {
+pub(crate) fn access(site: &Site, shown: &Shown<'_>) -> Result<Answer, Answer> {
     let room = upgrade::room(shown.query)?;
     let by = upgrade::resume(shown.query)?.map(|token| token.id());
     let wish = match (&room, parameter(shown.query, "listen")) {
@@ -38,7 +38,7 @@ pub(super) fn access(site: &Site, shown: &Shown<'_>) -> Result<Answer, Answer> {
 }
 
 /// `GET /api/status`
-pub(super) fn status(site: &Site, _request: &Request) -> Answer {
+pub(crate) fn status(site: &Site, _request: &Request) -> Answer {
     let (rtc, door, limits) = (&site.rtc_metrics, &site.door_metrics, &site.limits);
     let rooms = &site.room_metrics;
     Answer::json(

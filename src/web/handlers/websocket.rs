@@ -14,17 +14,17 @@ use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::protocol::{Message, Role, WebSocketConfig};
 use tungstenite::{Bytes, Error, WebSocket};
 
-use crate::audio::station::Station;
+use crate::os::file_limits;
 use crate::signal::heartbeat::{Beat, Heartbeat};
 use crate::signal::hub::{self, Delivery, Line};
 use crate::signal::ids::{RoomName, Token};
+use crate::signal::messages::{self, Code, ToBrowser};
 use crate::signal::rooms::Reason;
-use crate::signal::wire::{self, Code, ToBrowser};
-use crate::web::caller::Caller;
-use crate::web::descriptors;
-use crate::web::gate::{Entry, Pass};
-use crate::web::readiness;
-use crate::web::wire::{Duplex, Wire};
+use crate::station::runner::Station;
+use crate::web::handlers::authorize::{Entry, Pass};
+use crate::web::http::client_address::Caller;
+use crate::web::transport::readiness;
+use crate::web::transport::socket::{Duplex, Wire};
 
 /// Small, because every idle peer has one; a message that is larger gets its room when it comes.
 const READ_BUFFER_BYTES: usize = 2 * 1024;
@@ -43,14 +43,14 @@ const ROOM_LOCKED: u16 = 4004;
 const ROOM_ENDED: u16 = 4005;
 
 /// What WebSockets need of the house.
-pub(super) struct Lobby {
+pub(crate) struct Lobby {
     pub hub: hub::Handle,
     pub readiness: readiness::Handle,
     pub stations: Arc<[Station]>,
 }
 
 /// Somebody whose request for a room was granted.
-pub(super) struct Guest<'a> {
+pub(crate) struct Guest<'a> {
     /// Which room.
     pub room: RoomName,
     /// Who it is.
@@ -62,7 +62,7 @@ pub(super) struct Guest<'a> {
 }
 
 /// Serves a peer until it or we end the connection. `inbox` is what has arrived behind the handshake.
-pub(super) fn attend(
+pub(crate) fn attend(
     wire: &mut Wire<'_>,
     inbox: Vec<u8>,
     guest: Guest<'_>,
@@ -126,7 +126,7 @@ impl Peer<'_> {
                 Ok(Some(wait)) => {
                     // From here on this thread sleeps most of the time.
                     if !std::mem::replace(&mut settled, true) {
-                        descriptors::release_stack();
+                        file_limits::release_stack();
                     }
                     thread::park_timeout(wait);
                 }
@@ -189,7 +189,7 @@ impl Peer<'_> {
     }
 
     fn say(&mut self, text: &str) -> Result<(), End> {
-        self.line.say(wire::parse(text)).map_err(|_| End::Silent("the hub has ended"))
+        self.line.say(messages::parse(text)).map_err(|_| End::Silent("the hub has ended"))
     }
 
     /// RFC 6455 §7.4.1: these are goodbyes of a page or its user. With any other code the page means to come back.

@@ -7,21 +7,21 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::audio::station::Station;
-use crate::rtc::session::{Admitted, IfMatch, ListenerId, Offer, PatchRefusal, Patched, Refusal};
-use crate::signal::wire::IceServer;
-use crate::web::exchange::{Answer, Code, Request};
-use crate::web::site::Site;
+use crate::rtc::requests::{Admitted, IfMatch, ListenerId, Offer, PatchRefusal, Patched, Refusal};
+use crate::signal::messages::IceServer;
+use crate::station::runner::Station;
+use crate::web::handlers::context::Site;
+use crate::web::http::message::{Answer, Code, Request};
 
 /// The type of offers and answers.
-pub(super) const SDP: &str = "application/sdp";
+pub(crate) const SDP: &str = "application/sdp";
 /// The type of what `PATCH` carries (RFC 8840 §9).
-pub(super) const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
+pub(crate) const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
 /// A full house does not empty in a second.
 const FULL_RETRY_S: u32 = 10;
 
 /// `POST /whep[/{station}]`: WHEP §4.2.
-pub(super) fn admit(site: &Site, request: &Request, name: Option<&str>) -> Answer {
+pub(crate) fn admit(site: &Site, request: &Request, name: Option<&str>) -> Answer {
     let Some((index, station)) = station(site, name) else { return unknown_station() };
     if request.media_type() != SDP {
         let answer = Answer::error(Code::WrongType, format!("An offer has the Content-Type {SDP}."));
@@ -37,7 +37,7 @@ pub(super) fn admit(site: &Site, request: &Request, name: Option<&str>) -> Answe
 }
 
 /// `GET`, `HEAD` on the same: nothing to see, but it is there.
-pub(super) fn endpoint(site: &Site, name: Option<&str>) -> Answer {
+pub(crate) fn endpoint(site: &Site, name: Option<&str>) -> Answer {
     if station(site, name).is_none() {
         return unknown_station();
     }
@@ -46,7 +46,7 @@ pub(super) fn endpoint(site: &Site, name: Option<&str>) -> Answer {
 
 /// `POST /offer` with `{"sdp": …, "type": "offer"}`, as aiortc's examples and their clients do it: first station, no
 /// session address, so it ends when ICE says so.
-pub(super) fn offer_as_json(site: &Site, request: &Request) -> Answer {
+pub(crate) fn offer_as_json(site: &Site, request: &Request) -> Answer {
     if request.media_type() != "application/json" {
         let answer = Answer::error(Code::WrongType, "An offer has the Content-Type application/json here.");
         return answer.header("Accept-Post", "application/json");
@@ -85,7 +85,7 @@ pub fn described_offer(body: &[u8]) -> Result<String, Answer> {
 }
 
 /// `PATCH` on a session: candidates, or an ICE restart (WHEP §4.3, RFC 9725 §4.3).
-pub(super) fn patch(site: &Site, request: &Request, name: &str, id: &str) -> Answer {
+pub(crate) fn patch(site: &Site, request: &Request, name: &str, id: &str) -> Answer {
     let Some(listener) = listener(site, name, id) else { return unknown_listener() };
     if request.media_type() != FRAGMENT {
         let answer = Answer::error(Code::WrongType, format!("A PATCH has the Content-Type {FRAGMENT}."));
@@ -98,7 +98,7 @@ pub(super) fn patch(site: &Site, request: &Request, name: &str, id: &str) -> Ans
 }
 
 /// `DELETE` on a session.
-pub(super) fn dismiss(site: &Site, name: &str, id: &str) -> Answer {
+pub(crate) fn dismiss(site: &Site, name: &str, id: &str) -> Answer {
     match listener(site, name, id) {
         Some(listener) if site.rtc.dismiss(listener) => Answer::new(200),
         _ => unknown_listener(),
@@ -106,7 +106,7 @@ pub(super) fn dismiss(site: &Site, name: &str, id: &str) -> Answer {
 }
 
 /// `GET`, `HEAD` on a session: whether it lives is told to nobody, but the address is a good one.
-pub(super) fn session(site: &Site, name: &str, id: &str) -> Answer {
+pub(crate) fn session(site: &Site, name: &str, id: &str) -> Answer {
     match listener(site, name, id) {
         Some(_) => Answer::new(200).header("Cache-Control", "no-store"),
         None => unknown_listener(),
@@ -114,7 +114,7 @@ pub(super) fn session(site: &Site, name: &str, id: &str) -> Answer {
 }
 
 /// One `Link` for each URL of STUN and TURN servers that a listener may use (RFC 9725 §4.6).
-pub(super) fn with_ice_servers(site: &Site, answer: Answer) -> Answer {
+pub(crate) fn with_ice_servers(site: &Site, answer: Answer) -> Answer {
     let links = site.ice_servers.iter().flat_map(|server| server.urls.iter().map(move |url| ice_link(url, server)));
     links.fold(answer, |answer, link| answer.header("Link", link))
 }

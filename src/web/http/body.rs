@@ -1,7 +1,7 @@
 //! Takes the chunked coding off a request body (RFC 9112 §7.1): pure, no socket, no clock. Chunk extensions and trailers
 //! are read over, neither means anything here.
 
-use crate::web::exchange::{Answer, Code};
+use crate::web::http::message::{Answer, Code};
 
 /// A chunk's size with its extensions, or a trailer field. Nobody honest needs more, and every chunk may have one.
 const MAX_LINE_BYTES: usize = 256;

@@ -2,7 +2,7 @@
 //! lets two parties disagree about where a request ends (RFC 9112 §11.2, request smuggling). It does not know what paths
 //! exist.
 
-use crate::web::exchange::{Answer, Code};
+use crate::web::http::message::{Answer, Code};
 
 /// Header fields that one request may have.
 const MAX_FIELDS: usize = 100;

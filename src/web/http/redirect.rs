@@ -3,8 +3,8 @@
 
 use std::net::IpAddr;
 
-use crate::web::exchange::Answer;
-use crate::web::head::Head;
+use crate::web::http::head::Head;
+use crate::web::http::message::Answer;
 
 const ROOMS: &str = "/room/";
 
@@ -32,7 +32,7 @@ fn is_loopback(host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::web::head;
+    use crate::web::http::head;
 
     fn location(line: &str, host: &str) -> Option<String> {
         let head = head::parse(format!("{line} HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes()).unwrap();

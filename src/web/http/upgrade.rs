@@ -2,9 +2,9 @@
 //! (RFC 6455 §4.2). Pure. Who may come, and from which page, is not looked at here.
 
 use crate::signal::ids::{RoomName, Token};
-use crate::web::exchange::{Answer, Code};
-use crate::web::head::{Handshake, Head};
-use crate::web::query::{Twice, parameter};
+use crate::web::http::head::{Handshake, Head};
+use crate::web::http::message::{Answer, Code};
+use crate::web::http::query::{Twice, parameter};
 
 const PATH: &str = "/ws";
 /// The one version there is (RFC 6455 §4.1, point 9).
@@ -97,7 +97,7 @@ pub fn resume(query: &str) -> Result<Option<Token>, Answer> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::web::head;
+    use crate::web::http::head;
 
     const FIELDS: &str = "Upgrade: WebSocket\r\nConnection: keep-alive, Upgrade\r\n\
                           Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n";

@@ -14,18 +14,18 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use mio::{Events, Interest, Poll, Token, Waker};
 use socket2::{Domain, Socket, Type};
 
-use crate::observe::memory::Tide;
+use crate::net::quota::{Counts, Rate};
 use crate::observe::reports::{self, Report};
-use crate::priority;
-use crate::quota::{Counts, Rate};
-use crate::web::conn::{self, Inside};
-use crate::web::descriptors;
-use crate::web::exchange::{Answer, Code};
-use crate::web::http::Http;
-use crate::web::loopback::Loopback;
-use crate::web::readiness::Readiness;
-use crate::web::site::{Limits, Site};
-use crate::web::ws::Lobby;
+use crate::os::file_limits;
+use crate::os::memory::Tide;
+use crate::os::priority;
+use crate::web::handlers::context::{Limits, Site};
+use crate::web::handlers::websocket::Lobby;
+use crate::web::http::message::{Answer, Code};
+use crate::web::server::connection::{self, Inside};
+use crate::web::server::loopback::Loopback;
+use crate::web::server::workers::Http;
+use crate::web::transport::readiness::Readiness;
 
 /// What the door lets through: everybody, those who are in, nobody.
 const OPEN: u8 = 0;
@@ -174,7 +174,7 @@ fn rate(limits: &Limits) -> Rate {
 
 /// As many connections as there will be descriptors for.
 fn affordable(wanted: usize) -> usize {
-    let limit = descriptors::limit().unwrap_or(u64::MAX);
+    let limit = file_limits::limit().unwrap_or(u64::MAX);
     let affordable = usize::try_from(limit.saturating_sub(RESERVED_DESCRIPTORS)).unwrap_or(usize::MAX).max(1);
     if affordable < wanted {
         log::warn!(
@@ -360,7 +360,7 @@ impl Keeper {
             // Dropped last: when the door hears of it, the descriptor is free.
             let _farewell = farewell;
             let stream = conversing;
-            conn::converse(&stream, client, &inside);
+            connection::converse(&stream, client, &inside);
         })?;
         self.open.insert(number, (Arc::downgrade(stream), client.ip()));
         self.counts.add(client.ip());
@@ -371,7 +371,7 @@ impl Keeper {
     /// Best effort and without waiting: whoever floods us is not waited for.
     fn turn_away(&self, stream: &TcpStream, answer: Answer) {
         self.inside.metrics.refused.add(1);
-        let mut bytes = conn::wire_head(&answer, &[], false);
+        let mut bytes = connection::wire_head(&answer, &[], false);
         bytes.extend_from_slice(&answer.body);
         let mut stream = stream;
         let _ = stream.set_nonblocking(true);

@@ -10,18 +10,18 @@ use std::time::Instant;
 
 use crate::observe::metrics::DoorMetrics;
 use crate::signal::ids::Token;
-use crate::web::body::{self, Chunked};
-use crate::web::caller::{Caller, Proxies};
-use crate::web::exchange::{Answer, Code};
-use crate::web::gate::{Gate, Shown, Wish};
-use crate::web::head::{self, Framing, Head};
-use crate::web::loopback::Loopback;
-use crate::web::redirect;
-use crate::web::site::Limits;
-use crate::web::tls::Tls;
-use crate::web::upgrade::{self, Upgrade};
-use crate::web::wire::Wire;
-use crate::web::ws::{self, Guest, Lobby};
+use crate::web::handlers::authorize::{Gate, Shown, Wish};
+use crate::web::handlers::context::Limits;
+use crate::web::handlers::websocket::{self, Guest, Lobby};
+use crate::web::http::body::{self, Chunked};
+use crate::web::http::client_address::{Caller, Proxies};
+use crate::web::http::head::{self, Framing, Head};
+use crate::web::http::message::{Answer, Code};
+use crate::web::http::redirect;
+use crate::web::http::upgrade::{self, Upgrade};
+use crate::web::server::loopback::Loopback;
+use crate::web::transport::socket::Wire;
+use crate::web::transport::tls::Tls;
 
 /// How much of an answer must leave within the write time-out: a floor of 1.6 KB/s for slow readers, at 10 s.
 const WRITE_PIECE_BYTES: usize = 16 * 1024;
@@ -30,7 +30,7 @@ const WRITE_PIECE_BYTES: usize = 16 * 1024;
 const COMMON_FIELDS: &str = "X-Content-Type-Options: nosniff\r\nServer: roomtone\r\n";
 
 /// What all connections share.
-pub(super) struct Inside {
+pub(crate) struct Inside {
     /// What is put up with.
     pub limits: Limits,
     /// For connections that begin with TLS.
@@ -48,7 +48,7 @@ pub(super) struct Inside {
 }
 
 /// Talks with a client until one of both has had enough.
-pub(super) fn converse(stream: &TcpStream, peer: SocketAddr, inside: &Inside) {
+pub(crate) fn converse(stream: &TcpStream, peer: SocketAddr, inside: &Inside) {
     // An answer leaves in one or a few large writes, nothing is gained by waiting for more.
     if let Err(error) = stream.set_nodelay(true) {
         log::debug!("{peer}: cannot set TCP_NODELAY: {error}");
@@ -71,7 +71,7 @@ pub(super) fn converse(stream: &TcpStream, peer: SocketAddr, inside: &Inside) {
 }
 
 /// An answer as it goes over the wire, up to its body.
-pub(super) fn wire_head(answer: &Answer, sharing: &[(&str, Cow<'_, str>)], keep_alive: bool) -> Vec<u8> {
+pub(crate) fn wire_head(answer: &Answer, sharing: &[(&str, Cow<'_, str>)], keep_alive: bool) -> Vec<u8> {
     let reason = tiny_http::StatusCode(answer.status).default_reason_phrase();
     let mut head = format!("HTTP/1.1 {} {reason}\r\n{COMMON_FIELDS}", answer.status);
     for (name, value) in sharing {
@@ -167,7 +167,7 @@ impl Conversation<'_> {
         self.inside.metrics.requests.add(1);
         self.write(asked.accepted().as_bytes())?;
         let inbox = std::mem::take(&mut self.inbox);
-        if let Err(error) = ws::attend(&mut self.wire, inbox, guest, self.caller, &self.inside.rooms) {
+        if let Err(error) = websocket::attend(&mut self.wire, inbox, guest, self.caller, &self.inside.rooms) {
             log::debug!("{}: the WebSocket ended: {error}", self.caller.address);
         }
         Ok(false)

@@ -17,14 +17,14 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use crate::web::caller::Caller;
-use crate::web::exchange::{Answer, Code};
-use crate::web::head::Head;
+use crate::web::http::client_address::Caller;
+use crate::web::http::head::Head;
+use crate::web::http::message::{Answer, Code};
 
 /// Carries the secret, the client's address, and whether it speaks TLS, from the door to a handler.
-pub(super) const INTERNAL_FIELD: &str = "Roomtone-Door";
+pub(crate) const INTERNAL_FIELD: &str = "Roomtone-Door";
 /// How that field says with TLS and without.
-pub(super) const HTTPS: &str = "https";
+pub(crate) const HTTPS: &str = "https";
 const HTTP: &str = "http";
 /// How long a request waits for a free connection before it is told to come again.
 const BORROW_PATIENCE: Duration = Duration::from_secs(10);
@@ -36,7 +36,7 @@ const MAX_HEAD_BYTES: usize = 64 * 1024;
 const HEADROOM: usize = 8;
 
 /// The connections.
-pub(super) struct Loopback {
+pub(crate) struct Loopback {
     address: SocketAddr,
     secret: Arc<str>,
     /// Connections not in use; an empty place stands for one that broke and is made anew when it is needed. As many

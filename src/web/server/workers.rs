@@ -12,19 +12,19 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, bounded};
 use socket2::{Domain, Socket, Type};
 
-use crate::priority;
-use crate::web::caller::Caller;
-use crate::web::exchange::{Answer, Code, Request};
-use crate::web::gate::{Shown, Wish};
-use crate::web::loopback::{HTTPS, INTERNAL_FIELD};
-use crate::web::site::Site;
-use crate::web::{api, assets, whep};
+use crate::os::priority;
+use crate::web::handlers::authorize::{Shown, Wish};
+use crate::web::handlers::context::Site;
+use crate::web::handlers::{pages, status, whep};
+use crate::web::http::client_address::Caller;
+use crate::web::http::message::{Answer, Code, Request};
+use crate::web::server::loopback::{HTTPS, INTERNAL_FIELD};
 
 /// How long a stop waits for handlers that are still at it.
 const STOP_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The running threads.
-pub(super) struct Http {
+pub(crate) struct Http {
     /// Where tiny_http listens.
     pub address: SocketAddr,
     /// What a request must know.
@@ -194,7 +194,7 @@ fn answer(site: &Site, request: &Request) -> Answer {
     let (place, allowed) = route(&request.path);
     let method = request.method.as_str();
     if matches!(place, Place::Page) && !matches!(method, "GET" | "HEAD") && !site.assets.has(&request.path) {
-        return assets::unknown_path();
+        return pages::unknown_path();
     }
     if method == "OPTIONS" {
         return options(site, &place, allowed);
@@ -221,9 +221,9 @@ fn admitted(site: &Site, request: &Request, place: &Place<'_>, method: &str) -> 
     };
     let look = |handler: &dyn Fn() -> Answer| site.gate.check(&Wish::Listen, &shown, None).map(|_| handler());
     let answer = match (place, method) {
-        (Place::Health, _) => api::health(site, request),
-        (Place::Status, _) => look(&|| api::status(site, request))?,
-        (Place::Access, _) => api::access(site, &shown)?,
+        (Place::Health, _) => status::health(site, request),
+        (Place::Status, _) => look(&|| status::status(site, request))?,
+        (Place::Access, _) => status::access(site, &shown)?,
         (Place::Offer, _) => {
             site.gate.check_origin(&shown, &request.header("host").unwrap_or_default())?;
             admit(&|| whep::offer_as_json(site, request))?
@@ -234,7 +234,7 @@ fn admitted(site: &Site, request: &Request, place: &Place<'_>, method: &str) -> 
         (Place::Session(station, id), "DELETE") => whep::dismiss(site, station, id),
         (Place::Session(station, id), _) => whep::session(site, station, id),
         (Place::Page, _) => site.assets.answer(request),
-        (Place::Server, _) => assets::unknown_path(),
+        (Place::Server, _) => pages::unknown_path(),
     };
     Ok(answer)
 }
@@ -264,12 +264,13 @@ mod tests {
     use super::*;
     use std::net::Ipv4Addr;
 
-    use crate::rtc::{datagrams, engine};
+    use crate::rtc::engine;
+    use crate::rtc::udp::socket;
     use crate::signal::hub;
-    use crate::web::assets::Assets;
-    use crate::web::caller::Proxies;
-    use crate::web::gate::Gate;
-    use crate::web::site::Limits;
+    use crate::web::handlers::authorize::Gate;
+    use crate::web::handlers::context::Limits;
+    use crate::web::handlers::pages::Assets;
+    use crate::web::http::client_address::Proxies;
 
     #[test]
     fn a_panicking_handler_answers_500() {
@@ -279,7 +280,7 @@ mod tests {
     }
 
     fn idle_engine() -> engine::Engine {
-        let socket = datagrams::bind(Some(Ipv4Addr::LOCALHOST.into()), 0).unwrap();
+        let socket = socket::bind(Some(Ipv4Addr::LOCALHOST.into()), 0).unwrap();
         let setup = engine::EngineSetup {
             stations: vec![],
             max_listeners: 0,

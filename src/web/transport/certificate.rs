@@ -11,7 +11,7 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use x509_cert::der::Decode;
 
-use crate::state::{self, StateDir};
+use crate::os::state_dir::{self, StateDir};
 
 /// In the state folder.
 pub const CERT_FILE: &str = "tls-cert.pem";
@@ -47,7 +47,7 @@ impl Certificate {
     /// # Errors
     /// What is wrong with which of them, to be read by a person; without a full stop.
     pub fn read(cert: &Path, key: &Path) -> Result<Certificate, String> {
-        let bytes = |flag, path: &Path| match state::read(path) {
+        let bytes = |flag, path: &Path| match state_dir::read(path) {
             Ok(Some(bytes)) => Ok(bytes),
             Ok(None) => Err(format!("{flag} {}: there is no such file", path.display())),
             Err(error) => Err(format!("{flag} {}: {error}", path.display())),

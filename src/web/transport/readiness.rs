@@ -26,14 +26,14 @@ struct Sleeper {
 
 /// How connections' threads reach this one.
 #[derive(Clone, Debug)]
-pub(super) struct Handle {
+pub(crate) struct Handle {
     registry: Arc<Registry>,
     /// A look-up table and no more; a number that is given to somebody else meanwhile wakes somebody for nothing.
     sleepers: Arc<RwLock<Slab<Arc<Sleeper>>>>,
 }
 
 /// The running thread.
-pub(super) struct Readiness {
+pub(crate) struct Readiness {
     pub handle: Handle,
     doorbell: Waker,
     stopping: Arc<AtomicBool>,
@@ -99,7 +99,7 @@ impl Handle {
 }
 
 /// A socket that is waited for, until dropped.
-pub(super) struct Watched<'a> {
+pub(crate) struct Watched<'a> {
     handle: &'a Handle,
     number: usize,
     sleeper: Arc<Sleeper>,
@@ -154,7 +154,7 @@ mod of_unix {
 
     use super::{Interest, Registry, TcpStream, Token, io};
 
-    pub(super) struct Socket<'a>(&'a TcpStream);
+    pub(crate) struct Socket<'a>(&'a TcpStream);
 
     impl<'a> Socket<'a> {
         pub fn of(stream: &'a TcpStream) -> io::Result<Self> {
@@ -186,7 +186,7 @@ mod of_others {
 
     use super::{Interest, Registry, TcpStream, Token, io};
 
-    pub(super) struct Socket<'a>(mio::net::TcpStream, PhantomData<&'a TcpStream>);
+    pub(crate) struct Socket<'a>(mio::net::TcpStream, PhantomData<&'a TcpStream>);
 
     impl<'a> Socket<'a> {
         pub fn of(stream: &'a TcpStream) -> io::Result<Self> {

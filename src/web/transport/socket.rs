@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use rustls::ServerConnection;
 
-use crate::web::readiness::{self, Watched};
-use crate::web::tls::Tls;
+use crate::web::transport::readiness::{self, Watched};
+use crate::web::transport::tls::Tls;
 
 /// ContentType `handshake`, with which every TLS connection begins (RFC 8446 §5.1). No HTTP request does.
 const HANDSHAKE: u8 = 22;
@@ -24,7 +24,7 @@ const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 1024 * 1024;
 
 /// A connection, used in blocking calls.
-pub(super) struct Wire<'a> {
+pub(crate) struct Wire<'a> {
     stream: &'a TcpStream,
     tls: Option<Box<ServerConnection>>,
 }
@@ -170,7 +170,7 @@ impl<'a> Wire<'a> {
 /// A connection that is read and written without blocking. Reading goes on while writing is blocked and the other way
 /// round. `WouldBlock` of a read means that nothing is left, neither in the socket nor decrypted, so that whoever waits
 /// for the socket misses nothing; of a write or a flush, that encrypted bytes wait for the socket.
-pub(super) struct Duplex<'w> {
+pub(crate) struct Duplex<'w> {
     stream: &'w TcpStream,
     watched: Watched<'w>,
     tls: Option<&'w mut ServerConnection>,

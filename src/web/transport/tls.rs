@@ -12,8 +12,8 @@ use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::{NoServerSessionStorage, ProducesTickets};
 
-use crate::state::{Stamp, StateDir};
-use crate::web::certificate::{Certificate, names_of_this_host};
+use crate::os::state_dir::{Stamp, StateDir};
+use crate::web::transport::certificate::{Certificate, names_of_this_host};
 
 /// The only protocol spoken here (RFC 7301 §6).
 const ALPN: &[u8] = b"http/1.1";

@@ -6,20 +6,20 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use roomtone::access::books::Books;
-use roomtone::access::capability::Right;
+use roomtone::access::token_store::Books;
+use roomtone::access::tokens::Right;
+use roomtone::os::state_dir::StateDir;
 use roomtone::signal::ids::RoomName;
-use roomtone::state::StateDir;
-use roomtone::web::gate::Gate;
-use roomtone::web::origin::Origin;
+use roomtone::web::handlers::authorize::Gate;
+use roomtone::web::http::origin::Origin;
 use serde_json::{Value, json};
 use tungstenite::client::IntoClientRequest;
 use tungstenite::protocol::frame::coding::CloseCode;
 
-use crate::http::{House, Reply, code, wait_until};
-use crate::program::{self, BINARY, Program};
-use crate::rooms::{Peer, connect, next};
-use crate::whep;
+use crate::harness::program::{self, BINARY, Program};
+use crate::signal::rooms::{Peer, connect, next};
+use crate::web::http::{House, Reply, code, wait_until};
+use crate::web::whep;
 
 const UPGRADE: &str = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
                        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use roomtone::audio::capture::{Capture, CaptureEvent, Finder};
-use roomtone::audio::device::{FindError, Found};
 use roomtone::audio::pcm::CaptureFormat;
-use roomtone::audio::pulse::{PulseDevice, PulseHost};
+use roomtone::audio::sources::capture::{Capture, CaptureEvent, Finder};
+use roomtone::audio::sources::device::{FindError, Found};
+use roomtone::audio::sources::pulse::host::{PulseDevice, PulseHost};
 use roomtone::observe::metrics::StationMetrics;
 
-use crate::sound_server::{SoundServer, tone_hz, write_impulses};
+use crate::harness::sound_server::{SoundServer, tone_hz, write_impulses};
 
 fn finder(find: impl Fn() -> Result<PulseDevice, cpal::Error> + Send + Sync + 'static) -> Finder {
     Arc::new(move || find().map(Found::from).map_err(|e| FindError::NoInput { why: e.to_string() }))

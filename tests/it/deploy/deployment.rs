@@ -9,9 +9,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use super::{Desert, Hermit, PLAIN, free_port, serves_all_it_should};
-use crate::http::wait_until;
-use crate::program::get;
+use super::static_file::{Desert, Hermit, PLAIN, free_port, serves_all_it_should};
+use crate::harness::program::get;
+use crate::web::http::wait_until;
 
 #[test]
 #[ignore = "make static-test"]

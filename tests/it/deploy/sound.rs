@@ -8,8 +8,8 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{Desert, PLAIN, text};
-use crate::sound_server::SoundServer;
+use super::static_file::{Desert, PLAIN, text};
+use crate::harness::sound_server::SoundServer;
 
 /// What libasound opens for a PCM of the type `null`, as a card's files would be given to the program.
 const DEVICES_OF_NULL: &str = "mkdir dev && touch dev/full && mount --bind /dev/full dev/full";
@@ -81,7 +81,7 @@ fn a_configuration_that_asks_for_plugins_is_replaced_by_our_own() {
     let plugins = "@hooks [ { func load files [ \"/etc/none\" ] errors false } ]\n\
                    hook_func.wanted { lib \"libasound_module_conf_pulse.so\" func \"conf_pulse_hook_load_if_running\" }\n\
                    @hooks [ { func wanted files [ ] } ]\n";
-    let usable = include_str!("../../../src/audio/alsa/own.conf");
+    let usable = include_str!("../../../src/audio/sources/alsa/minimal.conf");
     let with = |text: &str| Desert::new().with("usr/share/alsa/alsa.conf", text);
     let bind = "mkdir -p proc && mount -t proc proc proc";
     for (desert, replaced) in [(Desert::new(), true), (with(plugins), true), (with(usable), false)] {
@@ -110,8 +110,8 @@ fn what_our_configuration_names_is_part_of_the_static_libasound() {
             }
             return 0;
         }"#;
-    let own =
-        include_str!("../../../src/audio/alsa/own.conf").to_owned() + "pcm.converted { type plug slave.pcm null }\n";
+    let own = include_str!("../../../src/audio/sources/alsa/minimal.conf").to_owned()
+        + "pcm.converted { type plug slave.pcm null }\n";
     let desert = Desert::new().with("own.conf", own).with("probe.c", PROBE);
     let binary = PathBuf::from(std::env::var_os("ROOMTONE_STATIC").unwrap());
     let library = binary.with_file_name("alsa").join("libasound.a");

@@ -2,9 +2,6 @@
 //! by `make static-test`, which names the binary in `ROOMTONE_STATIC` and needs root for chroot, mount and cgroup;
 //! ignored otherwise. Times and sizes are printed, never asserted.
 
-mod deploy;
-mod sound;
-
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -16,20 +13,20 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::http::wait_until;
-use crate::program::{Listening, get};
-use crate::rooms::Peer;
+use crate::harness::program::{Listening, get};
+use crate::signal::rooms::Peer;
+use crate::web::http::wait_until;
 
 const NOBODY: &str = "65534:65534";
 
 /// What every start here has in common.
-const PLAIN: &[&str] = &["--sine-wave", "--no-tls", "--log-file", "none"];
+pub const PLAIN: &[&str] = &["--sine-wave", "--no-tls", "--log-file", "none"];
 
 /// A folder that holds only the binary.
-struct Desert(tempfile::TempDir);
+pub struct Desert(tempfile::TempDir);
 
 impl Desert {
-    fn new() -> Desert {
+    pub fn new() -> Desert {
         let binary = std::env::var_os("ROOMTONE_STATIC").expect("ROOMTONE_STATIC names the binary");
         let folder = tempfile::tempdir().unwrap();
         fs::copy(binary, folder.path().join("roomtone")).unwrap();
@@ -38,12 +35,12 @@ impl Desert {
         Desert(folder)
     }
 
-    fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         self.0.path()
     }
 
     /// A file that this host happens to have.
-    fn with(self, path: &str, content: impl AsRef<[u8]>) -> Desert {
+    pub fn with(self, path: &str, content: impl AsRef<[u8]>) -> Desert {
         let path = self.path().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, content).unwrap();
@@ -51,7 +48,7 @@ impl Desert {
     }
 
     /// Shell words that end inside, with nothing but `env`. What is mounted before is gone with the process.
-    fn command(&self, before: &str, env: &[(&str, &str)], args: &[&str]) -> Command {
+    pub fn command(&self, before: &str, env: &[(&str, &str)], args: &[&str]) -> Command {
         // Without an environment there is no PATH to look `chroot` up in.
         let chroot = "exec env -i $ENTRY \"$(command -v chroot)\" --userspec=$NOBODY . /roomtone \"$@\"";
         let mut command = Command::new("unshare");
@@ -62,12 +59,12 @@ impl Desert {
         command
     }
 
-    fn start(&self, before: &str, env: &[(&str, &str)], args: &[&str]) -> Hermit {
+    pub fn start(&self, before: &str, env: &[(&str, &str)], args: &[&str]) -> Hermit {
         let port = free_port();
         self.start_at(port, before, env, &[&["--port", &port.to_string()], args].concat())
     }
 
-    fn start_at(&self, port: u16, before: &str, env: &[(&str, &str)], args: &[&str]) -> Hermit {
+    pub fn start_at(&self, port: u16, before: &str, env: &[(&str, &str)], args: &[&str]) -> Hermit {
         let mut command = self.command(before, env, args);
         let errors = tempfile::NamedTempFile::new().unwrap();
         let begun = Instant::now();
@@ -80,20 +77,20 @@ impl Desert {
 }
 
 /// Free for TCP a moment ago.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     TcpListener::bind("[::]:0").unwrap().local_addr().unwrap().port()
 }
 
 /// The program inside; killed when dropped.
-struct Hermit {
-    child: Child,
-    port: u16,
-    errors: tempfile::NamedTempFile,
-    started_in: Duration,
+pub struct Hermit {
+    pub child: Child,
+    pub port: u16,
+    pub errors: tempfile::NamedTempFile,
+    pub started_in: Duration,
 }
 
 impl Hermit {
-    fn answers(&mut self) -> bool {
+    pub fn answers(&mut self) -> bool {
         let ended = self.child.try_wait().unwrap();
         assert!(ended.is_none(), "{ended:?}: {}", self.log());
         let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.port)) else { return false };
@@ -102,26 +99,26 @@ impl Hermit {
         stream.read_exact(&mut answer).is_ok_and(|()| &answer == b"HTTP/1.1 200")
     }
 
-    fn log(&self) -> String {
+    pub fn log(&self) -> String {
         fs::read_to_string(self.errors.path()).unwrap()
     }
 
-    fn address(&self) -> SocketAddr {
+    pub fn address(&self) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.port))
     }
 
-    fn listen(&self, seconds: u32) -> Listening {
+    pub fn listen(&self, seconds: u32) -> Listening {
         let url = format!("http://{}/whep", self.address());
         Listening::start(&[&url, "--seconds", &seconds.to_string(), "--json"])
     }
 
-    fn status(&self) -> Value {
+    pub fn status(&self) -> Value {
         let answer = get(self.port, "/api/status");
         serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
     }
 
     /// Until the device delivers; before, listeners are told to come again.
-    fn waits_for_sound(&self) {
+    pub fn waits_for_sound(&self) {
         wait_until("sound from the device", || {
             // Whoever asks hundreds of times a second is refused.
             thread::sleep(Duration::from_millis(50));
@@ -130,14 +127,14 @@ impl Hermit {
     }
 
     /// A line of `/proc/PID/status`, in KiB: the process is the one that was started, all before it was replaced.
-    fn memory_kib(&self, line: &str) -> u64 {
+    pub fn memory_kib(&self, line: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let found = status.lines().find_map(|l| l.strip_prefix(line)).unwrap();
         found.trim_start_matches(':').split_whitespace().next().unwrap().parse().unwrap()
     }
 
     /// Its exit code, after it was asked to stop.
-    fn stop(mut self) -> Option<i32> {
+    pub fn stop(mut self) -> Option<i32> {
         assert!(Command::new("kill").arg(self.child.id().to_string()).status().unwrap().success());
         self.child.wait().unwrap().code()
     }
@@ -151,7 +148,7 @@ impl Drop for Hermit {
 }
 
 /// The page, a room and the tone, seen from outside.
-fn serves_all_it_should(hermit: &Hermit) {
+pub fn serves_all_it_should(hermit: &Hermit) {
     let page = get(hermit.port, "/listen");
     assert!(page.starts_with("HTTP/1.1 200") && page.contains("</html>"), "{page}");
     let mut first = Peer::enter_at(hermit.address(), "room=desert");
@@ -160,7 +157,7 @@ fn serves_all_it_should(hermit: &Hermit) {
     hermit.listen(4).wait_for(440.0, 440.0);
 }
 
-fn text(output: &Output) -> String {
+pub fn text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
@@ -227,7 +224,7 @@ fn look_up_modules_of_another_libc_are_left_alone() {
     poison(&desert);
     serves_all_it_should(&desert.start("", &[], PLAIN));
     // The program itself looks up next to nothing, so that proves little. This does: the same words before a look-up.
-    for (settled, survives) in [("lookups::settle();", true), ("", false)] {
+    for (settled, survives) in [("nss::settle();", true), ("", false)] {
         compile(desert.path(), settled);
         let output = desert.command("mv resolve roomtone", &[], &[]).output().unwrap();
         assert_eq!(output.status.success(), survives, "{settled}: {:?} {}", output.status, text(&output));
@@ -239,9 +236,9 @@ fn look_up_modules_of_another_libc_are_left_alone() {
 
 /// A static program that resolves a name and nothing else.
 fn compile(folder: &Path, settled: &str) {
-    let lookups = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lookups.rs");
+    let nss = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/os/nss.rs");
     let source = format!(
-        "#[path = {lookups:?}]\n#[allow(dead_code)] mod lookups;\nfn main() {{ {settled}\n\
+        "#[path = {nss:?}]\n#[allow(dead_code)] mod nss;\nfn main() {{ {settled}\n\
          let found = std::net::ToSocketAddrs::to_socket_addrs(&(\"here\", 80)).map(|all| all.collect::<Vec<_>>());\n\
          println!(\"{{found:?}}\"); }}"
     );

@@ -14,7 +14,7 @@ use str0m::media::{Direction, MediaKind};
 use str0m::net::{Protocol, Receive};
 use str0m::{Candidate, Event, Input, Output, Rtc};
 
-use crate::stamps;
+use crate::harness::timestamps;
 
 /// No single read or write takes that long.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -130,7 +130,7 @@ fn led_to(address: SocketAddr, answer: &str) -> String {
 
 fn hear(mut rtc: Rtc, nack: bool, socket: &UdpSocket, heard: &Mutex<Heard>, enough: &AtomicBool) {
     let here = socket.local_addr().unwrap();
-    stamps::ask_for_stamps(socket);
+    timestamps::ask_for_stamps(socket);
     let mut arrived = Instant::now();
     let mut bytes = [0; 2_000];
     while !enough.load(Ordering::Relaxed) {
@@ -155,7 +155,7 @@ fn hear(mut rtc: Rtc, nack: bool, socket: &UdpSocket, heard: &Mutex<Heard>, enou
         };
         let wait = deadline.saturating_duration_since(Instant::now());
         socket.set_read_timeout(Some(wait.clamp(Duration::from_millis(1), Duration::from_millis(100)))).unwrap();
-        let input = match stamps::receive(socket, &mut bytes) {
+        let input = match timestamps::receive(socket, &mut bytes) {
             Ok((length, source, at)) => {
                 arrived = at;
                 let contents = bytes[..length].try_into();

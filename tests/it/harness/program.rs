@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::http::wait_until;
-use crate::sound_server::SoundServer;
+use crate::harness::sound_server::SoundServer;
+use crate::web::http::wait_until;
 
 pub const BINARY: &str = env!("CARGO_BIN_EXE_roomtone");
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use roomtone::audio::pulse::PulseHost;
+use roomtone::audio::sources::pulse::host::PulseHost;
 
 /// How long the server may take to answer, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(15);

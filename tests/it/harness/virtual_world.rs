@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use roomtone::audio::pcm::OpusPacket;
-use roomtone::rtc::batch::Batch;
-use roomtone::rtc::fanout::{Fanout, Output};
-use roomtone::rtc::history::History;
-use roomtone::rtc::listener::{Listener, Reason, SessionConfig};
-use roomtone::rtc::session::ListenerId;
+use roomtone::rtc::requests::ListenerId;
+use roomtone::rtc::session::{Listener, Reason, SessionConfig};
+use roomtone::rtc::sessions::{Fanout, Output};
+use roomtone::rtc::udp::batch::Batch;
+use roomtone::station::timeline::History;
 use str0m::change::{SdpAnswer, SdpPendingOffer};
 use str0m::media::{Direction, MediaKind};
 use str0m::net::{Protocol, Receive};

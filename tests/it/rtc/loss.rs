@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crate::ear::{Dice, Ear, Wish};
-use crate::http::wait_until;
-use crate::program::Program;
+use crate::harness::listener::{Dice, Ear, Wish};
+use crate::harness::program::Program;
+use crate::web::http::wait_until;
 
 /// Twelve of them are the 0.3 % that may be missing; 200 are what the line loses.
 const PACKETS: u64 = 4_000;

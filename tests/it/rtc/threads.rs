@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::Ipv4Addr;
 
-use crate::ear::{Ear, connect};
-use crate::http::wait_until;
-use crate::program::Program;
+use crate::harness::listener::{Ear, connect};
+use crate::harness::program::Program;
+use crate::web::http::wait_until;
 
 const LISTENERS: u8 = 24;
 

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::virtual_world::{Dice, SERVER, World};
+use crate::harness::virtual_world::{Dice, SERVER, World};
 
 /// RFC 6347 §4.1: a record in clear.
 fn record(kind: u8, body: &[u8]) -> Vec<u8> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use str0m::rtp::rtcp::{Rtcp, SenderInfo};
 
-use crate::virtual_world::{Client, World};
+use crate::harness::virtual_world::{Client, World};
 
 /// The share of a client's packets that left in batches.
 fn sealed_share(world: &World) -> f64 {

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use roomtone::rtc::listener::{GIVE_UP_AFTER, GIVE_UP_UNCHECKED_AFTER, Reason};
-use roomtone::rtc::session::{IfMatch, PatchRefusal, Patched};
+use roomtone::rtc::requests::{IfMatch, PatchRefusal, Patched};
+use roomtone::rtc::session::{GIVE_UP_AFTER, GIVE_UP_UNCHECKED_AFTER, Reason};
 use str0m::change::SdpAnswer;
 use str0m::rtp::rtcp::Rtcp;
 
-use crate::virtual_world::World;
+use crate::harness::virtual_world::World;
 
 #[test]
 fn every_packet_arrives_once_in_order_and_on_the_stations_clock() {

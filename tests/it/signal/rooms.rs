@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::{Error, Message, WebSocket};
 
-use crate::http::{House, code, wait_until};
+use crate::web::http::{House, code, wait_until};
 
 /// No answer takes that long on a machine that is not on fire.
 const PATIENCE: Duration = Duration::from_secs(30);

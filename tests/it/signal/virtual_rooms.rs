@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use roomtone::signal::ids::{PeerId, RoomName, Token};
+use roomtone::signal::messages;
 use roomtone::signal::rooms::{Arrival, Ending, Facts, Limits, Link, Output, Reason, Rooms};
-use roomtone::signal::wire;
 use serde_json::{Value, json};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -42,7 +42,7 @@ impl House {
     }
 
     fn say(&mut self, link: Link, message: &Value) {
-        self.rooms.say(link, wire::parse(&message.to_string()), self.now);
+        self.rooms.say(link, messages::parse(&message.to_string()), self.now);
         self.drain();
     }
 
@@ -487,8 +487,8 @@ proptest! {
 
     #[test]
     fn no_text_at_all_does_harm(text in "\\PC{0,200}") {
-        wire::parse(&text);
-        wire::parse(&format!("{{\"type\":\"offer\",\"targetId\":\"{}\",\"payload\":{text}}}", id(1)));
+        messages::parse(&text);
+        messages::parse(&format!("{{\"type\":\"offer\",\"targetId\":\"{}\",\"payload\":{text}}}", id(1)));
     }
 }
 

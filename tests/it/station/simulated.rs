@@ -4,16 +4,16 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::bounded;
-use roomtone::audio::capture::Finder;
-use roomtone::audio::device::Found;
 use roomtone::audio::encoder::Encoding;
 use roomtone::audio::pcm::OpusPacket;
-use roomtone::audio::station::{self, Running, Source, Station};
+use roomtone::audio::sources::capture::Finder;
+use roomtone::audio::sources::device::Found;
 use roomtone::observe::metrics::SourceState;
+use roomtone::station::runner::{self, Running, Source, Station};
 
-use crate::http::wait_until;
-use crate::simulated::Simulated;
-use crate::sound_server::tone_hz;
+use crate::harness::simulated_device::Simulated;
+use crate::harness::sound_server::tone_hz;
+use crate::web::http::wait_until;
 
 struct OnAir {
     station: Station,
@@ -31,7 +31,7 @@ impl OnAir {
         let notes = packets.clone();
         let sink = Box::new(move |packet| notes.lock().unwrap().push((Instant::now(), packet)));
         let source = Source::Device { kind: "device", finder };
-        let running = station::start(station.clone(), source, sink, bounded(8).0).unwrap();
+        let running = runner::start(station.clone(), source, sink, bounded(8).0).unwrap();
         OnAir { station, running, packets }
     }
 

@@ -8,15 +8,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use roomtone::observe::memory::SETTLING;
-use roomtone::web::descriptors;
+use roomtone::os::file_limits;
+use roomtone::os::memory::SETTLING;
 use socket2::{Domain, Socket, Type};
 use str0m::Rtc;
 use str0m::media::{Direction, MediaKind};
 
-use crate::ear::{Dice, Ear, PATIENCE, connect, enter, post_offer};
-use crate::http::wait_until;
-use crate::program::Program;
+use crate::harness::listener::{Dice, Ear, PATIENCE, connect, enter, post_offer};
+use crate::harness::program::Program;
+use crate::web::http::wait_until;
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 /// Where those come from who mean well.
@@ -34,7 +34,7 @@ impl Siege {
     pub fn lay(args: &[&str], rehearsing: usize) -> Siege {
         let alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         // Both ends of thousands of connections; the program raises its own.
-        descriptors::raise_limit().unwrap();
+        file_limits::raise_limit().unwrap();
         let program = Program::start(&[&["--sine-wave", "--log-file", "none"], args].concat(), None);
         let listener = Ear::listen(program.port, FRIEND).unwrap();
         // A rehearsal: what the C library keeps of a crowd's stacks and heaps is neither lost nor ever more.

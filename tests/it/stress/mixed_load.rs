@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 
 use mio::{Events, Interest, Poll, Token};
 
-use crate::ear::{Heard, connect, enter};
-use crate::http::wait_until;
-use crate::program::Program;
-use crate::siege::{Siege, source};
-use crate::sound_server::SoundServer;
+use crate::harness::listener::{Heard, connect, enter};
+use crate::harness::program::Program;
+use crate::harness::sound_server::SoundServer;
+use crate::stress::attacks::{Siege, source};
+use crate::web::http::wait_until;
 
 const PEERS: usize = 500;
 const ROOM: usize = 10;
@@ -234,7 +234,7 @@ impl Witness {
         let enough = Arc::<AtomicBool>::default();
         let stop = enough.clone();
         let thread = thread::spawn(move || {
-            roomtone::priority::raise();
+            roomtone::os::priority::raise();
             let mut latest = Duration::ZERO;
             while !stop.load(Ordering::Relaxed) {
                 let begun = Instant::now();

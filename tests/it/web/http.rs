@@ -10,19 +10,19 @@ use std::time::{Duration, Instant};
 
 use roomtone::audio::encoder::Encoding;
 use roomtone::audio::pcm::OpusPacket;
-use roomtone::audio::station::Station;
 use roomtone::observe::metrics::{DoorMetrics, RoomMetrics, RtcMetrics, StationMetrics};
-use roomtone::rtc::datagrams;
+use roomtone::os::file_limits;
 use roomtone::rtc::engine::{self, EngineSetup, StationSetup};
-use roomtone::signal::wire::IceServer;
+use roomtone::rtc::udp::socket;
+use roomtone::signal::messages::IceServer;
 use roomtone::signal::{hub, rooms};
-use roomtone::web::assets::Assets;
-use roomtone::web::caller::Proxies;
-use roomtone::web::descriptors;
-use roomtone::web::door::{Door, DoorHandle, DoorSettings, bind};
-use roomtone::web::gate::Gate;
-use roomtone::web::site::{Limits, Site};
-use roomtone::web::tls::Tls;
+use roomtone::station::runner::Station;
+use roomtone::web::handlers::authorize::Gate;
+use roomtone::web::handlers::context::{Limits, Site};
+use roomtone::web::handlers::pages::Assets;
+use roomtone::web::http::client_address::Proxies;
+use roomtone::web::server::acceptor::{Door, DoorHandle, DoorSettings, bind};
+use roomtone::web::transport::tls::Tls;
 use serde_json::Value;
 
 /// No answer takes that long on a machine that is not on fire.
@@ -164,7 +164,7 @@ fn start_engine(stations: &[Station], metrics: &Arc<RtcMetrics>, per_address: us
         max_listeners_per_address: per_address,
         metrics: Arc::clone(metrics),
     };
-    let socket = datagrams::bind(Some(Ipv4Addr::LOCALHOST.into()), 0).unwrap();
+    let socket = socket::bind(Some(Ipv4Addr::LOCALHOST.into()), 0).unwrap();
     let media = socket.local_addr().unwrap();
     let (reports, _) = crossbeam_channel::bounded(8);
     let engine = engine::start([socket], setup, reports).unwrap();
@@ -695,7 +695,7 @@ fn every_limit_is_told() {
 
 #[test]
 fn two_thousand_clients_that_send_one_byte_and_wait_stop_nobody() {
-    let limit = descriptors::raise_limit().map_or(1024, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    let limit = file_limits::raise_limit().map_or(1024, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
     // Both ends are in this process, and other tests need some too.
     let count = 2000.min(limit.saturating_sub(1000) / 2);
     assert!(count > 0, "this process may open {limit} files only");

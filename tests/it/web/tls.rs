@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use roomtone::web::caller::Proxies;
-use roomtone::web::site::Limits;
-use roomtone::web::tls::Tls;
+use roomtone::web::handlers::context::Limits;
+use roomtone::web::http::client_address::Proxies;
+use roomtone::web::transport::tls::Tls;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, ProtocolVersion, RootCertStore, StreamOwned};
@@ -17,8 +17,8 @@ use rustls::{SupportedProtocolVersion, crypto::aws_lc_rs};
 use serde_json::{Value, json};
 use tungstenite::{Message, WebSocket};
 
-use crate::http::{House, Plan, code, wait_until};
-use crate::whep::{SDP, offer};
+use crate::web::http::{House, Plan, code, wait_until};
+use crate::web::whep::{SDP, offer};
 
 /// No answer takes that long on a machine that is not on fire.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -3,7 +3,7 @@
 use str0m::media::{Direction, MediaKind};
 use str0m::{Candidate, Rtc};
 
-use crate::http::{House, MAX_LISTENERS, Reply, code, wait_until};
+use crate::web::http::{House, MAX_LISTENERS, Reply, code, wait_until};
 
 pub const SDP: &str = "Content-Type: application/sdp\r\n";
 const FRAGMENT: &str = "Content-Type: application/trickle-ice-sdpfrag\r\n";

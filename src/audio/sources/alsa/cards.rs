@@ -2,23 +2,13 @@
 //! kept from writing to the terminal. Runs on the caller's thread. It opens no device; asking each of ALSA's names for
 //! its formats would open every one of them.
 
-mod own;
-
-use std::sync::Once;
-
 use cpal::HostId;
 use cpal::traits::{DeviceTrait, HostTrait};
 
-/// Sees to it that libasound has a configuration that it can use; for `main`, while there is one thread.
-pub(super) fn settle() {
-    // What is linked dynamically can load whatever the system's configuration asks for.
-    if cfg!(target_feature = "crt-static") {
-        own::settle();
-    }
-}
+use crate::audio::sources::alsa::messages::silence;
 
 /// cpal's ALSA host, with libasound silenced.
-pub(super) fn host() -> Option<cpal::Host> {
+pub(crate) fn host() -> Option<cpal::Host> {
     silence();
     cpal::host_from_id(HostId::Alsa).ok()
 }
@@ -28,7 +18,7 @@ pub(super) fn host() -> Option<cpal::Host> {
 ///
 /// Of the ten or so names ALSA has for one card, `plughw` is the one that always works and `hw` the one without any
 /// conversion; the others are mixers, upmixers and numeric repetitions of these.
-pub(super) fn captures(has_server: bool) -> Vec<(cpal::Device, bool)> {
+pub(crate) fn captures(has_server: bool) -> Vec<(cpal::Device, bool)> {
     let Some(host) = host() else { return Vec::new() };
     let all: Vec<_> = host.devices().map(Iterator::collect).unwrap_or_default();
     // cpal lists every card once more by its number, which changes from boot to boot. A configuration that has no
@@ -49,7 +39,7 @@ pub(super) fn captures(has_server: bool) -> Vec<(cpal::Device, bool)> {
 }
 
 /// The bare hardware behind a device: the one name of it that tells its true formats.
-pub(super) fn hardware_of(device: &cpal::Device) -> Option<cpal::Device> {
+pub(crate) fn hardware_of(device: &cpal::Device) -> Option<cpal::Device> {
     let pcm = pcm_of(device);
     let card = pcm.strip_prefix("plughw:").or_else(|| pcm.strip_prefix("hw:"))?;
     let hardware = format!("hw:{card}");
@@ -64,24 +54,6 @@ fn pcm_of(device: &cpal::Device) -> String {
 fn is_named(pcm: &str, prefix: &str) -> bool {
     pcm.strip_prefix(prefix).is_some_and(|card| !card.starts_with(|first: char| first.is_ascii_digit()))
 }
-
-/// libasound prints a dozen lines to stderr on a host without cards; what matters comes back as errors anyway.
-fn silence() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        // SAFETY: the handler's C type takes variable arguments, which Rust cannot define. Ours ignores all it is
-        // given, and in the C calling conventions of Linux a function may be called with more arguments than it reads.
-        // It is set before any other call into libasound, and never changed.
-        unsafe {
-            type Silent = unsafe extern "C" fn();
-            type Handler = alsa_sys::snd_lib_error_handler_t;
-            let silent: Silent = ignore;
-            alsa_sys::snd_lib_error_set_handler(std::mem::transmute::<Silent, Handler>(silent));
-        }
-    });
-}
-
-unsafe extern "C" fn ignore() {}
 
 #[cfg(test)]
 mod tests {

@@ -7,13 +7,19 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd};
 
+use crate::audio::sources::alsa::messages::silence;
+
 /// libasound's name for the files it reads; whoever sets it means it.
 const PATH: &str = "ALSA_CONFIG_PATH";
 
-const OWN: &str = include_str!("own.conf");
+const OWN: &str = include_str!("minimal.conf");
 
-/// Hands libasound our configuration, unless somebody named another or the system's can be used.
-pub(super) fn settle() {
+/// Hands libasound our configuration, unless somebody named another or the system's can be used. A program that is linked
+/// dynamically can load whatever the system's configuration asks for and needs none of this.
+pub(crate) fn settle() {
+    if !cfg!(target_feature = "crt-static") {
+        return;
+    }
     if std::env::var_os(PATH).is_some_and(|path| !path.is_empty()) || system_is_usable() {
         return;
     }
@@ -26,7 +32,7 @@ pub(super) fn settle() {
 /// Whether the files are there and ask for nothing that cannot be loaded: `99-pulse.conf`, say, runs a plugin's code while
 /// it is read.
 fn system_is_usable() -> bool {
-    super::silence();
+    silence();
     // SAFETY: takes no arguments; libasound has a lock of its own for its global configuration. What it has read is kept
     // only if all of it was good.
     let read = unsafe { alsa_sys::snd_config_update() >= 0 };
@@ -73,7 +79,7 @@ mod tests {
 
     /// How libasound answers to opening a device with our configuration alone.
     fn open(pcm: &CStr) -> i32 {
-        super::super::silence();
+        silence();
         let (mut top, mut opened) = (std::ptr::null_mut(), std::ptr::null_mut());
         // SAFETY: the text outlives the call that reads it, and all that is made is given back.
         unsafe {

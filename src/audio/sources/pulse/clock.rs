@@ -11,7 +11,7 @@ const SMOOTHING: i64 = 4;
 
 /// The line.
 #[derive(Debug)]
-pub(super) struct CaptureClock {
+pub(crate) struct CaptureClock {
     bytes_per_second: u64,
     anchor: Option<Anchor>,
 }
@@ -23,25 +23,25 @@ struct Anchor {
 }
 
 impl CaptureClock {
-    pub(super) fn new(bytes_per_second: u64) -> CaptureClock {
+    pub(crate) fn new(bytes_per_second: u64) -> CaptureClock {
         CaptureClock { bytes_per_second: bytes_per_second.max(1), anchor: None }
     }
 
     /// How long `bytes` sound.
-    pub(super) fn nanos_of(&self, bytes: u64) -> i64 {
+    pub(crate) fn nanos_of(&self, bytes: u64) -> i64 {
         let nanos = u128::from(bytes) * 1_000_000_000 / u128::from(self.bytes_per_second);
         i64::try_from(nanos).unwrap_or(i64::MAX)
     }
 
     /// When the byte at `position_bytes` was captured, as far as is known.
-    pub(super) fn captured_nanos(&self, position_bytes: u64) -> Option<i64> {
+    pub(crate) fn captured_nanos(&self, position_bytes: u64) -> Option<i64> {
         let anchor = self.anchor?;
         Some(anchor.captured_nanos.saturating_add(self.nanos_of(position_bytes.saturating_sub(anchor.position_bytes))))
     }
 
     /// The server's own statement: the byte at `position_bytes` was captured at `captured_nanos`. Positions never
     /// fall.
-    pub(super) fn correct(&mut self, position_bytes: u64, captured_nanos: i64) {
+    pub(crate) fn correct(&mut self, position_bytes: u64, captured_nanos: i64) {
         let captured_nanos = match self.captured_nanos(position_bytes) {
             Some(expected) if (captured_nanos - expected).abs() <= STEP_NANOS => {
                 expected + (captured_nanos - expected) / SMOOTHING
@@ -52,7 +52,7 @@ impl CaptureClock {
     }
 
     /// Sound was missing: what was known says nothing about what comes.
-    pub(super) fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         self.anchor = None;
     }
 }

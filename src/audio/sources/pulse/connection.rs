@@ -35,21 +35,21 @@ const READ_BUFFER_BYTES: usize = 64 << 10;
 
 /// Where a server may listen, best guess first, and where the cookie may lie.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Place {
+pub(crate) struct Place {
     sockets: Vec<PathBuf>,
     cookies: Vec<PathBuf>,
 }
 
 impl Place {
     /// Exactly this socket.
-    pub(super) fn at(socket: PathBuf) -> Place {
+    pub(crate) fn at(socket: PathBuf) -> Place {
         Place { sockets: vec![socket], cookies: Vec::new() }
     }
 
     /// The places the PulseAudio client library and PipeWire agree on. The environment is read here, once per opening,
     /// and not in `config`: these variables belong to the sound server's own way of being found, may change when it
     /// restarts in another session, and are no settings of ours.
-    pub(super) fn from_env() -> Place {
+    pub(crate) fn from_env() -> Place {
         let uid = std::fs::metadata("/proc/self").map(|us| us.uid()).ok();
         Place::from_vars(|name| std::env::var_os(name).map(PathBuf::from), uid)
     }
@@ -133,22 +133,22 @@ fn has_ended(e: &io::Error) -> bool {
 
 /// The sending half. Every command leaves in one write, so that two threads can share a socket.
 #[derive(Debug)]
-pub(super) struct Commands(UnixStream);
+pub(crate) struct Commands(UnixStream);
 
 impl Commands {
-    pub(super) fn send(&self, seq: u32, command: &Command) -> Result<(), Error> {
+    pub(crate) fn send(&self, seq: u32, command: &Command) -> Result<(), Error> {
         let mut message = Vec::new();
         protocol::encode_command_message(&mut message, seq, command, VERSION).map_err(error_of)?;
         (&self.0).write_all(&message).map_err(|e| error_of(e.into()))
     }
 
     /// Another sender on the same socket.
-    pub(super) fn another(&self) -> Result<Commands, Error> {
+    pub(crate) fn another(&self) -> Result<Commands, Error> {
         self.0.try_clone().map(Commands).map_err(|e| error_of(e.into()))
     }
 
     /// Ends the connection at once, whatever the server does; whoever reads it wakes up.
-    pub(super) fn hang_up(&self) {
+    pub(crate) fn hang_up(&self) {
         // It fails only if the server has already gone, and then there is nothing to end.
         let _ = self.0.shutdown(Shutdown::Both);
     }
@@ -156,15 +156,15 @@ impl Commands {
 
 /// A greeted server.
 #[derive(Debug)]
-pub(super) struct Connection {
-    pub(super) commands: Commands,
+pub(crate) struct Connection {
+    pub(crate) commands: Commands,
     reader: BufReader<UnixStream>,
     next_seq: u32,
     control: Vec<u8>,
 }
 
 impl Connection {
-    pub(super) fn open(place: &Place) -> Result<Connection, Error> {
+    pub(crate) fn open(place: &Place) -> Result<Connection, Error> {
         let socket = place.connect()?;
         let reader = BufReader::with_capacity(READ_BUFFER_BYTES, socket.try_clone().map_err(|e| error_of(e.into()))?);
         let mut connection = Connection { commands: Commands(socket), reader, next_seq: 0, control: Vec::new() };
@@ -182,21 +182,21 @@ impl Connection {
     }
 
     /// From now on reading waits for as long as nothing comes.
-    pub(super) fn read_for_ever(&self) -> Result<(), Error> {
+    pub(crate) fn read_for_ever(&self) -> Result<(), Error> {
         self.commands.0.set_read_timeout(None).map_err(|e| error_of(e.into()))
     }
 
     /// Sends a command and waits for its answer, at most [`PATIENCE`] for each part of it.
-    pub(super) fn request<T: TagStructRead>(&mut self, command: &Command) -> Result<T, Error> {
+    pub(crate) fn request<T: TagStructRead>(&mut self, command: &Command) -> Result<T, Error> {
         self.request_with(command, |answer| answer.read())
     }
 
     /// As `request`, for commands that are answered by a bare yes or by something of no interest.
-    pub(super) fn request_ack(&mut self, command: &Command) -> Result<(), Error> {
+    pub(crate) fn request_ack(&mut self, command: &Command) -> Result<(), Error> {
         self.request_with(command, |_| Ok(()))
     }
 
-    pub(super) fn request_with<T>(
+    pub(crate) fn request_with<T>(
         &mut self,
         command: &Command,
         parse: impl FnOnce(&mut TagStructReader<'_>) -> Result<T, ProtocolError>,
@@ -223,18 +223,18 @@ impl Connection {
     }
 
     /// A number no other command on this connection has.
-    pub(super) fn next_seq(&mut self) -> u32 {
+    pub(crate) fn next_seq(&mut self) -> u32 {
         self.next_seq += 1;
         self.next_seq
     }
 
     /// The head of the next message, whatever it is.
-    pub(super) fn read_head(&mut self) -> Result<Descriptor, Error> {
+    pub(crate) fn read_head(&mut self) -> Result<Descriptor, Error> {
         protocol::read_descriptor(&mut self.reader).map_err(error_of)
     }
 
     /// The body of a control message: its number, the command unless it is one we do not know, and what follows it.
-    pub(super) fn read_control(&mut self, head: &Descriptor) -> Result<(u32, Option<Command>, &[u8]), Error> {
+    pub(crate) fn read_control(&mut self, head: &Descriptor) -> Result<(u32, Option<Command>, &[u8]), Error> {
         let length = head.length as usize;
         if length > CONTROL_LIMIT_BYTES {
             return Err(error_of(ProtocolError::Invalid(format!("a message of {length} bytes"))));
@@ -250,12 +250,12 @@ impl Connection {
     }
 
     /// Sound, as much as `bytes` holds.
-    pub(super) fn read_sound(&mut self, bytes: &mut [u8]) -> Result<(), Error> {
+    pub(crate) fn read_sound(&mut self, bytes: &mut [u8]) -> Result<(), Error> {
         self.reader.read_exact(bytes).map_err(|e| error_of(e.into()))
     }
 
     /// Reads past `length` bytes.
-    pub(super) fn skip(&mut self, length: u32) -> Result<(), Error> {
+    pub(crate) fn skip(&mut self, length: u32) -> Result<(), Error> {
         io::copy(&mut (&mut self.reader).take(u64::from(length)), &mut io::sink())
             .map(drop)
             .map_err(|e| error_of(e.into()))
@@ -263,12 +263,12 @@ impl Connection {
 }
 
 /// Whether a message is a command, an answer or an event, and not sound.
-pub(super) fn is_control(head: &Descriptor) -> bool {
+pub(crate) fn is_control(head: &Descriptor) -> bool {
     head.channel == u32::MAX
 }
 
 /// Reads an answer whose command was sent without waiting.
-pub(super) fn parse<T: TagStructRead>(mut body: &[u8]) -> Result<T, Error> {
+pub(crate) fn parse<T: TagStructRead>(mut body: &[u8]) -> Result<T, Error> {
     TagStructReader::new(&mut body, VERSION).read().map_err(error_of)
 }
 

@@ -5,10 +5,6 @@
 //! cpal's own PulseAudio host is not used because it loses sound with small buffers, tells nobody when a source
 //! vanishes, and can wait for ever on a server that hangs.
 
-mod clock;
-mod stream;
-mod wire;
-
 use std::ffi::CString;
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -25,9 +21,9 @@ use pulseaudio::protocol::{
     self as wire_types, ChannelMap, Command, SampleSpec, ServerInfo, SourceInfo, SourceInfoList,
 };
 
-pub use stream::PulseStream;
-use stream::{DefaultOf, Recording};
-use wire::{Connection, Place};
+use crate::audio::sources::pulse::connection::{Connection, Place};
+pub use crate::audio::sources::pulse::stream::PulseStream;
+use crate::audio::sources::pulse::stream::{DefaultOf, Recording};
 
 /// More channels than a 7.1 source has are of no use to a station that folds them to two.
 const CHANNEL_LIMIT: u8 = 8;

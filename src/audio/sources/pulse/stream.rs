@@ -15,8 +15,8 @@ use pulseaudio::protocol::{
     RecordStreamParams, SampleSpec, ServerInfo, SubscriptionEventFacility, SubscriptionMask, TagStructReader,
 };
 
-use super::clock::CaptureClock;
-use super::wire::{self, Commands, Connection, Place};
+use crate::audio::sources::pulse::clock::CaptureClock;
+use crate::audio::sources::pulse::connection::{self as wire, Commands, Connection, Place};
 
 /// Sound is handed over in pieces of at most this much, whatever the server sends at once.
 const PIECE_BYTES: usize = 64 << 10;
@@ -47,7 +47,7 @@ const GAP_NANOS: i64 = 200_000_000;
 
 /// Which default a stream stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum DefaultOf {
+pub(crate) enum DefaultOf {
     /// The default source: the microphone.
     Source,
     /// The default sink, through its monitor: what the host plays.
@@ -56,7 +56,7 @@ pub(super) enum DefaultOf {
 
 impl DefaultOf {
     /// The name of the default now, if there is one.
-    pub(super) fn name_in(self, server: &ServerInfo) -> Option<&CStr> {
+    pub(crate) fn name_in(self, server: &ServerInfo) -> Option<&CStr> {
         let name = match self {
             DefaultOf::Source => server.default_source_name.as_deref(),
             DefaultOf::Sink => server.default_sink_name.as_deref(),
@@ -68,16 +68,16 @@ impl DefaultOf {
 
 /// What to record.
 #[derive(Debug)]
-pub(super) struct Recording {
-    pub(super) source: CString,
-    pub(super) spec: SampleSpec,
-    pub(super) map: ChannelMap,
+pub(crate) struct Recording {
+    pub(crate) source: CString,
+    pub(crate) spec: SampleSpec,
+    pub(crate) map: ChannelMap,
     /// cpal's name of `spec.format`.
-    pub(super) format: SampleFormat,
+    pub(crate) format: SampleFormat,
     /// Samples per channel in a block.
-    pub(super) buffer_samples: u32,
+    pub(crate) buffer_samples: u32,
     /// The default this source was chosen as, and the name that default had.
-    pub(super) follows: Option<(DefaultOf, CString)>,
+    pub(crate) follows: Option<(DefaultOf, CString)>,
 }
 
 /// A running stream. Dropping it ends the connection at once and waits for nothing.
@@ -95,7 +95,7 @@ cpal::assert_stream_sync!(PulseStream);
 
 impl PulseStream {
     /// Creates the stream, corked, and starts its thread.
-    pub(super) fn open<D, E>(place: &Place, recording: Recording, data: D, error: E) -> Result<PulseStream, Error>
+    pub(crate) fn open<D, E>(place: &Place, recording: Recording, data: D, error: E) -> Result<PulseStream, Error>
     where
         D: FnMut(&Data, &InputCallbackInfo) + Send + 'static,
         E: FnMut(Error) + Send + 'static,

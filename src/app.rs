@@ -12,27 +12,28 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
-use crate::access::books::Books;
 use crate::access::links;
-use crate::addresses::{Addresses, Scheme};
-use crate::audio::station::{self, Source, Station};
-use crate::config::{Config, ExitCode, LogFile, StartError, StateChoice, TlsChoice};
-use crate::notify::{Supervisor, Word};
-use crate::observe::memory;
+use crate::access::token_store::Books;
+use crate::cli::source;
+use crate::config::start_error::{ExitCode, StartError};
+use crate::config::{Config, LogFile, StateChoice, TlsChoice};
+use crate::net::addresses::{Addresses, Scheme};
 use crate::observe::metrics::{DoorMetrics, RoomMetrics, RtcMetrics};
 use crate::observe::reports::Report;
-use crate::rtc::datagrams;
+use crate::os::file_limits;
+use crate::os::memory;
+use crate::os::sd_notify::{Supervisor, Word};
+use crate::os::state_dir::StateDir;
 use crate::rtc::engine::{self, Engine, EngineSetup, StationSetup};
+use crate::rtc::udp::socket;
 use crate::signal::hub::{self, Hub};
 use crate::signal::rooms::Facts;
-use crate::source;
-use crate::state::StateDir;
-use crate::web::assets::Assets;
-use crate::web::descriptors;
-use crate::web::door::{self, Door, DoorHandle, DoorSettings};
-use crate::web::gate::Gate;
-use crate::web::site::Site;
-use crate::web::tls::Tls;
+use crate::station::runner::{self, Source, Station};
+use crate::web::handlers::authorize::Gate;
+use crate::web::handlers::context::Site;
+use crate::web::handlers::pages::Assets;
+use crate::web::server::acceptor::{self, Door, DoorHandle, DoorSettings};
+use crate::web::transport::tls::Tls;
 
 /// Reports that wait for `main`; more than there are threads. Full means one report is lost beside others like it.
 const REPORTS: usize = 64;
@@ -56,7 +57,7 @@ pub struct App {
     report: Sender<Report>,
     door: DoorHandle,
     hub: Hub,
-    encoder: station::Running,
+    encoder: runner::Running,
     engine: Engine,
     supervisor: Supervisor,
 }
@@ -81,10 +82,10 @@ impl App {
         let gate = Arc::new(gate(&config, state.clone())?);
         memory::prepare();
         // More descriptors are more listeners; without them the house is only smaller.
-        if let Err(error) = descriptors::raise_limit() {
+        if let Err(error) = file_limits::raise_limit() {
             log::debug!("the limit of open files stays as it is: {error}");
         }
-        if let Err(error) = descriptors::widen_sleepers_table() {
+        if let Err(error) = file_limits::widen_sleepers_table() {
             log::debug!("the table of sleeping threads stays as it is: {error}");
         }
         let (tcp, sockets) = bind(&config)?;
@@ -102,7 +103,7 @@ impl App {
         let engine = engine::start(sockets, setup, report.clone()).map_err(no_thread)?;
         let sender = engine.senders[0].clone();
         let sink = Box::new(move |packet| sender.send(packet));
-        let encoder = station::start(station.clone(), source, sink, report.clone()).map_err(no_thread)?;
+        let encoder = runner::start(station.clone(), source, sink, report.clone()).map_err(no_thread)?;
         let room_metrics = Arc::<RoomMetrics>::default();
         let facts = Facts { instance: instance()?, ice_servers: config.ice_servers.clone(), stun_port: local.port() };
         let hub = hub::start(config.rooms.clone(), facts, room_metrics.clone(), report.clone()).map_err(no_thread)?;
@@ -378,7 +379,7 @@ fn bind(config: &Config) -> Result<(TcpListener, Vec<UdpSocket>), StartError> {
     let mut tries = 0;
     loop {
         tries += 1;
-        let tcp = door::bind(config.bind, config.port).map_err(|error| cannot_bind(config, &error))?;
+        let tcp = acceptor::bind(config.bind, config.port).map_err(|error| cannot_bind(config, &error))?;
         let port = tcp.local_addr().map_err(|error| cannot_bind(config, &error))?.port();
         match bind_udp(config, port) {
             Ok(sockets) => return Ok((tcp, sockets)),
@@ -393,7 +394,7 @@ fn bind_udp(config: &Config, first: u16) -> io::Result<Vec<UdpSocket>> {
         let port = u16::try_from(usize::from(first) + n);
         port.map_err(|_| io::Error::new(io::ErrorKind::AddrInUse, "there are no higher ports"))
     };
-    (0..config.rtc_threads).map(|n| datagrams::bind(config.bind, port(n)?)).collect()
+    (0..config.rtc_threads).map(|n| socket::bind(config.bind, port(n)?)).collect()
 }
 
 fn cannot_bind(config: &Config, error: &io::Error) -> StartError {

@@ -1,65 +1,9 @@
-//! The command line and the few environment variables: read once, checked, and handed down as plain structs.
+//! What the command line asks for: the subcommand, or to serve. Read once, checked, and handed down as plain structs.
 
-mod errands;
-mod flags;
-
-use std::fmt;
-use std::net::IpAddr;
-use std::path::PathBuf;
-
-use log::LevelFilter;
-
-use crate::audio::device::DeviceChoice;
-use crate::audio::encoder::Encoding;
-use crate::notify::Supervision;
-use crate::signal::rooms;
-use crate::signal::wire::IceServer;
-use crate::web::caller::Proxies;
-use crate::web::origin::Origin;
-use crate::web::site::Limits;
-
-pub use errands::{Invitation, Revocation};
-
-/// How the program ends; documented in the README.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ExitCode {
-    /// Stopped as asked.
-    Stopped = 0,
-    /// A bug: a thread ended that should not have.
-    Bug = 1,
-    /// The command line cannot be understood.
-    Usage = 2,
-    /// The port or address cannot be had.
-    Port = 3,
-    /// The device asked for is not there, or more than one fits.
-    Device = 4,
-    /// A file or folder named on the command line cannot be used.
-    File = 5,
-}
-
-/// Why the program cannot start: a sentence that says what to do, and the code to exit with.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StartError {
-    /// How to end.
-    pub code: ExitCode,
-    /// What to tell the person who started it.
-    pub message: String,
-}
-
-impl StartError {
-    /// Puts the two together.
-    pub fn new(code: ExitCode, message: impl Into<String>) -> StartError {
-        StartError { code, message: message.into() }
-    }
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for StartError {}
+use crate::cli::flags;
+use crate::cli::subcommands::{self, Invitation, Revocation};
+use crate::config::Config;
+use crate::config::start_error::StartError;
 
 /// What the command line asks for.
 #[derive(Clone, Debug, PartialEq)]
@@ -80,138 +24,14 @@ pub enum Command {
     Revoke(Revocation),
 }
 
-/// Where the station's sound shall come from.
-#[derive(Clone, Debug, PartialEq)]
-pub enum SourceChoice {
-    /// Nobody said: a menu on a terminal, else the default input, else the tone.
-    Unsaid,
-    /// A test tone.
-    Sine {
-        /// In Hz.
-        tone_hz: f64,
-    },
-    /// A capture device, or what the host plays.
-    Device(DeviceChoice),
-}
-
-/// Everything the program can be told.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Config {
-    /// TCP and UDP port of the door; 0 lets the system choose.
-    pub port: u16,
-    /// The one address to listen on; every address, if none.
-    pub bind: Option<IpAddr>,
-    /// Where the sound comes from.
-    pub source: SourceChoice,
-    /// Frequency of the test tone, should it come to that.
-    pub tone_hz: f64,
-    /// How it is encoded.
-    pub encoding: Encoding,
-    /// Threads that send to listeners; each but the first has a UDP port of its own, the next in order.
-    pub rtc_threads: usize,
-    /// Sessions in all.
-    pub max_listeners: usize,
-    /// What rooms put up with.
-    pub rooms: rooms::Limits,
-    /// STUN and TURN servers besides this host, for peers and listeners.
-    pub ice_servers: Vec<IceServer>,
-    /// Only those come in who were invited.
-    pub private: bool,
-    /// Pages of other sites that may use the rooms and `/offer`.
-    pub allowed_origins: Vec<Origin>,
-    /// What strangers may cost.
-    pub limits: Limits,
-    /// How the door speaks TLS.
-    pub tls: TlsChoice,
-    /// Proxies whose word about clients counts.
-    pub proxies: Proxies,
-    /// The address to show to people, `http://` or `https://`, without a slash at its end.
-    pub public_url: Option<String>,
-    /// A folder to serve the pages from instead of the ones inside the binary.
-    pub www: Option<PathBuf>,
-    /// Where keys and the like are kept.
-    pub state_dir: StateChoice,
-    /// Where the log goes besides the terminal.
-    pub log_file: LogFile,
-    /// What is logged.
-    pub log_level: LevelFilter,
-    /// Who wants to know how the house is doing.
-    pub supervision: Supervision,
-}
-
-/// How the door speaks TLS.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TlsChoice {
-    /// Nobody said: with a certificate of this host's own making, if others than this host can reach the door.
-    Unsaid,
-    /// Not at all.
-    Off,
-    /// With a certificate of this host's own making.
-    SelfSigned,
-    /// With this certificate.
-    Files {
-        /// The chain, leaf first, in PEM.
-        cert: PathBuf,
-        /// The leaf's private key, in PEM.
-        key: PathBuf,
-    },
-}
-
-/// The folder of what outlives the process.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StateChoice {
-    /// The user's own (XDG Base Directory Specification), if it can be written; None if the environment names none.
-    Default(Option<PathBuf>),
-    /// This folder, or the program does not start.
-    Path(PathBuf),
-}
-
-/// The log's file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LogFile {
-    /// `app.log` in the working directory, if it can be written.
-    Default,
-    /// This file, or the program does not start.
-    Path(PathBuf),
-    /// None.
-    Off,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Config {
-            port: 8088,
-            bind: None,
-            source: SourceChoice::Unsaid,
-            tone_hz: 440.0,
-            encoding: Encoding::default(),
-            rtc_threads: 1,
-            max_listeners: 4_000,
-            rooms: rooms::Limits::default(),
-            ice_servers: vec![],
-            private: false,
-            allowed_origins: vec![],
-            limits: Limits::default(),
-            tls: TlsChoice::Unsaid,
-            proxies: Proxies::default(),
-            public_url: None,
-            www: None,
-            state_dir: StateChoice::Default(None),
-            log_file: LogFile::Default,
-            log_level: LevelFilter::Info,
-            supervision: Supervision::default(),
-        }
-    }
-}
-
 /// Reads the command line (without the program's name). `env` answers for environment variables.
 ///
 /// # Errors
 /// [`ExitCode::Usage`] with a sentence that names the flag.
 pub fn parse(args: &[String], env: impl Fn(&str) -> Option<String>) -> Result<Command, StartError> {
     match args.split_first() {
-        Some((word, rest)) if word == "invite" => errands::invite(rest, env),
-        Some((word, rest)) if word == "revoke" => errands::revoke(rest, env),
+        Some((word, rest)) if word == "invite" => subcommands::invite(rest, env),
+        Some((word, rest)) if word == "revoke" => subcommands::revoke(rest, env),
         _ => flags::serve(args, env),
     }
 }
@@ -220,8 +40,17 @@ pub fn parse(args: &[String], env: impl Fn(&str) -> Option<String>) -> Result<Co
 mod tests {
     use std::time::Duration;
 
+    use std::net::IpAddr;
+
+    use log::LevelFilter;
+
     use super::*;
-    use crate::audio::encoder::Application;
+    use crate::audio::encoder::{Application, Encoding};
+    use crate::audio::sources::device::DeviceChoice;
+    use crate::config::start_error::ExitCode;
+    use crate::config::{LogFile, SourceChoice, StateChoice, TlsChoice};
+    use crate::signal::messages::IceServer;
+    use crate::web::handlers::context::Limits;
 
     fn run(line: &str, env: &[(&str, &str)]) -> Result<Command, StartError> {
         let args: Vec<String> = line.split_whitespace().map(str::to_owned).collect();

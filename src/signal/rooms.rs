@@ -4,20 +4,20 @@
 //! until it says `Wait(deadline)`, only then change the next. It knows no socket and never waits; whether a peer is slow
 //! to take what it is sent is somebody else's to see.
 
-mod host;
-mod seats;
-mod terms;
+mod events;
+mod moderation;
+mod peer;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::signal::ids::{PeerId, RoomName};
-use crate::signal::wire::{self, Code, Config, ConfigLimits, Fault, PeerState, Relay, Said, ToBrowser};
+use crate::signal::messages::{self, Code, Config, ConfigLimits, Fault, PeerState, Relay, Said, ToBrowser};
 
-use seats::{Allowance, Chat, Place, Room, Seat};
+use peer::{Allowance, Chat, Place, Room, Seat};
 
-pub use terms::{Arrival, Ending, Facts, Limits, Link, Output, Reason, What};
+pub use events::{Arrival, Ending, Facts, Limits, Link, Output, Reason, What};
 
 /// With no seat to give up there is nothing to wait for; looking again once an hour costs nothing.
 const IDLE: Duration = Duration::from_secs(3600);
@@ -227,8 +227,8 @@ impl Rooms {
                 room_size,
                 message_bytes,
                 messages_per_second: messages_per_s,
-                name_chars: wire::NAME_CHARS,
-                chat_chars: wire::CHAT_CHARS,
+                name_chars: messages::NAME_CHARS,
+                chat_chars: messages::CHAT_CHARS,
                 seat_seconds: seat_kept.as_secs(),
             },
             host: arrival.host,
@@ -249,10 +249,10 @@ impl Rooms {
         let room = self.seats.get(&sender).map(|seat| seat.room.clone());
         let seat = self.seats.get_mut(&target).filter(|seat| target != sender && Some(&seat.room) == room.as_ref());
         let Some(seat) = seat else {
-            let Fault { code, message } = wire::unknown_target();
+            let Fault { code, message } = messages::unknown_target();
             return self.fault(link, code, &message);
         };
-        let text = wire::relayed(kind, sender, members);
+        let text = messages::relayed(kind, sender, members);
         match &mut seat.place {
             Place::Here(link) => self.outputs.push_back(Output::Send { link: *link, text }),
             Place::Away { mailbox, bytes, .. } => {

@@ -17,14 +17,14 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use mio::Waker;
 
 use crate::audio::pcm::OpusPacket;
+use crate::net::interfaces;
+use crate::net::quota::{Seat, Seats};
 use crate::observe::metrics::{RtcMetrics, StationMetrics};
 use crate::observe::reports::Report;
-use crate::quota::{Seat, Seats};
-use crate::rtc::candidates;
-use crate::rtc::history::History;
-use crate::rtc::listener::{Listener, SessionConfig};
 use crate::rtc::mailbox::Mailbox;
-use crate::rtc::session::{Admitted, IfMatch, ListenerId, Offer, PatchRefusal, Patched, Refusal};
+use crate::rtc::requests::{Admitted, IfMatch, ListenerId, Offer, PatchRefusal, Patched, Refusal};
+use crate::rtc::session::{Listener, SessionConfig};
+use crate::station::timeline::History;
 use thread::RtcThread;
 
 /// Commands that wait for one rtc thread. Full means the client is told to come again.
@@ -263,7 +263,7 @@ impl Handle {
             return Err(Refusal::NotOnAir);
         }
         let id = ListenerId::random();
-        let addresses = candidates::local(self.line(id).local, offer.reached_at);
+        let addresses = interfaces::local(self.line(id).local, offer.reached_at);
         let (mut listener, answer) = Listener::accept(
             id,
             &offer.sdp,
@@ -321,11 +321,11 @@ impl Line {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rtc::datagrams;
+    use crate::rtc::udp::socket;
 
     #[test]
     fn threads_answer_while_they_are_at_work_and_no_longer() {
-        let socket = || datagrams::bind(Some([127, 0, 0, 1].into()), 0).unwrap();
+        let socket = || socket::bind(Some([127, 0, 0, 1].into()), 0).unwrap();
         let setup = || EngineSetup {
             stations: vec![],
             max_listeners: 0,

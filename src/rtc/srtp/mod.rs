@@ -1,0 +1,6 @@
+//! SRTP: keys, and the sealing of packets beside the engine.
+
+pub mod gcm;
+pub mod keys;
+pub mod prefetch;
+pub mod provider;

@@ -1,0 +1,3 @@
+//! RTP streams: what sessions send.
+
+pub mod send;

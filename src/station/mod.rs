@@ -1,0 +1,4 @@
+//! Stations: one named programme of host sound each.
+
+pub mod runner;
+pub mod timeline;

@@ -1,0 +1,6 @@
+//! Accepts connections and reads requests.
+
+pub mod acceptor;
+mod connection;
+mod loopback;
+mod workers;

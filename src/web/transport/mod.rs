@@ -1,0 +1,6 @@
+//! Sockets, TLS and certificates.
+
+pub mod certificate;
+pub mod readiness;
+pub mod socket;
+pub mod tls;

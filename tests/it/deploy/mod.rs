@@ -1,0 +1,3 @@
+mod deployment;
+mod sound;
+pub mod static_file;

@@ -1,0 +1,11 @@
+#[cfg(target_os = "linux")]
+pub mod listener;
+#[cfg(target_os = "linux")]
+pub mod program;
+#[allow(dead_code, reason = "the bench uses all of it")]
+pub mod simulated_device;
+#[cfg(target_os = "linux")]
+pub mod sound_server;
+#[cfg(target_os = "linux")]
+pub mod timestamps;
+pub mod virtual_world;

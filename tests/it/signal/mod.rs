@@ -1,0 +1,2 @@
+pub mod rooms;
+mod virtual_rooms;

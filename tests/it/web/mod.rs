@@ -1,0 +1,3 @@
+pub mod http;
+mod tls;
+pub mod whep;
