@@ -40,12 +40,12 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{bounded, unbounded};
 use hdrhistogram::Histogram;
 use roomtone::audio::encoder::{Encoder, Encoding};
-use roomtone::audio::pcm::OpusPacket;
 use roomtone::audio::sources::capture::Finder;
 use roomtone::audio::sources::device::{self, DeviceChoice, Found};
 use roomtone::audio::sources::tone::Sine;
-use roomtone::observe::metrics::RtcMetrics;
+use roomtone::media::packet::Packet;
 use roomtone::rtc::engine::{self, Engine, EngineSetup, StationSetup};
+use roomtone::rtc::metrics::RtcMetrics;
 use roomtone::rtc::requests::Offer;
 use roomtone::rtc::udp::socket;
 use roomtone::station::runner::{self, Running, Source, Station};
@@ -132,18 +132,18 @@ struct House {
 impl House {
     fn open(finder: Finder, encoding: &Encoding) -> House {
         let socket = socket::bind(Some([127, 0, 0, 1].into()), 0).expect("a UDP port");
-        let station = Station { name: "bench".into(), encoding: encoding.clone(), metrics: Arc::default() };
+        let station = Station { name: "bench".into(), encoding: encoding.clone(), metrics: Default::default() };
         let setup = EngineSetup {
             stations: vec![StationSetup { stereo: true, fec: false, packet_ms: 10, metrics: station.metrics.clone() }],
             max_listeners: usize::MAX,
             max_listeners_per_address: usize::MAX,
-            metrics: Arc::<RtcMetrics>::default(),
+            metrics: RtcMetrics::default(),
         };
         let (reports, _ended) = bounded(16);
         let engine = engine::start([socket], setup, reports.clone()).expect("an engine");
         let captured: Arc<Mutex<HashMap<u32, (Instant, Instant)>>> = Arc::default();
         let (sender, notes) = (engine.senders[0].clone(), captured.clone());
-        let sink = Box::new(move |packet: OpusPacket| {
+        let sink = Box::new(move |packet: Packet| {
             let (time, captured) = (packet.rtp_time_samples as u32, packet.captured);
             notes.lock().expect("no one panics").insert(time, (captured, Instant::now()));
             sender.send(packet);

@@ -20,12 +20,13 @@ use hdrhistogram::Histogram;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Registry, Token};
 use roomtone::app::App;
-use roomtone::config::{Config, LogFile, SourceChoice};
+use roomtone::config::{Config, LogFile};
 use roomtone::os::file_limits;
+use roomtone::station::runner::Source;
 use roomtone::web::handlers::context::Limits;
 
 const ROOM: usize = 10;
-/// What one offer of the benches has beside its time: about as much as an ICE candidate.
+/// PeerEvent one offer of the benches has beside its time: about as much as an ICE candidate.
 const PADDING: &str = "candidate:1 1 UDP 2130706431 192.0.2.1 50000 typ host generation 0 ufrag abcd network-cost 999";
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -50,13 +51,12 @@ fn serve() {
     let config = Config {
         port: 0,
         bind: Some([127, 0, 0, 1].into()),
-        source: SourceChoice::Sine { tone_hz: 440.0 },
         log_file: LogFile::Off,
         // All browsers have one address here, and come as fast as they can.
         limits: Limits { max_connections_per_address: 12_000, connections_per_s: 100_000, ..Limits::default() },
         ..Config::default()
     };
-    let app = App::start(config).expect("a server");
+    let app = App::start(config, Source::Sine { tone_hz: 440.0 }).expect("a server");
     let echo = TcpListener::bind("127.0.0.1:0").expect("a port");
     println!("ports {} {}", app.port(), echo.local_addr().expect("an address").port());
     thread::spawn(move || {
@@ -166,7 +166,7 @@ struct Crowd {
     peers: Vec<(usize, String)>,
 }
 
-/// What the reader tells.
+/// PeerEvent the reader tells.
 enum Heard {
     /// `init-peers`: whose, its id.
     In(usize, String),
@@ -239,7 +239,7 @@ impl Crowd {
             if let Heard::Relayed(nanos) = self.hear() {
                 times.saturating_record(nanos);
             }
-            // What comes now and then finds everybody asleep; a loop without a pause would not.
+            // PeerEvent comes now and then finds everybody asleep; a loop without a pause would not.
             thread::sleep(Duration::from_micros(300));
         }
         times

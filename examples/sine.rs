@@ -4,14 +4,15 @@
 
 use roomtone::app::App;
 use roomtone::config::start_error::StartError;
-use roomtone::config::{Config, LogFile, SourceChoice};
+use roomtone::config::{Config, LogFile};
+use roomtone::station::runner::Source;
 
 fn main() -> Result<(), StartError> {
     let mut args = std::env::args().skip(1);
     let port = args.next().and_then(|port| port.parse().ok()).unwrap_or(8088);
     let tone_hz = args.next().and_then(|hz| hz.parse().ok()).unwrap_or(440.0);
-    let source = SourceChoice::Sine { tone_hz };
-    let app = App::start(Config { port, source, log_file: LogFile::Off, ..Config::default() })?;
+    let config = Config { port, log_file: LogFile::Off, ..Config::default() };
+    let app = App::start(config, Source::Sine { tone_hz })?;
     for address in app.addresses() {
         println!("open {address}listen");
     }

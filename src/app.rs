@@ -13,26 +13,28 @@ use std::time::{Duration, Instant, SystemTime};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use crate::access::links;
-use crate::access::token_store::Books;
-use crate::cli::source;
+use crate::access::token_store::TokenStore;
 use crate::config::start_error::{ExitCode, StartError};
 use crate::config::{Config, LogFile, StateChoice, TlsChoice};
 use crate::net::addresses::{Addresses, Scheme};
-use crate::observe::metrics::{DoorMetrics, RoomMetrics, RtcMetrics};
 use crate::observe::reports::Report;
 use crate::os::file_limits;
 use crate::os::memory;
-use crate::os::sd_notify::{Supervisor, Word};
+use crate::os::sd_notify::{State, Supervisor};
 use crate::os::state_dir::StateDir;
 use crate::rtc::engine::{self, Engine, EngineSetup, StationSetup};
+use crate::rtc::metrics::RtcMetrics;
 use crate::rtc::udp::socket;
 use crate::signal::hub::{self, Hub};
-use crate::signal::rooms::Facts;
+use crate::signal::metrics::RoomMetrics;
+use crate::signal::rooms::ServerInfo;
+use crate::station::metrics::StationMetrics;
 use crate::station::runner::{self, Source, Station};
 use crate::web::handlers::authorize::Gate;
 use crate::web::handlers::context::Site;
 use crate::web::handlers::pages::Assets;
 use crate::web::server::acceptor::{self, Door, DoorHandle, DoorSettings};
+use crate::web::transport::metrics::ConnectionMetrics;
 use crate::web::transport::tls::Tls;
 
 /// Reports that wait for `main`; more than there are threads. Full means one report is lost beside others like it.
@@ -67,16 +69,7 @@ impl App {
     ///
     /// # Errors
     /// A sentence that says what to do, and the exit code that goes with it.
-    pub fn start(config: Config) -> Result<App, StartError> {
-        let source = source::resolve(&config)?;
-        App::start_with(config, source)
-    }
-
-    /// The same with a source of the caller's own: a simulated device, say.
-    ///
-    /// # Errors
-    /// As [`App::start`].
-    pub fn start_with(config: Config, source: Source) -> Result<App, StartError> {
+    pub fn start(config: Config, source: Source) -> Result<App, StartError> {
         let assets = assets(&config)?;
         let state = state_dir(&config)?;
         let gate = Arc::new(gate(&config, state.clone())?);
@@ -85,15 +78,16 @@ impl App {
         if let Err(error) = file_limits::raise_limit() {
             log::debug!("the limit of open files stays as it is: {error}");
         }
-        if let Err(error) = file_limits::widen_sleepers_table() {
+        if let Err(error) = file_limits::enlarge_futex_hash() {
             log::debug!("the table of sleeping threads stays as it is: {error}");
         }
         let (tcp, sockets) = bind(&config)?;
         let local = tcp.local_addr().map_err(|error| cannot_bind(&config, &error))?;
         let tls = tls(&config, state.clone())?;
         let (report, reports) = bounded(REPORTS);
-        let station = Station { name: STATION.into(), encoding: config.encoding.clone(), metrics: Arc::default() };
-        let rtc_metrics = Arc::<RtcMetrics>::default();
+        let station =
+            Station { name: STATION.into(), encoding: config.encoding.clone(), metrics: StationMetrics::default() };
+        let rtc_metrics = RtcMetrics::default();
         let setup = EngineSetup {
             stations: vec![station_setup(&station)],
             max_listeners: config.max_listeners,
@@ -104,8 +98,9 @@ impl App {
         let sender = engine.senders[0].clone();
         let sink = Box::new(move |packet| sender.send(packet));
         let encoder = runner::start(station.clone(), source, sink, report.clone()).map_err(no_thread)?;
-        let room_metrics = Arc::<RoomMetrics>::default();
-        let facts = Facts { instance: instance()?, ice_servers: config.ice_servers.clone(), stun_port: local.port() };
+        let room_metrics = RoomMetrics::default();
+        let facts =
+            ServerInfo { instance: instance()?, ice_servers: config.ice_servers.clone(), stun_port: local.port() };
         let hub = hub::start(config.rooms.clone(), facts, room_metrics.clone(), report.clone()).map_err(no_thread)?;
         let site = Site {
             started: Instant::now(),
@@ -115,7 +110,7 @@ impl App {
             rooms: hub.handle.clone(),
             room_metrics,
             ice_servers: config.ice_servers.clone(),
-            door_metrics: Arc::<DoorMetrics>::default(),
+            door_metrics: ConnectionMetrics::default(),
             gate: gate.clone(),
             assets,
             limits: config.limits.clone(),
@@ -130,10 +125,10 @@ impl App {
             Some(_) => Scheme::Https,
         };
         let addresses = Addresses::of(local, scheme, config.public_url.as_deref());
-        let admin_link = keep_links(state.as_ref(), gate.books(), &addresses.all);
+        let admin_link = keep_links(state.as_ref(), gate.store(), &addresses.all);
         log_addresses(&addresses, tls.as_deref());
         let supervisor = Supervisor::of(&config.supervision);
-        supervisor.tell(Word::Ready);
+        supervisor.tell(State::Ready);
         let port = local.port();
         Ok(App { port, addresses, admin_link, station, reports, report, door, hub, encoder, engine, supervisor })
     }
@@ -170,7 +165,7 @@ impl App {
         let code = loop {
             match self.next_report(settled) {
                 Err(RecvTimeoutError::Timeout) => {}
-                Ok(Report::Ebbed) => settled = Some(Instant::now() + memory::SETTLING),
+                Ok(Report::LoadDropped) => settled = Some(Instant::now() + memory::TRIM_DELAY),
                 Ok(Report::Stop) => {
                     log::info!("stopping");
                     break ExitCode::Stopped;
@@ -182,11 +177,11 @@ impl App {
                 Err(RecvTimeoutError::Disconnected) => break ExitCode::Bug,
             }
             if settled.is_some_and(|at| at <= Instant::now()) {
-                memory::give_back();
+                memory::trim();
                 settled = None;
             }
         };
-        self.supervisor.tell(Word::Stopping);
+        self.supervisor.tell(State::Stopping);
         exit_after(STOP_PATIENCE, code);
         self.stop();
         log::info!("stopped");
@@ -199,7 +194,7 @@ impl App {
     fn next_report(&self, until: Option<Instant>) -> Result<Report, RecvTimeoutError> {
         let word_due = self.supervisor.interval.map(|interval| {
             match self.engine.handle.answers() {
-                true => self.supervisor.tell(Word::Alive),
+                true => self.supervisor.tell(State::Watchdog),
                 false => log::error!("an rtc thread does not answer, so the supervisor is not told that all is well"),
             }
             Instant::now() + interval
@@ -296,7 +291,7 @@ fn state_dir(config: &Config) -> Result<Option<StateDir>, StartError> {
     }
 }
 
-/// Opens the books about tokens, in memory if there is no folder for them.
+/// Opens the store about tokens, in memory if there is no folder for them.
 fn gate(config: &Config, state: Option<StateDir>) -> Result<Gate, StartError> {
     let failed = |message: String| StartError::new(ExitCode::File, message);
     if config.private && state.is_none() {
@@ -304,20 +299,20 @@ fn gate(config: &Config, state: Option<StateDir>) -> Result<Gate, StartError> {
         return Err(failed(message.into()));
     }
     let path = state.as_ref().map(|dir| dir.path().display().to_string()).unwrap_or_default();
-    let books = Books::open(state).map_err(|error| {
+    let store = TokenStore::open(state).map_err(|error| {
         failed(format!("{path}: {error}. Repair or remove it, or name another folder with --state-dir DIR."))
     })?;
-    Ok(Gate::new(config.private, books, config.allowed_origins.clone()))
+    Ok(Gate::new(config.private, store, config.allowed_origins.clone()))
 }
 
 /// Tells `roomtone invite`, by the state folder, where the pages are, and keeps the admin link there. The address is the
 /// best one that others can reach too.
-fn keep_links(state: Option<&StateDir>, books: &Books, addresses: &[String]) -> Option<String> {
+fn keep_links(state: Option<&StateDir>, store: &TokenStore, addresses: &[String]) -> Option<String> {
     let reachable = addresses.iter().find(|address| !address.contains("//localhost"));
     let base = reachable.or(addresses.first())?.trim_end_matches('/');
     let now_s = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let kept = state.map_or(Ok(()), |dir| links::keep_base(dir, base));
-    match kept.and_then(|()| links::admin_link(state, books, base, now_s)) {
+    match kept.and_then(|()| links::admin_link(state, store, base, now_s)) {
         Ok(link) => Some(link),
         Err(error) => {
             log::warn!("the admin link cannot be kept ({error}); `roomtone invite --admin` makes another");

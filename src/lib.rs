@@ -1,32 +1,58 @@
 //! roomtone turns a host into a place where people meet and listen. In rooms, browsers are introduced to one another over
-//! a WebSocket, and their pictures and sound go directly. In a station, the host's own sound is captured once, encoded to
-//! Opus once, and streamed over WebRTC to as many browsers as ask for it. This page is the map of the house; the program
+//! a WebSocket, and media flows from browser to browser. In a station, the host's own sound is captured once, encoded to
+//! Opus once, and streamed over WebRTC to as many browsers as ask for it. This page is the map of the code; the program
 //! itself is described in the README.
 //!
-//! # Floors
+//! # Layers
 //!
-//! A file imports only from floors below its own, so no cycle can exist; `tests/it/layers.rs` keeps it so.
+//! A file imports only from files to its right and from lines below it, so no cycle can exist. `*` marks a pure core: it
+//! takes time as an argument and touches no socket, thread, channel or clock. `tests/it/architecture/layers.rs` reads this
+//! very picture and keeps it true.
 //!
 //! ```text
-//! main                parse, log, run App, exit code
-//! greeting            what the person at the terminal is shown
-//! app                 creates every channel, starts every thread, stops them in reverse order
-//! source · menu       which source the station gets;  invite  the errands `invite` and `revoke`
-//! addresses · qr      where the page is, to be read by people and phones
-//! config              command line and environment, as plain structs
-//! web::door           accepts; web::conn reads requests within limits; web::loopback passes them on; web::ws is a peer's
-//! web::wire           a socket, plain or TLS; web::tls and web::certificate: with which certificate
-//! web::http           tiny_http on a private socket, and the routes: web::{whep, api, assets}
-//! web::gate           who may come in, by access::{links, books, capability pure}: signed tokens and what became of them
-//! signal::hub         the hub thread         rtc::engine         the rtc thread    audio::station      the encoder thread
-//! signal::rooms pure  who is where           rtc::fanout   pure  all sessions      audio::capture      opens devices
-//! signal::{wire, ids, heartbeat}             rtc::listener pure  one session       audio::blocks pure  timing, silence
-//!                      rtc::voice    pure  its RTP stream, sealed beside the engine
-//!                      rtc::{batch, history, crypto, keys, sdp, stun, session, datagrams, candidates}
-//!                      audio::{device, pulse, alsa, convert, resample, sine, encoder, pcm}
-//! notify · lookups     what the supervisor is told; how a static program looks up names
-//! observe · state · quota   counters, the log, what threads report; files that outlive a process; how much for whom
-//! priority                  which threads go first when the processor is short
+//! main
+//!                       parses the command line, starts the log, chooses the source, runs the application, exit code
+//! cli                   greeting · source · menu · qr* · invite · command · subcommands · flags
+//!                       what a person at a terminal sees
+//! app
+//!                       what starts in which order and stops in reverse
+//! config                config · start_error
+//!                       everything the program can be told, as plain structs
+//! web/server            acceptor · workers · connection · loopback
+//!                       accepts TCP, reads requests within limits, has them answered
+//! web/handlers          status · pages · whep · websocket · context · authorize
+//!                       what requests are answered with, and who may ask
+//! web/http              redirect* · upgrade* · head* · body* · message · origin* · query* · client_address*
+//!                       HTTP as values
+//! web/transport         socket · readiness · tls · certificate · metrics
+//!                       sockets, TLS, certificates
+//! rtc                   engine · engine/thread
+//!                       the rtc threads, and how others reach them
+//! rtc                   sessions* · session* · requests* · metrics
+//!                       who gets which datagram; one WebRTC session
+//! rtc/tracks            send*
+//!                       one receiver's RTP stream
+//! rtc/srtp              provider · gcm · keys* · prefetch
+//!                       keys, and the sealing of packets beside the engine
+//! rtc/udp               socket · sendmmsg · batch* · stun*
+//! rtc                   sdp* · mailbox
+//! station               runner · metrics · source_status · timeline
+//!                       one programme of host sound: its source, its encoder, its latest packets
+//! signal                hub · rooms* · rooms/moderation* · rooms/peer* · rooms/events* · messages* · heartbeat* · metrics
+//!                       rooms: who is where, who is told what
+//! access                links · token_store · tokens*
+//!                       signed tokens, what became of them, links that carry them
+//! audio/sources         capture · device · tone
+//! audio/sources/pulse   host · stream · connection · clock*
+//! audio/sources/alsa    cards · configuration · messages
+//! audio/processing      blocks* · convert* · resample
+//! audio                 encoder · pcm
+//!                       from a device, a sound server or an oscillator to Opus packets
+//! net                   addresses · interfaces · quota*
+//! os                    state_dir · priority · sd_notify · nss · memory · file_limits
+//! observe               log · service · reports · metrics
+//! ids                   session · peer · names
+//! media                 track* · packet*
 //! ```
 //!
 //! `audio` and `rtc` know nothing of each other but the shape of a packet; `signal` knows neither, and none of them `web`.
@@ -52,14 +78,14 @@
 //!
 //! # The cores
 //!
-//! What decides anything is pure: it takes time as an argument and touches no socket, thread or clock, so that its tests
+//! PeerEvent decides anything is pure: it takes time as an argument and touches no socket, thread or clock, so that its tests
 //! run in virtual time. All follow one contract, str0m's: change one thing, then drain `poll_output` until it says `Wait`.
 //!
 //! Timing, in [`audio::blocks`] — sound that does not come is replaced by silence when it is due:
 //!
 //! ```
 //! use std::time::{Duration, Instant};
-//! use roomtone::audio::blocks::{Blocks, Output};
+//! use roomtone::audio::processing::blocks::{Blocks, Output};
 //!
 //! let start = Instant::now();
 //! let mut blocks = Blocks::new(1, 960, 0, start);
@@ -96,17 +122,18 @@
 //!
 //! ```
 //! use std::time::Instant;
-//! use roomtone::signal::ids::{RoomName, Token};
-//! use roomtone::signal::rooms::{Arrival, Facts, Limits, Link, Output, Rooms};
+//! use roomtone::ids::names::RoomName;
+//! use roomtone::ids::peer::ResumeToken;
+//! use roomtone::signal::rooms::{JoinRequest, ServerInfo, Limits, Link, Output, Rooms};
 //!
 //! let now = Instant::now();
-//! let mut rooms = Rooms::new(Limits::default(), Facts::default());
+//! let mut rooms = Rooms::new(Limits::default(), ServerInfo::default());
 //! let drain = |rooms: &mut Rooms| {
 //!     std::iter::from_fn(|| Some(rooms.poll_output(now)).filter(|o| !matches!(o, Output::Wait(_)))).collect::<Vec<_>>()
 //! };
 //! for (n, secret) in [[1; 32], [2; 32]].into_iter().enumerate() {
-//!     let token = Token::from_bytes(secret);
-//!     rooms.open(Arrival { link: Link(n as u64), room: RoomName::default(), token, stations: vec![], host: false }, now);
+//!     let token = ResumeToken::from_bytes(secret);
+//!     rooms.open(JoinRequest { link: Link(n as u64), room: RoomName::default(), token, stations: vec![], host: false }, now);
 //!     let told = drain(&mut rooms);
 //!     let first_hears = told.iter().any(|o| matches!(o, Output::Send { link: Link(0), text } if text.contains("new-peer")));
 //!     assert_eq!(first_hears, n == 1);
@@ -117,10 +144,11 @@
 //!
 //! ```no_run
 //! use roomtone::app::App;
-//! use roomtone::config::{Config, SourceChoice};
+//! use roomtone::config::Config;
+//! use roomtone::station::runner::Source;
 //!
 //! # fn main() -> Result<(), roomtone::config::start_error::StartError> {
-//! let app = App::start(Config { source: SourceChoice::Sine { tone_hz: 440.0 }, ..Config::default() })?;
+//! let app = App::start(Config::default(), Source::Sine { tone_hz: 440.0 })?;
 //! println!("open {}", app.addresses()[0]);
 //! app.wait();
 //! # Ok(())
@@ -136,6 +164,8 @@ pub mod app;
 pub mod audio;
 pub mod cli;
 pub mod config;
+pub mod ids;
+pub mod media;
 pub mod net;
 pub mod observe;
 pub mod os;

@@ -6,7 +6,7 @@ use std::process;
 use roomtone::app::{self, App};
 use roomtone::audio::sources::device;
 use roomtone::cli::command::{self, Command};
-use roomtone::cli::{greeting, invite};
+use roomtone::cli::{greeting, invite, source};
 use roomtone::config::Config;
 use roomtone::config::start_error::{ExitCode, StartError};
 use roomtone::os::nss;
@@ -57,7 +57,8 @@ fn print(text: &str) {
 
 fn serve(config: Config) -> Result<ExitCode, StartError> {
     app::start_log(&config)?;
-    let app = App::start(config)?;
+    let source = source::resolve(&config)?;
+    let app = App::start(config, source)?;
     greeting::greet(&app);
     Ok(app.wait())
 }

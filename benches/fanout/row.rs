@@ -6,12 +6,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::unbounded;
-use roomtone::audio::pcm::OpusPacket;
-use roomtone::observe::metrics::{RtcMetrics, StationMetrics};
+use roomtone::media::packet::Packet;
 use roomtone::rtc::engine::{self, Engine, EngineSetup, StationSetup};
+use roomtone::rtc::metrics::RtcMetrics;
 use roomtone::rtc::srtp::gcm::Gcm;
 use roomtone::rtc::udp::batch::{Batch, Route};
 use roomtone::rtc::udp::socket::{self, Datagrams};
+use roomtone::station::metrics::StationMetrics;
 use serde::{Deserialize, Serialize};
 
 use super::crowd::Report;
@@ -95,7 +96,7 @@ pub fn print(row: &Row) {
 
 pub fn measure(plan: &Plan) -> Row {
     let &Plan { listeners, threads, through_engine, quick } = plan;
-    let metrics = Arc::new(RtcMetrics::default());
+    let metrics = RtcMetrics::default();
     let engine = start_engine(plan, metrics);
     let rtc = rtc_threads(threads);
     let times = || rtc.iter().map(|thread| processor::time_of(*thread)).collect::<Vec<_>>();
@@ -217,8 +218,8 @@ fn rtc_threads(threads: usize) -> Vec<i32> {
     (0..threads).map(find).collect()
 }
 
-fn start_engine(plan: &Plan, metrics: Arc<RtcMetrics>) -> Engine {
-    let station = StationSetup { stereo: true, fec: false, packet_ms: 20, metrics: Arc::<StationMetrics>::default() };
+fn start_engine(plan: &Plan, metrics: RtcMetrics) -> Engine {
+    let station = StationSetup { stereo: true, fec: false, packet_ms: 20, metrics: StationMetrics::default() };
     let setup = EngineSetup {
         stations: vec![station],
         max_listeners: usize::MAX,
@@ -239,9 +240,9 @@ struct Sound {
 }
 
 impl Sound {
-    fn next_packet(&mut self) -> OpusPacket {
+    fn next_packet(&mut self) -> Packet {
         self.at += 960;
-        OpusPacket { payload: vec![0xfc; PAYLOAD_BYTES].into(), rtp_time_samples: self.at, captured: Instant::now() }
+        Packet { payload: vec![0xfc; PAYLOAD_BYTES].into(), rtp_time_samples: self.at, captured: Instant::now() }
     }
 }
 

@@ -4,8 +4,8 @@
 
 use std::io;
 
-use crate::access::token_store::Books;
-use crate::access::tokens::{Right, TOKEN_CHARS};
+use crate::access::token_store::TokenStore;
+use crate::access::tokens::{Permission, TOKEN_CHARS};
 use crate::os::state_dir::StateDir;
 
 /// Where the pages are, if nobody has said.
@@ -20,11 +20,11 @@ const ADDRESS_CHARS: usize = 300;
 
 /// A token as a link to a page below `base`, which has no slash at its end. The page knows by its own path what the token
 /// is for.
-pub fn link(base: &str, right: &Right, token: &str) -> String {
-    match right {
-        Right::Room(name) => format!("{base}/room/{name}#t={token}"),
-        Right::Listen => format!("{base}/listen#t={token}"),
-        Right::Admin => format!("{base}/#t={token}"),
+pub fn link(base: &str, permission: &Permission, token: &str) -> String {
+    match permission {
+        Permission::Room(name) => format!("{base}/room/{name}#t={token}"),
+        Permission::Listen => format!("{base}/listen#t={token}"),
+        Permission::Admin => format!("{base}/#t={token}"),
     }
 }
 
@@ -51,14 +51,15 @@ pub fn base(dir: &StateDir) -> String {
 ///
 /// # Errors
 /// If a new one cannot be made or kept.
-pub fn admin_link(dir: Option<&StateDir>, books: &Books, base: &str, now_s: u64) -> io::Result<String> {
+pub fn admin_link(dir: Option<&StateDir>, store: &TokenStore, base: &str, now_s: u64) -> io::Result<String> {
     let kept = dir.and_then(kept_admin_token);
-    let holds = |token: &String| books.check(token, None, now_s).is_ok_and(|grant| grant.right == Right::Admin);
+    let holds =
+        |token: &String| store.check(token, None, now_s).is_ok_and(|claims| claims.permission == Permission::Admin);
     let token = match kept.filter(holds) {
         Some(token) => token,
-        None => books.issue(Right::Admin, None, None)?.0,
+        None => store.issue(Permission::Admin, None, None)?.0,
     };
-    let link = link(base, &Right::Admin, &token);
+    let link = link(base, &Permission::Admin, &token);
     if let Some(dir) = dir {
         dir.write(ADMIN_LINK, format!("{link}\n").as_bytes())?;
     }
@@ -74,7 +75,7 @@ fn kept_admin_token(dir: &StateDir) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::signal::ids::RoomName;
+    use crate::ids::names::RoomName;
 
     fn folder() -> (tempfile::TempDir, StateDir) {
         let folder = tempfile::tempdir().unwrap();
@@ -84,10 +85,10 @@ mod tests {
 
     #[test]
     fn a_link_opens_the_page_that_the_token_is_for() {
-        let room = Right::Room(RoomName::parse("kitchen").unwrap());
+        let room = Permission::Room(RoomName::parse("kitchen").unwrap());
         assert_eq!(link("https://h:1", &room, "a.b"), "https://h:1/room/kitchen#t=a.b");
-        assert_eq!(link("https://h:1", &Right::Listen, "a.b"), "https://h:1/listen#t=a.b");
-        assert_eq!(link("https://h:1", &Right::Admin, "a.b"), "https://h:1/#t=a.b");
+        assert_eq!(link("https://h:1", &Permission::Listen, "a.b"), "https://h:1/listen#t=a.b");
+        assert_eq!(link("https://h:1", &Permission::Admin, "a.b"), "https://h:1/#t=a.b");
     }
 
     #[test]
@@ -105,16 +106,16 @@ mod tests {
     #[test]
     fn the_admin_link_stays_the_same_until_it_is_withdrawn() {
         let (_folder, dir) = folder();
-        let books = Books::open(Some(dir.clone())).unwrap();
-        let first = admin_link(Some(&dir), &books, "http://a", 0).unwrap();
-        let moved = admin_link(Some(&dir), &Books::open(Some(dir.clone())).unwrap(), "http://b", 0).unwrap();
+        let store = TokenStore::open(Some(dir.clone())).unwrap();
+        let first = admin_link(Some(&dir), &store, "http://a", 0).unwrap();
+        let moved = admin_link(Some(&dir), &TokenStore::open(Some(dir.clone())).unwrap(), "http://b", 0).unwrap();
         assert_eq!(moved, first.replace("http://a", "http://b"));
         assert_eq!(dir.read(ADMIN_LINK).unwrap().unwrap(), format!("{moved}\n").into_bytes());
-        books.revoke_all().unwrap();
-        let second = admin_link(Some(&dir), &books, "http://b", 0).unwrap();
+        store.revoke_all().unwrap();
+        let second = admin_link(Some(&dir), &store, "http://b", 0).unwrap();
         assert_ne!(second, moved);
         let (_, token) = second.split_once("#t=").unwrap();
-        books.revoke(books.check(token, None, 0).unwrap().id).unwrap();
-        assert_ne!(admin_link(Some(&dir), &books, "http://b", 0).unwrap(), second);
+        store.revoke(store.check(token, None, 0).unwrap().id).unwrap();
+        assert_ne!(admin_link(Some(&dir), &store, "http://b", 0).unwrap(), second);
     }
 }

@@ -1,17 +1,17 @@
-//! The books about tokens: the key, which tokens were withdrawn and which were used. They lie in the state folder, so that
+//! The store about tokens: the key, which tokens were withdrawn and which were used. They lie in the state folder, so that
 //! they outlive the process and another process can write in them (`roomtone revoke`); without a folder they live in
 //! memory. A file is looked at again when it has changed, at the moment somebody asks: nothing is polled or watched.
 //!
 //! Asked by threads that answer clients, one at a time: behind the lock are a few small files, and nothing that a client
-//! could make wait. What somebody may do with a right is not decided here.
+//! could make wait. What somebody may do with a permission is not decided here.
 
 use std::collections::HashSet;
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::access::tokens::{Grant, GrantId, Key, Right};
-use crate::os::state_dir::{Stamp, StateDir};
-use crate::signal::ids::PeerId;
+use crate::access::tokens::{Claims, Permission, SigningKey, TokenId};
+use crate::ids::peer::PeerId;
+use crate::os::state_dir::{FileStamp, StateDir};
 
 /// 32 random bytes.
 const KEY: &str = "key";
@@ -22,7 +22,7 @@ const USES: &str = "uses";
 
 /// Why a token that was shown is worth nothing.
 #[derive(Debug)]
-pub enum Void {
+pub enum TokenError {
     /// It is not one, or another key has signed it.
     Unreadable,
     /// Its time is over.
@@ -31,39 +31,39 @@ pub enum Void {
     Revoked,
     /// As many have come in with it as may.
     UsedUp,
-    /// The books cannot be written, so nobody can be let in whose coming must be noted.
-    Unwritten(io::Error),
+    /// The store cannot be written, so nobody can be let in whose coming must be noted.
+    NotRecorded(io::Error),
 }
 
-/// The books.
+/// The store.
 #[derive(Debug)]
-pub struct Books {
+pub struct TokenStore {
     dir: Option<StateDir>,
     pages: Mutex<Pages>,
 }
 
 #[derive(Debug)]
 struct Pages {
-    key: (Key, Stamp),
-    revoked: (HashSet<GrantId>, Stamp),
-    uses: (Vec<Use>, Stamp),
+    key: (SigningKey, FileStamp),
+    revoked: (HashSet<TokenId>, FileStamp),
+    uses: (Vec<Use>, FileStamp),
 }
 
 /// Somebody came in with a token that only so many may come in with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Use {
-    grant: GrantId,
+    claims: TokenId,
     /// Who; whoever comes back as the same does not count again. A listener is nobody in particular.
     by: Option<PeerId>,
     expires_s: Option<u64>,
 }
 
-impl Books {
-    /// Opens the books, and begins them if there are none.
+impl TokenStore {
+    /// Opens the store, and begins them if there are none.
     ///
     /// # Errors
     /// If they cannot be read or written, or there are no random numbers.
-    pub fn open(dir: Option<StateDir>) -> io::Result<Books> {
+    pub fn open(dir: Option<StateDir>) -> io::Result<TokenStore> {
         let key = match &dir {
             None => random_key()?,
             Some(dir) => {
@@ -76,53 +76,58 @@ impl Books {
         };
         // The stamps are of no file, so that all is read at the first look.
         let pages = Pages {
-            key: (Key::new(&key), Stamp::default()),
-            revoked: (HashSet::new(), Stamp::default()),
-            uses: (vec![], Stamp::default()),
+            key: (SigningKey::new(&key), FileStamp::default()),
+            revoked: (HashSet::new(), FileStamp::default()),
+            uses: (vec![], FileStamp::default()),
         };
-        Ok(Books { dir, pages: Mutex::new(pages) })
+        Ok(TokenStore { dir, pages: Mutex::new(pages) })
     }
 
     /// A new token and what it says.
     ///
     /// # Errors
     /// If there are no random numbers.
-    pub fn issue(&self, right: Right, expires_s: Option<u64>, uses: Option<u32>) -> io::Result<(String, Grant)> {
+    pub fn issue(
+        &self,
+        permission: Permission,
+        expires_s: Option<u64>,
+        uses: Option<u32>,
+    ) -> io::Result<(String, Claims)> {
         let mut bits = [0; 8];
         fill(&mut bits)?;
-        let grant = Grant { id: GrantId::new(u64::from_be_bytes(bits)), right, expires_s, uses };
-        Ok((self.look().key.0.sign(&grant), grant))
+        let claims = Claims { id: TokenId::new(u64::from_be_bytes(bits)), permission, expires_s, uses };
+        Ok((self.look().key.0.sign(&claims), claims))
     }
 
     /// What a token allows now. `by` is who wants to come in with it, if that is known: it may have before.
     ///
     /// # Errors
     /// Why it is worth nothing.
-    pub fn check(&self, token: &str, by: Option<PeerId>, now_s: u64) -> Result<Grant, Void> {
+    pub fn check(&self, token: &str, by: Option<PeerId>, now_s: u64) -> Result<Claims, TokenError> {
         let pages = self.look();
-        let grant = pages.key.0.read(token).ok_or(Void::Unreadable)?;
-        if pages.revoked.0.contains(&grant.id) {
-            return Err(Void::Revoked);
+        let claims = pages.key.0.read(token).ok_or(TokenError::Unreadable)?;
+        if pages.revoked.0.contains(&claims.id) {
+            return Err(TokenError::Revoked);
         }
-        if grant.expires_s.is_some_and(|expires_s| expires_s <= now_s) {
-            return Err(Void::Expired);
+        if claims.expires_s.is_some_and(|expires_s| expires_s <= now_s) {
+            return Err(TokenError::Expired);
         }
-        if pages.is_used_up(&grant, by) { Err(Void::UsedUp) } else { Ok(grant) }
+        if pages.is_used_up(&claims, by) { Err(TokenError::UsedUp) } else { Ok(claims) }
     }
 
     /// Notes that somebody comes in. True if it was not noted before.
     ///
     /// # Errors
     /// If as many as may have come meanwhile, or it cannot be written down.
-    pub fn spend(&self, grant: &Grant, by: Option<PeerId>, now_s: u64) -> Result<bool, Void> {
-        if grant.uses.is_none() {
+    pub fn consume(&self, claims: &Claims, by: Option<PeerId>, now_s: u64) -> Result<bool, TokenError> {
+        if claims.uses.is_none() {
             return Ok(false);
         }
         self.change_uses(|pages| {
-            if pages.is_used_up(grant, by) {
-                return Err(Void::UsedUp);
+            if pages.is_used_up(claims, by) {
+                return Err(TokenError::UsedUp);
             }
-            let used = Use { grant: grant.id, by, expires_s: grant.expires_s };
+            let used = Use { claims: claims.id, by, expires_s: claims.expires_s };
             let noted = by.is_some() && pages.uses.0.contains(&used);
             if !noted {
                 pages.uses.0.retain(|used| used.expires_s.is_none_or(|expires_s| expires_s > now_s));
@@ -132,14 +137,14 @@ impl Books {
         })
     }
 
-    /// Takes back what [`Books::spend`] noted: somebody was not let in after all.
-    pub fn refund(&self, grant: &Grant, by: Option<PeerId>) {
-        let used = Use { grant: grant.id, by, expires_s: grant.expires_s };
+    /// Takes back what [`TokenStore::consume`] noted: somebody was not let in after all.
+    pub fn release(&self, claims: &Claims, by: Option<PeerId>) {
+        let used = Use { claims: claims.id, by, expires_s: claims.expires_s };
         let refunded = self.change_uses(|pages| {
             let at = pages.uses.0.iter().rposition(|other| *other == used);
             Ok(at.map(|at| pages.uses.0.remove(at)).is_some())
         });
-        if let Err(Void::Unwritten(error)) = refunded {
+        if let Err(TokenError::NotRecorded(error)) = refunded {
             log::warn!("an invitation counts as used although nobody came in, because of the state folder: {error}");
         }
     }
@@ -148,7 +153,7 @@ impl Books {
     ///
     /// # Errors
     /// If that cannot be written down.
-    pub fn revoke(&self, id: GrantId) -> io::Result<()> {
+    pub fn revoke(&self, id: TokenId) -> io::Result<()> {
         let Some(dir) = &self.dir else {
             self.pages().revoked.0.insert(id);
             return Ok(());
@@ -166,7 +171,7 @@ impl Books {
     /// If that cannot be written down, or there are no random numbers.
     pub fn revoke_all(&self) -> io::Result<()> {
         let Some(dir) = &self.dir else {
-            self.pages().key.0 = Key::new(&random_key()?);
+            self.pages().key.0 = SigningKey::new(&random_key()?);
             return Ok(());
         };
         let _lock = dir.lock()?;
@@ -191,10 +196,10 @@ impl Books {
     }
 
     /// Changes the list of uses, if the change says that it did, and keeps what it then is.
-    fn change_uses(&self, change: impl FnOnce(&mut Pages) -> Result<bool, Void>) -> Result<bool, Void> {
+    fn change_uses(&self, change: impl FnOnce(&mut Pages) -> Result<bool, TokenError>) -> Result<bool, TokenError> {
         let Some(dir) = &self.dir else { return change(&mut self.pages()) };
         let mut pages = self.pages();
-        let _lock = dir.lock().map_err(Void::Unwritten)?;
+        let _lock = dir.lock().map_err(TokenError::NotRecorded)?;
         pages.refresh(dir);
         let before = pages.uses.clone();
         let changed = change(&mut pages)?;
@@ -202,9 +207,9 @@ impl Books {
             let lines: String = pages.uses.0.iter().map(Use::line).collect();
             if let Err(error) = dir.write(USES, lines.as_bytes()) {
                 pages.uses = before;
-                return Err(Void::Unwritten(error));
+                return Err(TokenError::NotRecorded(error));
             }
-            pages.uses.1 = Stamp::of(&dir.file(USES));
+            pages.uses.1 = FileStamp::of(&dir.file(USES));
         }
         Ok(changed)
     }
@@ -215,8 +220,8 @@ impl Pages {
     /// who was withdrawn before.
     fn refresh(&mut self, dir: &StateDir) {
         refresh(dir, KEY, &mut self.key, |bytes| {
-            let bytes: [u8; Key::BYTES] = bytes.try_into().ok()?;
-            Some(Key::new(&bytes))
+            let bytes: [u8; SigningKey::BYTES] = bytes.try_into().ok()?;
+            Some(SigningKey::new(&bytes))
         });
         refresh(dir, REVOKED, &mut self.revoked, |bytes| Some(revoked(bytes)));
         refresh(dir, USES, &mut self.uses, |bytes| {
@@ -224,17 +229,17 @@ impl Pages {
         });
     }
 
-    fn is_used_up(&self, grant: &Grant, by: Option<PeerId>) -> bool {
-        let Some(limit) = grant.uses else { return false };
-        let uses = self.uses.0.iter().filter(|used| used.grant == grant.id);
+    fn is_used_up(&self, claims: &Claims, by: Option<PeerId>) -> bool {
+        let Some(limit) = claims.uses else { return false };
+        let uses = self.uses.0.iter().filter(|used| used.claims == claims.id);
         let came_before = by.is_some() && uses.clone().any(|used| used.by == by);
         !came_before && uses.count() >= limit as usize
     }
 }
 
-fn refresh<T>(dir: &StateDir, name: &str, page: &mut (T, Stamp), parse: impl FnOnce(&[u8]) -> Option<T>) {
+fn refresh<T>(dir: &StateDir, name: &str, page: &mut (T, FileStamp), parse: impl FnOnce(&[u8]) -> Option<T>) {
     // Taken first: what changes while it is read is read again at the next look.
-    let stamp = Stamp::of(&dir.file(name));
+    let stamp = FileStamp::of(&dir.file(name));
     if stamp == page.1 {
         return;
     }
@@ -252,31 +257,31 @@ impl Use {
     fn line(&self) -> String {
         let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".into());
         let (by, expires) = (self.by.map(|by| by.to_string()), self.expires_s.map(|s| s.to_string()));
-        format!("{} {} {}\n", self.grant, or_dash(by), or_dash(expires))
+        format!("{} {} {}\n", self.claims, or_dash(by), or_dash(expires))
     }
 
     fn parse(line: &str) -> Option<Use> {
         let mut words = line.split(' ');
-        let grant = GrantId::parse(words.next()?)?;
+        let claims = TokenId::parse(words.next()?)?;
         let (by, expires) = (words.next()?, words.next()?);
         let by = if by == "-" { None } else { Some(PeerId::parse(by)?) };
         let expires_s = if expires == "-" { None } else { Some(expires.parse().ok()?) };
-        Some(Use { grant, by, expires_s })
+        Some(Use { claims, by, expires_s })
     }
 }
 
-fn revoked(bytes: &[u8]) -> HashSet<GrantId> {
-    String::from_utf8_lossy(bytes).lines().filter_map(|line| GrantId::parse(line.trim())).collect()
+fn revoked(bytes: &[u8]) -> HashSet<TokenId> {
+    String::from_utf8_lossy(bytes).lines().filter_map(|line| TokenId::parse(line.trim())).collect()
 }
 
-fn renewed_key(dir: &StateDir) -> io::Result<[u8; Key::BYTES]> {
+fn renewed_key(dir: &StateDir) -> io::Result<[u8; SigningKey::BYTES]> {
     let key = random_key()?;
     dir.write(KEY, &key)?;
     Ok(key)
 }
 
-fn random_key() -> io::Result<[u8; Key::BYTES]> {
-    let mut bytes = [0; Key::BYTES];
+fn random_key() -> io::Result<[u8; SigningKey::BYTES]> {
+    let mut bytes = [0; SigningKey::BYTES];
     fill(&mut bytes)?;
     Ok(bytes)
 }
@@ -288,7 +293,7 @@ fn fill(bytes: &mut [u8]) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::signal::ids::Token;
+    use crate::ids::peer::ResumeToken;
 
     const NOW_S: u64 = 1_800_000_000;
 
@@ -299,82 +304,82 @@ mod tests {
     }
 
     fn peer(n: u8) -> Option<PeerId> {
-        Some(Token::from_bytes([n; 32]).id())
+        Some(ResumeToken::from_bytes([n; 32]).id())
     }
 
     #[test]
     fn a_token_holds_for_every_process_of_the_folder_until_it_is_withdrawn_by_any() {
         let (_folder, dir) = folder();
-        let (server, errand) = (Books::open(Some(dir.clone())).unwrap(), Books::open(Some(dir)).unwrap());
-        let (token, grant) = errand.issue(Right::Listen, None, None).unwrap();
-        let (other, _) = errand.issue(Right::Listen, None, None).unwrap();
-        assert_eq!(server.check(&token, None, NOW_S).unwrap(), grant);
-        errand.revoke(grant.id).unwrap();
-        assert!(matches!(server.check(&token, None, NOW_S), Err(Void::Revoked)));
+        let (server, errand) = (TokenStore::open(Some(dir.clone())).unwrap(), TokenStore::open(Some(dir)).unwrap());
+        let (token, claims) = errand.issue(Permission::Listen, None, None).unwrap();
+        let (other, _) = errand.issue(Permission::Listen, None, None).unwrap();
+        assert_eq!(server.check(&token, None, NOW_S).unwrap(), claims);
+        errand.revoke(claims.id).unwrap();
+        assert!(matches!(server.check(&token, None, NOW_S), Err(TokenError::Revoked)));
         assert!(server.check(&other, None, NOW_S).is_ok());
         errand.revoke_all().unwrap();
-        assert!(matches!(server.check(&other, None, NOW_S), Err(Void::Unreadable)));
-        assert!(server.check(&errand.issue(Right::Listen, None, None).unwrap().0, None, NOW_S).is_ok());
+        assert!(matches!(server.check(&other, None, NOW_S), Err(TokenError::Unreadable)));
+        assert!(server.check(&errand.issue(Permission::Listen, None, None).unwrap().0, None, NOW_S).is_ok());
     }
 
     #[test]
     fn without_a_folder_all_of_that_is_in_memory() {
-        let books = Books::open(None).unwrap();
-        let (token, grant) = books.issue(Right::Admin, None, Some(1)).unwrap();
-        assert!(books.spend(&grant, None, NOW_S).unwrap());
-        assert!(matches!(books.check(&token, None, NOW_S), Err(Void::UsedUp)));
-        let (token, grant) = books.issue(Right::Admin, None, None).unwrap();
-        books.revoke(grant.id).unwrap();
-        assert!(matches!(books.check(&token, None, NOW_S), Err(Void::Revoked)));
-        let (token, _) = books.issue(Right::Admin, None, None).unwrap();
-        books.revoke_all().unwrap();
-        assert!(matches!(books.check(&token, None, NOW_S), Err(Void::Unreadable)));
+        let store = TokenStore::open(None).unwrap();
+        let (token, claims) = store.issue(Permission::Admin, None, Some(1)).unwrap();
+        assert!(store.consume(&claims, None, NOW_S).unwrap());
+        assert!(matches!(store.check(&token, None, NOW_S), Err(TokenError::UsedUp)));
+        let (token, claims) = store.issue(Permission::Admin, None, None).unwrap();
+        store.revoke(claims.id).unwrap();
+        assert!(matches!(store.check(&token, None, NOW_S), Err(TokenError::Revoked)));
+        let (token, _) = store.issue(Permission::Admin, None, None).unwrap();
+        store.revoke_all().unwrap();
+        assert!(matches!(store.check(&token, None, NOW_S), Err(TokenError::Unreadable)));
     }
 
     #[test]
     fn a_token_expires_to_the_second() {
-        let books = Books::open(None).unwrap();
-        let (token, _) = books.issue(Right::Listen, Some(NOW_S), None).unwrap();
-        assert!(books.check(&token, None, NOW_S - 1).is_ok());
-        assert!(matches!(books.check(&token, None, NOW_S), Err(Void::Expired)));
+        let store = TokenStore::open(None).unwrap();
+        let (token, _) = store.issue(Permission::Listen, Some(NOW_S), None).unwrap();
+        assert!(store.check(&token, None, NOW_S - 1).is_ok());
+        assert!(matches!(store.check(&token, None, NOW_S), Err(TokenError::Expired)));
     }
 
     #[test]
     fn uses_are_counted_by_who_came_and_survive_a_restart() {
         let (_folder, dir) = folder();
-        let books = Books::open(Some(dir.clone())).unwrap();
-        let (token, grant) = books.issue(Right::Listen, None, Some(2)).unwrap();
-        assert!(books.spend(&grant, peer(1), NOW_S).unwrap());
-        assert!(!books.spend(&grant, peer(1), NOW_S).unwrap(), "who comes back does not count again");
-        assert!(books.spend(&grant, peer(2), NOW_S).unwrap());
-        let after = Books::open(Some(dir)).unwrap();
-        for books in [books, after] {
-            assert!(matches!(books.check(&token, None, NOW_S), Err(Void::UsedUp)));
-            assert!(matches!(books.spend(&grant, peer(3), NOW_S), Err(Void::UsedUp)));
-            assert!(books.check(&token, peer(2), NOW_S).is_ok());
-            assert!(!books.spend(&grant, peer(2), NOW_S).unwrap());
+        let store = TokenStore::open(Some(dir.clone())).unwrap();
+        let (token, claims) = store.issue(Permission::Listen, None, Some(2)).unwrap();
+        assert!(store.consume(&claims, peer(1), NOW_S).unwrap());
+        assert!(!store.consume(&claims, peer(1), NOW_S).unwrap(), "who comes back does not count again");
+        assert!(store.consume(&claims, peer(2), NOW_S).unwrap());
+        let after = TokenStore::open(Some(dir)).unwrap();
+        for store in [store, after] {
+            assert!(matches!(store.check(&token, None, NOW_S), Err(TokenError::UsedUp)));
+            assert!(matches!(store.consume(&claims, peer(3), NOW_S), Err(TokenError::UsedUp)));
+            assert!(store.check(&token, peer(2), NOW_S).is_ok());
+            assert!(!store.consume(&claims, peer(2), NOW_S).unwrap());
         }
     }
 
     #[test]
     fn who_was_not_let_in_has_not_used_it() {
         let (_folder, dir) = folder();
-        let books = Books::open(Some(dir.clone())).unwrap();
-        let (token, grant) = books.issue(Right::Listen, None, Some(1)).unwrap();
+        let store = TokenStore::open(Some(dir.clone())).unwrap();
+        let (token, claims) = store.issue(Permission::Listen, None, Some(1)).unwrap();
         for by in [None, peer(1)] {
-            books.spend(&grant, by, NOW_S).unwrap();
-            books.refund(&grant, by);
+            store.consume(&claims, by, NOW_S).unwrap();
+            store.release(&claims, by);
         }
-        assert!(Books::open(Some(dir)).unwrap().check(&token, None, NOW_S).is_ok());
+        assert!(TokenStore::open(Some(dir)).unwrap().check(&token, None, NOW_S).is_ok());
     }
 
     #[test]
     fn what_has_expired_is_forgotten_so_that_the_list_stays_short() {
         let (_folder, dir) = folder();
-        let books = Books::open(Some(dir.clone())).unwrap();
+        let store = TokenStore::open(Some(dir.clone())).unwrap();
         for n in 0..20 {
-            let (_, grant) = books.issue(Right::Listen, Some(NOW_S + n), Some(1)).unwrap();
-            books.spend(&grant, None, NOW_S + n - 1).unwrap();
+            let (_, claims) = store.issue(Permission::Listen, Some(NOW_S + n), Some(1)).unwrap();
+            store.consume(&claims, None, NOW_S + n - 1).unwrap();
         }
         assert_eq!(dir.read(USES).unwrap().unwrap().iter().filter(|&&b| b == b'\n').count(), 1);
     }
@@ -384,8 +389,8 @@ mod tests {
         let (_folder, dir) = folder();
         std::thread::scope(|scope| {
             for worker in 0..8 {
-                let books = Books::open(Some(dir.clone())).unwrap();
-                scope.spawn(move || (0..10).for_each(|n| books.revoke(GrantId::new(worker * 10 + n)).unwrap()));
+                let store = TokenStore::open(Some(dir.clone())).unwrap();
+                scope.spawn(move || (0..10).for_each(|n| store.revoke(TokenId::new(worker * 10 + n)).unwrap()));
             }
         });
         assert_eq!(revoked(&dir.read(REVOKED).unwrap().unwrap()).len(), 80);
@@ -394,18 +399,18 @@ mod tests {
     #[test]
     fn a_damaged_file_neither_opens_nor_locks_the_house() {
         let (_folder, dir) = folder();
-        let books = Books::open(Some(dir.clone())).unwrap();
-        let (token, _) = books.issue(Right::Listen, None, None).unwrap();
+        let store = TokenStore::open(Some(dir.clone())).unwrap();
+        let (token, _) = store.issue(Permission::Listen, None, None).unwrap();
         dir.write(KEY, b"short").unwrap();
         dir.write(USES, b"\xff nonsense\n0000000000000001 - x\n\n").unwrap();
-        assert!(books.check(&token, None, NOW_S).is_ok());
-        assert!(Books::open(Some(dir)).is_err(), "a start says so");
+        assert!(store.check(&token, None, NOW_S).is_ok());
+        assert!(TokenStore::open(Some(dir)).is_err(), "a start says so");
     }
 
     #[test]
     fn a_use_is_written_and_read_alike() {
         for (by, expires_s) in [(None, None), (peer(1), Some(5)), (None, Some(u64::MAX))] {
-            let used = Use { grant: GrantId::new(9), by, expires_s };
+            let used = Use { claims: TokenId::new(9), by, expires_s };
             assert_eq!(Use::parse(used.line().trim_end()), Some(used));
         }
     }

@@ -1,4 +1,4 @@
-//! A right as a token that can be sent around: who shows it may do what it says, as this server's key has signed it. Pure:
+//! A permission as a token that can be sent around: who shows it may do what it says, as this server's key has signed it. Pure:
 //! the key, the time and the random numbers are somebody else's. Whether a token was withdrawn or used up is not known here.
 //!
 //! A token is `BASE64URL(payload).BASE64URL(HMAC-SHA256(BASE64URL(payload)))` (RFC 4648 §5 without padding, RFC 2104); the
@@ -10,14 +10,14 @@ use aws_lc_rs::hmac;
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use serde::{Deserialize, Serialize};
 
-use crate::signal::ids::RoomName;
+use crate::ids::names::RoomName;
 
 /// No token of ours is longer, with the longest of all room names.
 pub const TOKEN_CHARS: usize = 512;
 
 /// What a token allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Right {
+pub enum Permission {
     /// To enter this one room.
     Room(RoomName),
     /// To listen to the stations.
@@ -28,22 +28,22 @@ pub enum Right {
 
 /// A token's name, by which it can be withdrawn: 16 hexadecimal digits. No secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct GrantId(u64);
+pub struct TokenId(u64);
 
-impl GrantId {
+impl TokenId {
     /// Made of random bits.
-    pub fn new(bits: u64) -> GrantId {
-        GrantId(bits)
+    pub fn new(bits: u64) -> TokenId {
+        TokenId(bits)
     }
 
     /// None if it is not an id.
-    pub fn parse(text: &str) -> Option<GrantId> {
+    pub fn parse(text: &str) -> Option<TokenId> {
         let bytes: [u8; 8] = HEXLOWER.decode(text.as_bytes()).ok()?.try_into().ok()?;
-        Some(GrantId(u64::from_be_bytes(bytes)))
+        Some(TokenId(u64::from_be_bytes(bytes)))
     }
 }
 
-impl fmt::Display for GrantId {
+impl fmt::Display for TokenId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}", self.0)
     }
@@ -51,11 +51,11 @@ impl fmt::Display for GrantId {
 
 /// What a token says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Grant {
+pub struct Claims {
     /// Which token this is.
-    pub id: GrantId,
+    pub id: TokenId,
     /// What it allows.
-    pub right: Right,
+    pub permission: Permission,
     /// Until when, in seconds since 1970; for ever, if None.
     pub expires_s: Option<u64>,
     /// How many times somebody may come in with it; without limit, if None.
@@ -86,32 +86,32 @@ enum What {
 
 /// What tokens are signed with: 32 random bytes.
 #[derive(Clone)]
-pub struct Key(hmac::Key);
+pub struct SigningKey(hmac::Key);
 
-impl fmt::Debug for Key {
+impl fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Key(secret)")
+        f.write_str("SigningKey(secret)")
     }
 }
 
-impl Key {
+impl SigningKey {
     /// Bytes of a key.
     pub const BYTES: usize = 32;
 
     /// Of these bytes.
-    pub fn new(bytes: &[u8; Key::BYTES]) -> Key {
-        Key(hmac::Key::new(hmac::HMAC_SHA256, bytes))
+    pub fn new(bytes: &[u8; SigningKey::BYTES]) -> SigningKey {
+        SigningKey(hmac::Key::new(hmac::HMAC_SHA256, bytes))
     }
 
-    /// A grant as a token.
-    pub fn sign(&self, grant: &Grant) -> String {
-        let (what, room) = match &grant.right {
-            Right::Room(name) => (What::Room, Some(name.as_str())),
-            Right::Listen => (What::Listen, None),
-            Right::Admin => (What::Admin, None),
+    /// A claims as a token.
+    pub fn sign(&self, claims: &Claims) -> String {
+        let (what, room) = match &claims.permission {
+            Permission::Room(name) => (What::Room, Some(name.as_str())),
+            Permission::Listen => (What::Listen, None),
+            Permission::Admin => (What::Admin, None),
         };
-        let id = grant.id.to_string();
-        let payload = Payload { id: &id, what, room, expires: grant.expires_s, uses: grant.uses };
+        let id = claims.id.to_string();
+        let payload = Payload { id: &id, what, room, expires: claims.expires_s, uses: claims.uses };
         let json = serde_json::to_vec(&payload).expect("a payload has string keys only and no value that can fail");
         let text = BASE64URL_NOPAD.encode(&json);
         let tag = hmac::sign(&self.0, text.as_bytes());
@@ -120,19 +120,19 @@ impl Key {
 
     /// What a token says, if this key has signed it. Nothing of it is looked at before that is certain, and the
     /// comparison takes as long whatever it finds.
-    pub fn read(&self, token: &str) -> Option<Grant> {
+    pub fn read(&self, token: &str) -> Option<Claims> {
         let (text, tag) = token.split_once('.').filter(|_| token.len() <= TOKEN_CHARS)?;
         let tag = BASE64URL_NOPAD.decode(tag.as_bytes()).ok()?;
         hmac::verify(&self.0, text.as_bytes(), &tag).ok()?;
         let json = BASE64URL_NOPAD.decode(text.as_bytes()).ok()?;
         let payload: Payload<'_> = serde_json::from_slice(&json).ok()?;
-        let right = match (payload.what, payload.room) {
-            (What::Room, Some(name)) => Right::Room(RoomName::parse(name)?),
-            (What::Listen, None) => Right::Listen,
-            (What::Admin, None) => Right::Admin,
+        let permission = match (payload.what, payload.room) {
+            (What::Room, Some(name)) => Permission::Room(RoomName::parse(name)?),
+            (What::Listen, None) => Permission::Listen,
+            (What::Admin, None) => Permission::Admin,
             _ => return None,
         };
-        Some(Grant { id: GrantId::parse(payload.id)?, right, expires_s: payload.expires, uses: payload.uses })
+        Some(Claims { id: TokenId::parse(payload.id)?, permission, expires_s: payload.expires, uses: payload.uses })
     }
 }
 
@@ -142,28 +142,28 @@ mod tests {
 
     use super::*;
 
-    fn key(n: u8) -> Key {
-        Key::new(&[n; Key::BYTES])
+    fn key(n: u8) -> SigningKey {
+        SigningKey::new(&[n; SigningKey::BYTES])
     }
 
-    fn grant(right: Right) -> Grant {
-        Grant { id: GrantId::new(7), right, expires_s: Some(1_800_000_000), uses: Some(u32::MAX) }
+    fn claims(permission: Permission) -> Claims {
+        Claims { id: TokenId::new(7), permission, expires_s: Some(1_800_000_000), uses: Some(u32::MAX) }
     }
 
-    fn grants() -> [Grant; 3] {
+    fn grants() -> [Claims; 3] {
         let longest = RoomName::parse(&"x".repeat(64)).unwrap();
         [
-            grant(Right::Room(longest)),
-            grant(Right::Listen),
-            Grant { expires_s: None, uses: None, ..grant(Right::Admin) },
+            claims(Permission::Room(longest)),
+            claims(Permission::Listen),
+            Claims { expires_s: None, uses: None, ..claims(Permission::Admin) },
         ]
     }
 
     #[test]
     fn what_was_signed_is_read_again_and_fits_into_a_link() {
-        for grant in grants() {
-            let token = key(1).sign(&grant);
-            assert_eq!(key(1).read(&token), Some(grant));
+        for claims in grants() {
+            let token = key(1).sign(&claims);
+            assert_eq!(key(1).read(&token), Some(claims));
             assert!(token.len() <= 300, "{}", token.len());
             assert!(token.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)), "{token}");
         }
@@ -171,8 +171,8 @@ mod tests {
 
     #[test]
     fn another_key_or_any_other_character_makes_it_worthless() {
-        for grant in grants() {
-            let token = key(1).sign(&grant);
+        for claims in grants() {
+            let token = key(1).sign(&claims);
             assert_eq!(key(2).read(&token), None);
             for at in 0..token.len() {
                 let other = if &token[at..=at] == "A" { "B" } else { "A" };
@@ -216,9 +216,9 @@ mod tests {
 
     #[test]
     fn ids_are_written_in_one_way_only() {
-        assert_eq!(GrantId::parse("00000000000000ff"), Some(GrantId::new(255)));
+        assert_eq!(TokenId::parse("00000000000000ff"), Some(TokenId::new(255)));
         for odd in ["", "ff", "00000000000000FF", "+0000000000000ff", "00000000000000ff "] {
-            assert_eq!(GrantId::parse(odd), None, "{odd}");
+            assert_eq!(TokenId::parse(odd), None, "{odd}");
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::audio::pcm::SAMPLE_RATE_HZ;
+use crate::media::packet::SAMPLE_RATE_HZ;
 
 /// What the encoder optimises for (RFC 6716 §2.1; `OPUS_APPLICATION_*` in libopus).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]

@@ -2,11 +2,7 @@
 //!
 //! Plain data, shared by every thread that touches sound; nothing here converts, waits or allocates by itself.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-/// The one rate behind the capture: Opus works at 48 kHz inside, and RTP counts Opus in 48 kHz samples (RFC 7587 §4.1).
-pub const SAMPLE_RATE_HZ: u32 = 48_000;
 
 /// How a device delivers its sound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,18 +47,6 @@ pub struct PcmBlock {
     pub samples: Vec<f32>,
     /// 1 or 2.
     pub channels: u16,
-    /// When the first sample was captured.
-    pub captured: Instant,
-}
-
-/// One encoded chunk of a station (RFC 6716), shared by all its listeners.
-#[derive(Clone, Debug)]
-pub struct OpusPacket {
-    /// The RTP payload (RFC 7587 §4.2).
-    pub payload: Arc<[u8]>,
-    /// Where the chunk begins, in samples per channel since the station started. It advances over silence, gaps and
-    /// packets that were never sent.
-    pub rtp_time_samples: u64,
     /// When the first sample was captured.
     pub captured: Instant,
 }

@@ -1,4 +1,4 @@
-//! What `roomtone invite` and `roomtone revoke` do: they write in the books of the state folder, where a server that runs
+//! What `roomtone invite` and `roomtone revoke` do: they write in the store of the state folder, where a server that runs
 //! sees it at its next look. Runs on the main thread, and starts no other.
 
 use std::io;
@@ -7,8 +7,8 @@ use std::time::SystemTime;
 use time::OffsetDateTime;
 
 use crate::access::links;
-use crate::access::token_store::Books;
-use crate::access::tokens::Grant;
+use crate::access::token_store::TokenStore;
+use crate::access::tokens::Claims;
 use crate::cli::subcommands::{Invitation, Revocation};
 use crate::config::StateChoice;
 use crate::config::start_error::{ExitCode, StartError};
@@ -29,12 +29,12 @@ pub struct Invited {
 /// # Errors
 /// [`ExitCode::File`] if there is no state folder or it cannot be used.
 pub fn invite(invitation: &Invitation) -> Result<Invited, StartError> {
-    let (dir, books) = open(&invitation.state_dir)?;
+    let (dir, store) = open(&invitation.state_dir)?;
     let expires_s = invitation.expires_in.map(|time| now_s() + time.as_secs());
-    let issued = books.issue(invitation.right.clone(), expires_s, invitation.uses);
-    let (token, grant) = issued.map_err(|error| unusable(&dir, &error))?;
-    let link = links::link(&base(&dir, invitation.url.as_ref()), &grant.right, &token);
-    Ok(Invited { link, note: note(&grant) })
+    let issued = store.issue(invitation.permission.clone(), expires_s, invitation.uses);
+    let (token, claims) = issued.map_err(|error| unusable(&dir, &error))?;
+    let link = links::link(&base(&dir, invitation.url.as_ref()), &claims.permission, &token);
+    Ok(Invited { link, note: note(&claims) })
 }
 
 /// Withdraws one link, or all; then says so.
@@ -42,14 +42,14 @@ pub fn invite(invitation: &Invitation) -> Result<Invited, StartError> {
 /// # Errors
 /// As [`invite`].
 pub fn revoke(revocation: &Revocation) -> Result<String, StartError> {
-    let (dir, books) = open(&revocation.state_dir)?;
+    let (dir, store) = open(&revocation.state_dir)?;
     let written = match revocation.id {
-        Some(id) => books.revoke(id),
-        None => books.revoke_all(),
+        Some(id) => store.revoke(id),
+        None => store.revoke_all(),
     };
     // The admin link may have been the one, or one of them.
     let base = base(&dir, revocation.url.as_ref());
-    let link = written.and_then(|()| links::admin_link(Some(&dir), &books, &base, now_s()));
+    let link = written.and_then(|()| links::admin_link(Some(&dir), &store, &base, now_s()));
     let link = link.map_err(|error| unusable(&dir, &error))?;
     Ok(match revocation.id {
         Some(id) => format!("{id} is withdrawn."),
@@ -57,7 +57,7 @@ pub fn revoke(revocation: &Revocation) -> Result<String, StartError> {
     })
 }
 
-fn open(choice: &StateChoice) -> Result<(StateDir, Books), StartError> {
+fn open(choice: &StateChoice) -> Result<(StateDir, TokenStore), StartError> {
     let path = match choice {
         StateChoice::Path(path) | StateChoice::Default(Some(path)) => path,
         StateChoice::Default(None) => {
@@ -65,7 +65,7 @@ fn open(choice: &StateChoice) -> Result<(StateDir, Books), StartError> {
             return Err(StartError::new(ExitCode::File, message));
         }
     };
-    let opened = StateDir::open(path).and_then(|dir| Ok((dir.clone(), Books::open(Some(dir))?)));
+    let opened = StateDir::open(path).and_then(|dir| Ok((dir.clone(), TokenStore::open(Some(dir))?)));
     opened.map_err(|error| {
         let message = format!("{}: {error}. Name the server's folder with --state-dir DIR.", path.display());
         StartError::new(ExitCode::File, message)
@@ -81,8 +81,8 @@ fn unusable(dir: &StateDir, error: &io::Error) -> StartError {
     StartError::new(ExitCode::File, message)
 }
 
-fn note(grant: &Grant) -> String {
-    let Grant { id, expires_s, uses, .. } = grant;
+fn note(claims: &Claims) -> String {
+    let Claims { id, expires_s, uses, .. } = claims;
     let until = match expires_s {
         Some(expires_s) => format!("until {}", date(*expires_s)),
         None => "until it is withdrawn".into(),
@@ -108,15 +108,20 @@ fn now_s() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::access::tokens::{GrantId, Right};
+    use crate::access::tokens::{Permission, TokenId};
 
     #[test]
     fn a_note_says_until_when_how_often_and_how_to_undo_it() {
-        let grant = Grant { id: GrantId::new(1), right: Right::Listen, expires_s: Some(1_800_000_000), uses: Some(1) };
+        let claims = Claims {
+            id: TokenId::new(1),
+            permission: Permission::Listen,
+            expires_s: Some(1_800_000_000),
+            uses: Some(1),
+        };
         let expected = "It holds until 2027-01-15 08:00 UTC, for one to come in. \
                         Withdraw it with: roomtone revoke 0000000000000001";
-        assert_eq!(note(&grant), expected);
-        let unlimited = note(&Grant { expires_s: None, uses: None, ..grant });
+        assert_eq!(note(&claims), expected);
+        let unlimited = note(&Claims { expires_s: None, uses: None, ..claims });
         assert!(unlimited.starts_with("It holds until it is withdrawn. "), "{unlimited}");
     }
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use getopts::{Matches, Options};
 
-use crate::access::tokens::{GrantId, Right};
-use crate::signal::ids::RoomName;
+use crate::access::tokens::{Permission, TokenId};
+use crate::ids::names::RoomName;
 use crate::web::http::origin::Origin;
 
 use crate::cli::command::Command;
@@ -21,7 +21,7 @@ const MAX_USES: u32 = 1_000_000;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invitation {
     /// What it shall allow.
-    pub right: Right,
+    pub permission: Permission,
     /// For how long; for ever, if None.
     pub expires_in: Option<Duration>,
     /// For how many times of coming in.
@@ -36,7 +36,7 @@ pub struct Invitation {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Revocation {
     /// This link; all of them, if None.
-    pub id: Option<GrantId>,
+    pub id: Option<TokenId>,
     /// Where the pages are, for the new admin link.
     pub url: Option<Origin>,
     /// Where the key is.
@@ -64,18 +64,18 @@ pub(crate) fn invite(args: &[String], env: impl Fn(&str) -> Option<String>) -> R
         return Err(wrong(format!("`{odd}` is not a flag")));
     }
     let room = matches.opt_str("room").map(|name| match RoomName::parse(&name) {
-        Some(name) => Ok(Right::Room(name)),
+        Some(name) => Ok(Permission::Room(name)),
         None => {
             Err(wrong(format!("--room takes 1 to 64 letters, digits, hyphens, underscores and dots, not `{name}`")))
         }
     });
-    let flag = |name, right| matches.opt_present(name).then_some(Ok(right));
-    let mut rights = [room, flag("listen", Right::Listen), flag("admin", Right::Admin)].into_iter().flatten();
-    let (Some(right), None) = (rights.next(), rights.next()) else {
+    let flag = |name, permission| matches.opt_present(name).then_some(Ok(permission));
+    let mut rights = [room, flag("listen", Permission::Listen), flag("admin", Permission::Admin)].into_iter().flatten();
+    let (Some(permission), None) = (rights.next(), rights.next()) else {
         return Err(wrong("choose one of --room NAME, --listen and --admin".into()));
     };
     Ok(Command::Invite(Invitation {
-        right: right?,
+        permission: permission?,
         expires_in: matches.opt_str("expires").map(|text| expires(&text)).transpose()?,
         uses: matches.opt_str("uses").map(|text| uses(&text)).transpose()?,
         url: url(&matches, "invite")?,
@@ -100,7 +100,7 @@ pub(crate) fn revoke(args: &[String], env: impl Fn(&str) -> Option<String>) -> R
         ([id], false) => {
             let message =
                 || wrong(format!("`{id}` is not an id of 16 hexadecimal digits, as `roomtone invite` prints"));
-            Some(GrantId::parse(id).ok_or_else(message)?)
+            Some(TokenId::parse(id).ok_or_else(message)?)
         }
         _ => return Err(wrong("name one ID, or --all".into())),
     };
@@ -157,13 +157,13 @@ mod tests {
         else {
             panic!("not understood")
         };
-        assert_eq!(invitation.right, Right::Room(RoomName::parse("kitchen").unwrap()));
+        assert_eq!(invitation.permission, Permission::Room(RoomName::parse("kitchen").unwrap()));
         assert_eq!((invitation.expires_in, invitation.uses), (Some(Duration::from_secs(7_200)), Some(3)));
         assert_eq!(invitation.url.unwrap().to_string(), "https://example.org");
         assert_eq!(invitation.state_dir, StateChoice::Path("s".into()));
-        for (line, right) in [("invite --listen", Right::Listen), ("invite --admin", Right::Admin)] {
+        for (line, permission) in [("invite --listen", Permission::Listen), ("invite --admin", Permission::Admin)] {
             let Ok(Command::Invite(invitation)) = run(line) else { panic!("{line}") };
-            assert_eq!((invitation.right, invitation.expires_in, invitation.uses), (right, None, None));
+            assert_eq!((invitation.permission, invitation.expires_in, invitation.uses), (permission, None, None));
         }
         for (text, seconds) in [("90s", 90), ("30m", 1_800), ("7d", 604_800)] {
             assert_eq!(expires(text), Ok(Duration::from_secs(seconds)));
@@ -176,7 +176,7 @@ mod tests {
             Ok(Command::Revoke(revocation)) => revocation.id,
             other => panic!("{line}: {other:?}"),
         };
-        assert_eq!(revoked("revoke 00000000000000ff"), Some(GrantId::new(255)));
+        assert_eq!(revoked("revoke 00000000000000ff"), Some(TokenId::new(255)));
         assert_eq!(revoked("revoke --all --url http://a"), None);
     }
 

@@ -24,7 +24,7 @@ impl From<IpAddr> for Subnet {
 
 /// So many a second on average, and a burst at once, for each address.
 #[derive(Debug)]
-pub struct Rate {
+pub struct RateLimiter {
     per_s: f64,
     burst: f64,
     buckets: HashMap<Subnet, Bucket>,
@@ -36,10 +36,10 @@ struct Bucket {
     at: Instant,
 }
 
-impl Rate {
+impl RateLimiter {
     /// Full buckets for everybody.
-    pub fn new(per_s: f64, burst: f64) -> Rate {
-        Rate { per_s, burst: burst.max(1.0), buckets: HashMap::new() }
+    pub fn new(per_s: f64, burst: f64) -> RateLimiter {
+        RateLimiter { per_s, burst: burst.max(1.0), buckets: HashMap::new() }
     }
 
     /// Takes one.
@@ -103,7 +103,7 @@ impl Counts {
 
 /// Places of which each address may have so many, taken and given back on different threads.
 #[derive(Clone, Debug)]
-pub struct Seats {
+pub struct ConcurrencyLimit {
     most: usize,
     /// A table of numbers and no more; held for a look-up.
     taken: Arc<Mutex<Counts>>,
@@ -111,28 +111,28 @@ pub struct Seats {
 
 /// A place, given back when dropped.
 #[derive(Debug)]
-pub struct Seat {
+pub struct Permit {
     ip: IpAddr,
     taken: Arc<Mutex<Counts>>,
 }
 
-impl Seats {
+impl ConcurrencyLimit {
     /// All of them free.
-    pub fn new(most: usize) -> Seats {
-        Seats { most, taken: Arc::default() }
+    pub fn new(most: usize) -> ConcurrencyLimit {
+        ConcurrencyLimit { most, taken: Arc::default() }
     }
 
     /// A place for this address, if it does not have as many as it may.
-    pub fn take(&self, ip: IpAddr) -> Option<Seat> {
+    pub fn take(&self, ip: IpAddr) -> Option<Permit> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         (taken.of(ip) < self.most).then(|| {
             taken.add(ip);
-            Seat { ip, taken: Arc::clone(&self.taken) }
+            Permit { ip, taken: Arc::clone(&self.taken) }
         })
     }
 }
 
-impl Drop for Seat {
+impl Drop for Permit {
     fn drop(&mut self) {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner).remove(self.ip);
     }
@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn a_burst_is_taken_then_only_what_was_earned() {
         let now = Instant::now();
-        let mut rate = Rate::new(2.0, 3.0);
+        let mut rate = RateLimiter::new(2.0, 3.0);
         let taken = (0..10).filter(|_| rate.take(ip("192.0.2.1"), now).is_ok()).count();
         assert_eq!(taken, 3);
         assert_eq!(rate.take(ip("192.0.2.1"), now), Err(Duration::from_millis(500)));
@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn a_flood_from_everywhere_fills_no_memory() {
         let now = Instant::now();
-        let mut rate = Rate::new(1.0, 1.0);
+        let mut rate = RateLimiter::new(1.0, 1.0);
         let nth = |n: u32| IpAddr::from(std::net::Ipv4Addr::from(n));
         for n in 0..MAX_ADDRESSES as u32 * 2 {
             let _ = rate.take(nth(n), now);
@@ -196,10 +196,10 @@ mod tests {
 
     #[test]
     fn a_place_is_free_again_once_it_is_given_back() {
-        let seats = Seats::new(2);
-        let (first, _second) = (seats.take(ip("192.0.2.1")).unwrap(), seats.take(ip("192.0.2.1")).unwrap());
-        assert!(seats.take(ip("192.0.2.1")).is_none() && seats.take(ip("192.0.2.2")).is_some());
+        let limit = ConcurrencyLimit::new(2);
+        let (first, _second) = (limit.take(ip("192.0.2.1")).unwrap(), limit.take(ip("192.0.2.1")).unwrap());
+        assert!(limit.take(ip("192.0.2.1")).is_none() && limit.take(ip("192.0.2.2")).is_some());
         drop(first);
-        assert!(seats.take(ip("192.0.2.1")).is_some());
+        assert!(limit.take(ip("192.0.2.1")).is_some());
     }
 }

@@ -12,7 +12,7 @@ pub enum Report {
     /// Somebody asked the process to stop.
     Stop,
     /// A crowd has left, and much memory may be free.
-    Ebbed,
+    LoadDropped,
     /// A thread ran to its end.
     Ended {
         /// The thread's name.

@@ -62,7 +62,7 @@ pub fn limit() -> Option<u64> {
 /// # Errors
 /// What the system said; all goes on as it was then.
 #[cfg(target_os = "linux")]
-pub fn widen_sleepers_table() -> io::Result<()> {
+pub fn enlarge_futex_hash() -> io::Result<()> {
     /// From linux/prctl.h; the libc crate does not have them yet.
     const PR_FUTEX_HASH: libc::c_int = 78;
     const PR_FUTEX_HASH_SET_SLOTS: libc::c_ulong = 1;
@@ -78,7 +78,7 @@ pub fn widen_sleepers_table() -> io::Result<()> {
 /// # Errors
 /// Never.
 #[cfg(not(target_os = "linux"))]
-pub fn widen_sleepers_table() -> io::Result<()> {
+pub fn enlarge_futex_hash() -> io::Result<()> {
     Ok(())
 }
 

@@ -13,19 +13,19 @@ const CROWD: usize = 16;
 
 /// From the latest ebb to the search. Who leaves is counted out while its thread still runs and holds some of the heap,
 /// and on a busy machine thousands of such threads take a while to end.
-pub const SETTLING: Duration = Duration::from_secs(2);
+pub const TRIM_DELAY: Duration = Duration::from_secs(2);
 
 /// Watches how many there are of something that takes memory.
 #[derive(Debug)]
-pub struct Tide {
+pub struct HighWater {
     high: usize,
     reports: Sender<Report>,
 }
 
-impl Tide {
+impl HighWater {
     /// Nobody is here yet.
-    pub fn new(reports: Sender<Report>) -> Tide {
-        Tide { high: 0, reports }
+    pub fn new(reports: Sender<Report>) -> HighWater {
+        HighWater { high: 0, reports }
     }
 
     /// So many are here now. When three quarters of the most have left, `main` hears of it.
@@ -34,7 +34,7 @@ impl Tide {
         if self.high >= CROWD && count <= self.high / 4 {
             self.high = count;
             // Full only if `main` has other worries.
-            let _ = self.reports.try_send(Report::Ebbed);
+            let _ = self.reports.try_send(Report::LoadDropped);
         }
     }
 }
@@ -61,7 +61,7 @@ pub fn prepare() {}
 /// Gives back what has been freed. Takes some milliseconds and holds up allocations meanwhile, a heap at a time.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 #[allow(unsafe_code)]
-pub fn give_back() {
+pub fn trim() {
     // SAFETY: no arguments that could be wrong; it may be called at any time from any thread (malloc_trim(3)).
     let released = unsafe { libc::malloc_trim(0) } == 1;
     log::debug!("memory was {}given back", if released { "" } else { "not " });
@@ -69,7 +69,7 @@ pub fn give_back() {
 
 /// Other systems' allocators see to it themselves.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-pub fn give_back() {}
+pub fn trim() {}
 
 #[cfg(test)]
 mod tests {
@@ -78,15 +78,15 @@ mod tests {
     #[test]
     fn an_ebb_is_told_once_and_only_after_a_crowd() {
         let (report, reports) = crossbeam_channel::bounded(8);
-        let mut tide = Tide::new(report);
+        let mut high_water = HighWater::new(report);
         for count in [0, 10, 0, 15, 0] {
-            tide.set(count);
+            high_water.set(count);
         }
         assert!(reports.is_empty());
         for count in [1_000, 251, 250, 249, 200, 62, 61, 20] {
-            tide.set(count);
+            high_water.set(count);
         }
         let told: Vec<_> = reports.try_iter().collect();
-        assert_eq!(told, [Report::Ebbed, Report::Ebbed], "at 250 and at 62");
+        assert_eq!(told, [Report::LoadDropped, Report::LoadDropped], "at 250 and at 62");
     }
 }

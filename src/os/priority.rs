@@ -8,7 +8,7 @@
 //! give the threads of their audio callbacks precedence by themselves.
 
 #[cfg(target_os = "linux")]
-pub use linux::{lower, raise, raise_those_started_by};
+pub use linux::{lower, raise, raise_threads_started_by};
 
 /// Nothing is raised on this system.
 #[cfg(not(target_os = "linux"))]
@@ -16,7 +16,7 @@ pub fn raise() {}
 
 /// Nothing is raised on this system; `start` is run.
 #[cfg(not(target_os = "linux"))]
-pub fn raise_those_started_by<T>(start: impl FnOnce() -> T) -> T {
+pub fn raise_threads_started_by<T>(start: impl FnOnce() -> T) -> T {
     start()
 }
 
@@ -49,7 +49,7 @@ mod linux {
     }
 
     /// Runs `start`; the threads that it starts are raised, and the calling one only meanwhile. For threads of others.
-    pub fn raise_those_started_by<T>(start: impl FnOnce() -> T) -> T {
+    pub fn raise_threads_started_by<T>(start: impl FnOnce() -> T) -> T {
         let nice = nice();
         raise_with(0);
         let started = start();
@@ -175,7 +175,7 @@ mod linux {
         fn what_others_start_is_raised_and_whoever_asks_only_meanwhile() {
             apart(|| {
                 let before = rank();
-                let (own, theirs) = raise_those_started_by(|| (rank(), apart(rank)));
+                let (own, theirs) = raise_threads_started_by(|| (rank(), apart(rank)));
                 assert_eq!(own, theirs, "inherited");
                 assert_eq!(rank(), before);
                 assert_eq!(apart(rank), before);

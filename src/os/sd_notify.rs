@@ -31,17 +31,17 @@ impl Supervision {
 pub struct Supervisor {
     #[cfg(target_os = "linux")]
     way: Option<(std::os::unix::net::UnixDatagram, std::os::unix::net::SocketAddr)>,
-    /// How often to say [`Word::Alive`]; twice in the time after which the supervisor acts.
+    /// How often to say [`State::Watchdog`]; twice in the time after which the supervisor acts.
     pub interval: Option<Duration>,
 }
 
 /// What there is to tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Word {
+pub enum State {
     /// The pages can be opened.
     Ready,
     /// `main` and the rtc threads are at work.
-    Alive,
+    Watchdog,
     /// The house is about to stop.
     Stopping,
 }
@@ -63,11 +63,11 @@ impl Supervisor {
 
     /// Tells it, and waits for nothing.
     #[cfg_attr(not(target_os = "linux"), allow(unused_variables, reason = "there is nobody to tell"))]
-    pub fn tell(&self, word: Word) {
-        let text = match word {
-            Word::Ready => "READY=1",
-            Word::Alive => "WATCHDOG=1",
-            Word::Stopping => "STOPPING=1",
+    pub fn tell(&self, state: State) {
+        let text = match state {
+            State::Ready => "READY=1",
+            State::Watchdog => "WATCHDOG=1",
+            State::Stopping => "STOPPING=1",
         };
         #[cfg(target_os = "linux")]
         if let Some((socket, address)) = &self.way
@@ -100,9 +100,9 @@ mod tests {
 
     fn hear(socket: &UnixDatagram) -> String {
         socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        let mut word = [0; 64];
-        let length = socket.recv(&mut word).unwrap();
-        String::from_utf8_lossy(&word[..length]).into_owned()
+        let mut state = [0; 64];
+        let length = socket.recv(&mut state).unwrap();
+        String::from_utf8_lossy(&state[..length]).into_owned()
     }
 
     fn supervision(vars: &[(&str, &str)]) -> Supervision {
@@ -122,9 +122,10 @@ mod tests {
         for (socket, name) in sockets {
             let supervisor = Supervisor::of(&supervision(&[("NOTIFY_SOCKET", &name), ("WATCHDOG_USEC", "30000000")]));
             assert_eq!(supervisor.interval, Some(Duration::from_secs(15)));
-            for (word, text) in [(Word::Ready, "READY=1"), (Word::Alive, "WATCHDOG=1"), (Word::Stopping, "STOPPING=1")]
+            for (state, text) in
+                [(State::Ready, "READY=1"), (State::Watchdog, "WATCHDOG=1"), (State::Stopping, "STOPPING=1")]
             {
-                supervisor.tell(word);
+                supervisor.tell(state);
                 assert_eq!(hear(&socket), text);
             }
         }
@@ -139,6 +140,6 @@ mod tests {
             assert_eq!(supervision(&vars), Supervision::default());
         }
         assert_eq!(Supervisor::of(&Supervision::default()).interval, None);
-        Supervisor::of(&Supervision::default()).tell(Word::Ready);
+        Supervisor::of(&Supervision::default()).tell(State::Ready);
     }
 }

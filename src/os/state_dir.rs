@@ -107,16 +107,16 @@ pub fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
 /// What tells whether a file is still the one that was read: looked at when it matters, instead of being watched. When it
 /// was changed, its length, and on Unix its number: a file put in its place a moment later is of the same time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stamp(Option<(SystemTime, u64, u64)>);
+pub struct FileStamp(Option<(SystemTime, u64, u64)>);
 
-impl Stamp {
+impl FileStamp {
     /// Of the file as it is now; a file that is not there has one too.
-    pub fn of(path: &Path) -> Stamp {
+    pub fn of(path: &Path) -> FileStamp {
         #[cfg(unix)]
         let number = |it: &fs::Metadata| std::os::unix::fs::MetadataExt::ino(it);
         #[cfg(not(unix))]
         let number = |_: &fs::Metadata| 0;
-        Stamp(fs::metadata(path).ok().and_then(|it| Some((it.modified().ok()?, it.len(), number(&it)))))
+        FileStamp(fs::metadata(path).ok().and_then(|it| Some((it.modified().ok()?, it.len(), number(&it)))))
     }
 }
 
@@ -158,11 +158,11 @@ mod tests {
     fn a_stamp_changes_with_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
-        let absent = Stamp::of(&path);
+        let absent = FileStamp::of(&path);
         fs::write(&path, "a").unwrap();
-        let first = Stamp::of(&path);
+        let first = FileStamp::of(&path);
         fs::write(&path, "ab").unwrap();
-        assert!(absent != first && first != Stamp::of(&path) && Stamp::of(&path) == Stamp::of(&path));
+        assert!(absent != first && first != FileStamp::of(&path) && FileStamp::of(&path) == FileStamp::of(&path));
     }
 
     #[test]

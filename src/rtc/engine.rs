@@ -16,14 +16,16 @@ use std::{fmt, io};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use mio::Waker;
 
-use crate::audio::pcm::OpusPacket;
+use crate::ids::session::SessionId;
+use crate::media::packet::Packet;
 use crate::net::interfaces;
-use crate::net::quota::{Seat, Seats};
-use crate::observe::metrics::{RtcMetrics, StationMetrics};
+use crate::net::quota::{ConcurrencyLimit, Permit};
 use crate::observe::reports::Report;
 use crate::rtc::mailbox::Mailbox;
-use crate::rtc::requests::{Admitted, IfMatch, ListenerId, Offer, PatchRefusal, Patched, Refusal};
+use crate::rtc::metrics::RtcMetrics;
+use crate::rtc::requests::{Admitted, IfMatch, Offer, PatchRefusal, Patched, Refusal};
 use crate::rtc::session::{Listener, SessionConfig};
+use crate::station::metrics::StationMetrics;
 use crate::station::timeline::History;
 use thread::RtcThread;
 
@@ -47,7 +49,7 @@ pub struct StationSetup {
     /// Duration of its packets, rounded up to whole milliseconds.
     pub packet_ms: u8,
     /// Where its listeners and dropped packets are counted.
-    pub metrics: Arc<StationMetrics>,
+    pub metrics: StationMetrics,
 }
 
 /// How the engine is set up.
@@ -60,18 +62,18 @@ pub struct EngineSetup {
     /// The same for one client's address.
     pub max_listeners_per_address: usize,
     /// Where the engine counts.
-    pub metrics: Arc<RtcMetrics>,
+    pub metrics: RtcMetrics,
 }
 
 enum Command {
-    Admit { listener: Box<Listener>, seat: Seat, reply: Sender<bool> },
-    Patch { id: ListenerId, fragment: String, if_match: IfMatch, reply: Sender<Result<Patched, PatchRefusal>> },
-    Dismiss { id: ListenerId, reply: Sender<bool> },
+    Admit { listener: Box<Listener>, seat: Permit, reply: Sender<bool> },
+    Patch { id: SessionId, fragment: String, if_match: IfMatch, reply: Sender<Result<Patched, PatchRefusal>> },
+    Dismiss { id: SessionId, reply: Sender<bool> },
     Knock { reply: Sender<()> },
 }
 
 /// A packet on its way to one rtc thread: its station and its place in the station's history.
-type Placed = (usize, u64, OpusPacket);
+type Placed = (usize, u64, Packet);
 
 /// How one rtc thread is reached.
 struct Line {
@@ -91,8 +93,8 @@ struct Shared {
     histories: Vec<History>,
     on_air: Vec<AtomicBool>,
     max_listeners: usize,
-    seats: Seats,
-    metrics: Arc<RtcMetrics>,
+    seats: ConcurrencyLimit,
+    metrics: RtcMetrics,
     closing: AtomicBool,
 }
 
@@ -171,7 +173,7 @@ fn start_threads(
         on_air: setup.stations.iter().map(|_| AtomicBool::new(false)).collect(),
         stations: setup.stations,
         max_listeners: setup.max_listeners,
-        seats: Seats::new(setup.max_listeners_per_address),
+        seats: ConcurrencyLimit::new(setup.max_listeners_per_address),
         metrics: setup.metrics,
         closing: AtomicBool::new(false),
     });
@@ -223,7 +225,7 @@ impl Engine {
 
 impl PacketSender {
     /// Hands a packet to the rtc threads; never waits.
-    pub fn send(&self, packet: OpusPacket) {
+    pub fn send(&self, packet: Packet) {
         let (station, shared) = (self.station, &self.shared);
         let place = shared.histories[station].push(packet.clone());
         for line in &shared.lines {
@@ -262,7 +264,7 @@ impl Handle {
         if !on_air.load(Ordering::Relaxed) {
             return Err(Refusal::NotOnAir);
         }
-        let id = ListenerId::random();
+        let id = SessionId::random();
         let addresses = interfaces::local(self.line(id).local, offer.reached_at);
         let (mut listener, answer) = Listener::accept(
             id,
@@ -287,12 +289,12 @@ impl Handle {
     ///
     /// # Errors
     /// [`PatchRefusal`]; the session goes on as it was.
-    pub fn patch(&self, id: ListenerId, fragment: String, if_match: IfMatch) -> Result<Patched, PatchRefusal> {
+    pub fn patch(&self, id: SessionId, fragment: String, if_match: IfMatch) -> Result<Patched, PatchRefusal> {
         self.line(id).ask(|reply| Command::Patch { id, fragment, if_match, reply }).unwrap_or(Err(PatchRefusal::Busy))
     }
 
     /// Ends a session with a goodbye. False if there is none of that id.
-    pub fn dismiss(&self, id: ListenerId) -> bool {
+    pub fn dismiss(&self, id: SessionId) -> bool {
         self.line(id).ask(|reply| Command::Dismiss { id, reply }).unwrap_or(false)
     }
 
@@ -301,7 +303,7 @@ impl Handle {
         self.0.lines.iter().all(|line| line.ask(|reply| Command::Knock { reply }).is_some())
     }
 
-    fn line(&self, id: ListenerId) -> &Line {
+    fn line(&self, id: SessionId) -> &Line {
         let lines = &self.0.lines;
         &lines[id.thread(lines.len())]
     }
@@ -330,7 +332,7 @@ mod tests {
             stations: vec![],
             max_listeners: 0,
             max_listeners_per_address: 0,
-            metrics: Arc::default(),
+            metrics: RtcMetrics::default(),
         };
         let engine = start([socket(), socket()], setup(), bounded(8).0).unwrap();
         let handle = engine.handle.clone();

@@ -2,6 +2,7 @@
 
 pub mod engine;
 pub mod mailbox;
+pub mod metrics;
 pub mod requests;
 pub mod sdp;
 pub mod session;

@@ -1,56 +1,8 @@
 //! What a listener asks for and what it is told: the words between `web` and the rtc thread. Plain data.
 
-use std::fmt;
 use std::net::IpAddr;
 
-/// Names a listener's session; 128 unguessable bits, and whoever knows it may end it.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct ListenerId(u128);
-
-impl ListenerId {
-    /// A fresh one, from the operating system's random numbers.
-    ///
-    /// # Panics
-    /// If the operating system has no random numbers: nothing can be kept private then.
-    pub fn random() -> Self {
-        let mut bytes = [0; 16];
-        getrandom::fill(&mut bytes).expect("the operating system provides random numbers");
-        ListenerId(u128::from_be_bytes(bytes))
-    }
-
-    /// Reads what [`fmt::Display`] wrote: 32 lower-case hexadecimal digits, nothing else.
-    pub fn parse(text: &str) -> Option<Self> {
-        let digits = text.len() == 32 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        digits.then(|| u128::from_str_radix(text, 16).ok().map(ListenerId))?
-    }
-
-    /// Which of so many threads drives it: the one thing that everybody who knows the id agrees on.
-    pub fn thread(&self, threads: usize) -> usize {
-        ((self.0 >> 64) as u64 % (threads as u64).max(1)) as usize
-    }
-
-    /// Sixteen of its random bits.
-    pub fn low_bits(&self) -> u16 {
-        self.0 as u16
-    }
-
-    /// The first digits, for the log: enough to follow a session, too few to end it.
-    pub fn short(&self) -> String {
-        format!("{:08x}", (self.0 >> 96) as u32)
-    }
-}
-
-impl fmt::Display for ListenerId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
-    }
-}
-
-impl fmt::Debug for ListenerId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ListenerId({}…)", self.short())
-    }
-}
+use crate::ids::session::SessionId;
 
 /// Somebody wants to hear a station.
 #[derive(Clone, Debug)]
@@ -70,7 +22,7 @@ pub struct Offer {
 #[derive(Clone, Debug)]
 pub struct Admitted {
     /// How to speak of it later.
-    pub listener: ListenerId,
+    pub listener: SessionId,
     /// The SDP answer: `sendonly`, with every candidate.
     pub answer: String,
     /// Strong entity tag of the ICE session, quotes included.

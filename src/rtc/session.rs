@@ -18,8 +18,9 @@ use str0m::rtp::rtcp::{Nack, Rtcp};
 use str0m::rtp::{Extension, RawPacket, RtpWrite, SeqNo};
 use str0m::{Candidate, Event, IceConnectionState, Input, Output as EngineOutput, Rtc};
 
-use crate::audio::pcm::OpusPacket;
-use crate::rtc::requests::{IfMatch, ListenerId, PatchRefusal, Patched};
+use crate::ids::session::SessionId;
+use crate::media::packet::Packet;
+use crate::rtc::requests::{IfMatch, PatchRefusal, Patched};
 use crate::rtc::sdp::{self, AudioOffer, IceFragment};
 use crate::rtc::srtp::gcm::Gcm;
 use crate::rtc::srtp::provider::{self, Secrets};
@@ -100,7 +101,7 @@ impl fmt::Display for Reason {
 /// One WebRTC session.
 pub struct Listener {
     /// How the outside speaks of it.
-    pub id: ListenerId,
+    pub id: SessionId,
     /// Which station it hears.
     pub station: usize,
     rtc: Rtc,
@@ -148,7 +149,7 @@ impl Listener {
     /// # Errors
     /// A sentence for the client, naming what is wrong with the offer.
     pub fn accept(
-        id: ListenerId,
+        id: SessionId,
         offer: &str,
         station: usize,
         config: &SessionConfig,
@@ -267,7 +268,7 @@ impl Listener {
     }
 
     /// A packet that the engine shall send.
-    pub fn write(&mut self, sequence: u64, packet: &OpusPacket, now: Instant) {
+    pub fn write(&mut self, sequence: u64, packet: &Packet, now: Instant) {
         // RTP's 32-bit clock is the station's 64-bit one, cut (RFC 3550 §5.1).
         let rtp_time = packet.rtp_time_samples as u32;
         let write = RtpWrite::new(self.pt, SeqNo::from(sequence), rtp_time, now, packet.payload.clone());

@@ -13,8 +13,9 @@ use slab::Slab;
 use str0m::ice::StunMessage;
 use str0m::net::{Protocol, Transmit};
 
-use crate::audio::pcm::OpusPacket;
-use crate::rtc::requests::{IfMatch, ListenerId, PatchRefusal, Patched};
+use crate::ids::session::SessionId;
+use crate::media::packet::Packet;
+use crate::rtc::requests::{IfMatch, PatchRefusal, Patched};
 use crate::rtc::session::{self, Listener, Reason};
 use crate::rtc::srtp::prefetch::fetch;
 use crate::rtc::tracks::send::{Voice, Way};
@@ -60,14 +61,14 @@ pub enum Output {
     /// A session's sound starts to flow.
     Connected {
         /// Whose.
-        listener: ListenerId,
+        listener: SessionId,
         /// What it hears.
         station: usize,
     },
     /// A session is over and forgotten.
     Gone {
         /// Whose.
-        listener: ListenerId,
+        listener: SessionId,
         /// What it heard.
         station: usize,
         /// Whether it had been connected.
@@ -82,7 +83,7 @@ pub enum Output {
 /// Every session, and the indexes that find them.
 pub struct Fanout {
     seats: Slab<Seat>,
-    by_id: HashMap<ListenerId, usize>,
+    by_id: HashMap<SessionId, usize>,
     by_ufrag: HashMap<String, usize>,
     by_address: HashMap<SocketAddr, usize>,
     /// Earliest first. An entry counts only if it is the one its seat has in `scheduled`.
@@ -120,7 +121,7 @@ struct Lane {
 struct Round {
     station: usize,
     place: u64,
-    packet: OpusPacket,
+    packet: Packet,
     at: Instant,
     served: usize,
 }
@@ -188,7 +189,7 @@ impl Fanout {
     }
 
     /// The next packet of a station, for all who listen to it, and its place in the station's history.
-    pub fn handle_packet(&mut self, station: usize, place: u64, packet: OpusPacket, now: Instant) {
+    pub fn handle_packet(&mut self, station: usize, place: u64, packet: Packet, now: Instant) {
         self.rounds.push_back(Round { station, place, packet, at: now, served: 0 });
     }
 
@@ -212,7 +213,7 @@ impl Fanout {
     /// [`PatchRefusal`]; the session goes on as it was.
     pub fn handle_patch(
         &mut self,
-        id: ListenerId,
+        id: SessionId,
         fragment: &str,
         if_match: &IfMatch,
         now: Instant,
@@ -232,7 +233,7 @@ impl Fanout {
     }
 
     /// Ends a session with a goodbye. False if there is none of that id.
-    pub fn dismiss(&mut self, id: ListenerId, now: Instant) -> bool {
+    pub fn dismiss(&mut self, id: SessionId, now: Instant) -> bool {
         let Some(&key) = self.by_id.get(&id) else { return false };
         self.change(key, now, Listener::close);
         true
@@ -240,7 +241,7 @@ impl Fanout {
 
     /// Ends every session with a goodbye.
     pub fn dismiss_all(&mut self, now: Instant) {
-        let ids: Vec<ListenerId> = self.by_id.keys().copied().collect();
+        let ids: Vec<SessionId> = self.by_id.keys().copied().collect();
         for id in ids {
             self.dismiss(id, now);
         }

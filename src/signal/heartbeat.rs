@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// What to do next.
+/// PeerEvent to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Beat {
     /// Send a ping.
@@ -33,7 +33,7 @@ impl Heartbeat {
         self.heard = now;
     }
 
-    /// What to do next.
+    /// PeerEvent to do next.
     pub fn poll(&mut self, now: Instant) -> Beat {
         let (ping, gone) = (self.pinged + self.every, self.heard + self.gone_after);
         if now >= gone {

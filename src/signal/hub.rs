@@ -11,11 +11,13 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded, unbounded};
 
-use crate::observe::metrics::RoomMetrics;
+use crate::ids::names::RoomName;
+use crate::ids::peer::ResumeToken;
+use crate::observe::metrics::Counter;
 use crate::observe::reports::{self, Report};
-use crate::signal::ids::{RoomName, Token};
-use crate::signal::messages::Said;
-use crate::signal::rooms::{Arrival, Ending, Facts, Limits, Link, Output, Reason, Rooms, What};
+use crate::signal::messages::ClientMessage;
+use crate::signal::metrics::RoomMetrics;
+use crate::signal::rooms::{Closure, JoinRequest, Limits, Link, Output, PeerEvent, Reason, Rooms, ServerInfo};
 
 /// Events of all connections that wait for the hub. Full means that a connection's thread waits, and with it its browser.
 const EVENTS: usize = 4096;
@@ -27,15 +29,15 @@ const BACKLOG: usize = 1024;
 /// How long a stop waits for connections to say goodbye.
 const STOP_PATIENCE: Duration = Duration::from_secs(1);
 
-/// What the hub is told.
+/// PeerEvent the hub is told.
 enum Event {
-    Opened { arrival: Arrival, desk: Desk },
-    Said { link: Link, said: Said },
-    Closed { link: Link, ending: Ending },
+    Opened { arrival: JoinRequest, desk: Outbox },
+    ClientMessage { link: Link, said: ClientMessage },
+    Closed { link: Link, ending: Closure },
     Stop,
 }
 
-/// What a connection's thread is given.
+/// PeerEvent a connection's thread is given.
 #[derive(Clone, Debug)]
 pub enum Delivery {
     /// Send this.
@@ -47,7 +49,7 @@ pub enum Delivery {
 }
 
 /// The hub's side of one connection.
-struct Desk {
+struct Outbox {
     outbox: Sender<Delivery>,
     overdue: Arc<AtomicBool>,
     thread: Thread,
@@ -59,7 +61,7 @@ pub struct Handle {
     events: Sender<Event>,
     links: Arc<AtomicU64>,
     limits: Arc<Limits>,
-    metrics: Arc<RoomMetrics>,
+    metrics: RoomMetrics,
 }
 
 impl std::fmt::Debug for Event {
@@ -69,26 +71,26 @@ impl std::fmt::Debug for Event {
 }
 
 impl Handle {
-    /// What is put up with.
+    /// PeerEvent is put up with.
     pub fn limits(&self) -> &Limits {
         &self.limits
     }
 
-    /// Asks for a seat, a host's if it has the right to one, for the thread that calls: it is the one that is woken. What
+    /// Asks for a seat, a host's if it has the right to one, for the thread that calls: it is the one that is woken. PeerEvent
     /// becomes of it is delivered.
     ///
     /// # Errors
     /// If the hub has ended.
-    pub fn open(&self, room: RoomName, token: Token, stations: Vec<String>, host: bool) -> io::Result<Line> {
+    pub fn open(&self, room: RoomName, token: ResumeToken, stations: Vec<String>, host: bool) -> io::Result<Line> {
         let link = Link(self.links.fetch_add(1, Ordering::Relaxed));
         // Bounded by its only sender, the hub: a channel that reserves its places would weigh 32 KiB for each idle peer.
         let (sender, outbox) = unbounded();
         let overdue = Arc::new(AtomicBool::new(false));
-        let desk = Desk { outbox: sender, overdue: Arc::clone(&overdue), thread: thread::current() };
-        let arrival = Arrival { link, room, token, stations, host };
+        let desk = Outbox { outbox: sender, overdue: Arc::clone(&overdue), thread: thread::current() };
+        let arrival = JoinRequest { link, room, token, stations, host };
         self.events.send(Event::Opened { arrival, desk }).map_err(|_| hub_ended())?;
-        let metrics = Arc::clone(&self.metrics);
-        Ok(Line { link, events: self.events.clone(), outbox, overdue, ending: Ending::Dropped, metrics })
+        let too_slow = self.metrics.too_slow.clone();
+        Ok(Line { link, events: self.events.clone(), outbox, overdue, ending: Closure::Dropped, too_slow })
     }
 }
 
@@ -103,8 +105,8 @@ pub struct Line {
     events: Sender<Event>,
     outbox: Receiver<Delivery>,
     overdue: Arc<AtomicBool>,
-    ending: Ending,
-    metrics: Arc<RoomMetrics>,
+    ending: Closure,
+    too_slow: Counter,
 }
 
 impl Line {
@@ -112,11 +114,11 @@ impl Line {
     ///
     /// # Errors
     /// If the hub has ended.
-    pub fn say(&self, said: Said) -> io::Result<()> {
-        self.events.send(Event::Said { link: self.link, said }).map_err(|_| hub_ended())
+    pub fn say(&self, said: ClientMessage) -> io::Result<()> {
+        self.events.send(Event::ClientMessage { link: self.link, said }).map_err(|_| hub_ended())
     }
 
-    /// What to do next, if there is anything.
+    /// PeerEvent to do next, if there is anything.
     ///
     /// # Errors
     /// If the hub has given this connection up and all has been taken.
@@ -135,12 +137,12 @@ impl Line {
 
     /// Counts this peer among those that were too slow.
     pub fn too_slow(&self) {
-        self.metrics.too_slow.add(1);
+        self.too_slow.add(1);
     }
 
     /// The browser said goodbye, so its seat need not be kept.
     pub fn left(&mut self) {
-        self.ending = Ending::Left;
+        self.ending = Closure::Left;
     }
 }
 
@@ -163,14 +165,10 @@ pub struct Hub {
 ///
 /// # Errors
 /// If the system has no thread to give.
-pub fn start(limits: Limits, facts: Facts, metrics: Arc<RoomMetrics>, reports: Sender<Report>) -> io::Result<Hub> {
+pub fn start(limits: Limits, facts: ServerInfo, metrics: RoomMetrics, reports: Sender<Report>) -> io::Result<Hub> {
     let (sender, events) = bounded(EVENTS);
-    let handle = Handle {
-        events: sender,
-        links: Arc::default(),
-        limits: Arc::new(limits.clone()),
-        metrics: Arc::clone(&metrics),
-    };
+    let handle =
+        Handle { events: sender, links: Arc::default(), limits: Arc::new(limits.clone()), metrics: metrics.clone() };
     let hub = HubThread { rooms: Rooms::new(limits, facts), desks: HashMap::new(), events, metrics };
     let thread = reports::spawn("hub".into(), reports, move || hub.run())?;
     Ok(Hub { handle, thread })
@@ -190,9 +188,9 @@ impl Hub {
 
 struct HubThread {
     rooms: Rooms,
-    desks: HashMap<Link, Desk>,
+    desks: HashMap<Link, Outbox>,
     events: Receiver<Event>,
-    metrics: Arc<RoomMetrics>,
+    metrics: RoomMetrics,
 }
 
 impl HubThread {
@@ -217,7 +215,7 @@ impl HubThread {
                 self.desks.insert(arrival.link, desk);
                 self.rooms.open(arrival, now);
             }
-            Event::Said { link, said } => {
+            Event::ClientMessage { link, said } => {
                 self.metrics.messages.add(1);
                 self.rooms.say(link, said, now);
             }
@@ -237,7 +235,7 @@ impl HubThread {
                 Output::Send { link, text } => self.deliver(link, Delivery::Text(text), now),
                 Output::Welcome { link, texts } => self.deliver(link, Delivery::Texts(texts), now),
                 Output::Close { link, reason } => self.close(link, reason),
-                Output::Happened { peer, what, here } => {
+                Output::PeerChanged { peer, what, here } => {
                     self.count(what);
                     log::info!("peer {}: {}, {here} in its room", peer.short(), word(what));
                 }
@@ -256,7 +254,7 @@ impl HubThread {
         desk.overdue.store(true, Ordering::Release);
         desk.thread.unpark();
         self.desks.remove(&link);
-        self.rooms.close(link, Ending::Dropped, now);
+        self.rooms.close(link, Closure::Dropped, now);
     }
 
     fn close(&mut self, link: Link, reason: Reason) {
@@ -268,8 +266,8 @@ impl HubThread {
         desk.thread.unpark();
     }
 
-    fn count(&self, what: What) {
-        if what == What::Joined {
+    fn count(&self, what: PeerEvent) {
+        if what == PeerEvent::Joined {
             self.metrics.joined.add(1);
         }
         self.metrics.rooms.set(self.rooms.rooms() as u64);
@@ -290,11 +288,11 @@ impl HubThread {
     }
 }
 
-fn word(what: What) -> &'static str {
+fn word(what: PeerEvent) -> &'static str {
     match what {
-        What::Joined => "in",
-        What::Away => "away",
-        What::Resumed => "back",
-        What::Left => "gone",
+        PeerEvent::Joined => "in",
+        PeerEvent::Away => "away",
+        PeerEvent::Resumed => "back",
+        PeerEvent::Left => "gone",
     }
 }

@@ -1,5 +1,5 @@
 //! The messages of a room as JSON text: reading a browser's, writing ours. Pure. The protocol itself is described, with
-//! an example of each message, in the README. What browsers say to one another (`sdp`, `candidate` and whatever is
+//! an example of each message, in the README. PeerEvent browsers say to one another (`sdp`, `candidate` and whatever is
 //! beside them) is passed on as it came and never looked at.
 
 use std::fmt;
@@ -9,7 +9,8 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::signal::ids::{PeerId, RoomName, Token};
+use crate::ids::names::RoomName;
+use crate::ids::peer::{PeerId, ResumeToken};
 
 /// Characters of a display name.
 pub const NAME_CHARS: usize = 64;
@@ -18,12 +19,12 @@ pub const CHAT_CHARS: usize = 2_000;
 /// Characters of a MediaStream's id: browsers make UUIDs of 36, or `{…}` around one.
 const STREAM_ID_CHARS: usize = 64;
 
-/// What a browser said.
+/// PeerEvent a browser said.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Said {
+pub enum ClientMessage {
     /// For one other peer.
     Relay {
-        /// What kind of message.
+        /// PeerEvent kind of message.
         kind: Relay,
         /// For whom.
         target: PeerId,
@@ -32,7 +33,7 @@ pub enum Said {
     },
     /// The first peer-state after each connection; says also that this client knows how to resume.
     Hello(PeerState),
-    /// What the others shall see.
+    /// PeerEvent the others shall see.
     State(PeerState),
     /// For all in the room.
     Chat(String),
@@ -47,10 +48,10 @@ pub enum Said {
     /// A host's: everybody must go.
     EndRoom,
     /// Nothing that can be used, and why.
-    Wrong(Fault),
+    Wrong(ProtocolError),
 }
 
-/// What is passed between two peers.
+/// PeerEvent is passed between two peers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Relay {
     /// An SDP offer.
@@ -87,10 +88,10 @@ pub struct PeerState {
 
 /// An `error`: a stable code and a sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct ProtocolError {
     /// Its code.
-    pub code: Code,
-    /// What to tell a person.
+    pub code: ErrorCode,
+    /// PeerEvent to tell a person.
     pub message: String,
 }
 
@@ -98,7 +99,7 @@ pub struct Fault {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[allow(missing_docs, reason = "the protocol's table says what each means")]
-pub enum Code {
+pub enum ErrorCode {
     BadJson,
     BadMessage,
     UnknownType,
@@ -129,11 +130,11 @@ pub struct IceServer {
     pub credential: Option<String>,
 }
 
-/// What we say.
+/// PeerEvent we say.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "type", content = "payload", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 #[allow(missing_docs, reason = "the README says what each means")]
-pub enum ToBrowser<'a> {
+pub enum ServerMessage<'a> {
     InitPeers {
         id: PeerId,
         peer_ids: &'a [PeerId],
@@ -164,18 +165,18 @@ pub enum ToBrowser<'a> {
         id: PeerId,
     },
     Error {
-        code: Code,
+        code: ErrorCode,
         message: &'a str,
     },
 }
 
-/// What a newcomer needs to know.
+/// PeerEvent a newcomer needs to know.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the README says what each means")]
 pub struct Config<'a> {
     pub instance: &'a str,
-    pub resume: Token,
+    pub resume: ResumeToken,
     pub resumed: bool,
     pub room: &'a RoomName,
     pub ice_servers: &'a [IceServer],
@@ -186,7 +187,7 @@ pub struct Config<'a> {
     pub locked: bool,
 }
 
-/// What a client may do, so that it need not find out by being refused.
+/// PeerEvent a client may do, so that it need not find out by being refused.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the README says what each means")]
@@ -199,21 +200,21 @@ pub struct ConfigLimits {
     pub seat_seconds: u64,
 }
 
-impl ToBrowser<'_> {
+impl ServerMessage<'_> {
     /// As it goes over the wire.
     pub fn text(&self) -> Arc<str> {
         serde_json::to_string(self).expect("our messages have string keys only and no value that can fail").into()
     }
 }
 
-/// A peer's words as their target gets them. `members` is from [`Said::Relay`].
+/// A peer's words as their target gets them. `members` is from [`ClientMessage::Relay`].
 pub fn relayed(kind: Relay, sender: PeerId, members: &str) -> Arc<str> {
     format!(r#"{{"type":"{}","payload":{{"senderId":"{sender}"{members}}}}}"#, kind.word()).into()
 }
 
 /// Reads a browser's message.
-pub fn parse(text: &str) -> Said {
-    read(text).unwrap_or_else(Said::Wrong)
+pub fn parse(text: &str) -> ClientMessage {
+    read(text).unwrap_or_else(ClientMessage::Wrong)
 }
 
 #[derive(Deserialize)]
@@ -235,47 +236,50 @@ struct LockPayload {
     locked: bool,
 }
 
-fn read(text: &str) -> Result<Said, Fault> {
+fn read(text: &str) -> Result<ClientMessage, ProtocolError> {
     let envelope: Envelope<'_> = from_json(text, "A message is an object with type and payload")?;
     let payload = envelope.payload.map_or("{}", RawValue::get);
     let target = || envelope.target_id.as_deref().and_then(PeerId::parse).ok_or_else(unknown_target);
     let relay = |kind| {
         let target = target()?;
         let Members(members) = from_json(payload, "The payload is an object")?;
-        Ok(Said::Relay { kind, target, members })
+        Ok(ClientMessage::Relay { kind, target, members })
     };
     match envelope.r#type.as_str() {
         "offer" => relay(Relay::Offer),
         "answer" => relay(Relay::Answer),
         "ice-candidate" => relay(Relay::IceCandidate),
-        "hello" => state(payload).map(Said::Hello),
-        "peer-state" => state(payload).map(Said::State),
-        "chat" => chat(payload).map(Said::Chat),
-        "leave" => Ok(Said::Leave),
+        "hello" => state(payload).map(ClientMessage::Hello),
+        "peer-state" => state(payload).map(ClientMessage::State),
+        "chat" => chat(payload).map(ClientMessage::Chat),
+        "leave" => Ok(ClientMessage::Leave),
         "lock" => {
             let LockPayload { locked } = from_json(payload, "A lock says whether the room is locked")?;
-            Ok(Said::Lock(locked))
+            Ok(ClientMessage::Lock(locked))
         }
-        "remove" => target().map(Said::Remove),
-        "mute" => target().map(Said::Mute),
-        "end-room" => Ok(Said::EndRoom),
-        _ => Err(Fault { code: Code::UnknownType, message: "No message of that type is known here.".into() }),
+        "remove" => target().map(ClientMessage::Remove),
+        "mute" => target().map(ClientMessage::Mute),
+        "end-room" => Ok(ClientMessage::EndRoom),
+        _ => Err(ProtocolError {
+            code: ErrorCode::UnknownType,
+            message: "No message of that type is known here.".into(),
+        }),
     }
 }
 
-/// What somebody is told who addressed nobody.
-pub fn unknown_target() -> Fault {
-    Fault { code: Code::UnknownTarget, message: "No such peer is in this room.".into() }
+/// PeerEvent somebody is told who addressed nobody.
+pub fn unknown_target() -> ProtocolError {
+    ProtocolError { code: ErrorCode::UnknownTarget, message: "No such peer is in this room.".into() }
 }
 
-fn from_json<'a, T: Deserialize<'a>>(text: &'a str, expected: &str) -> Result<T, Fault> {
+fn from_json<'a, T: Deserialize<'a>>(text: &'a str, expected: &str) -> Result<T, ProtocolError> {
     serde_json::from_str(text).map_err(|error| {
-        let code = if error.is_data() { Code::BadMessage } else { Code::BadJson };
-        Fault { code, message: format!("{expected}: {error}.") }
+        let code = if error.is_data() { ErrorCode::BadMessage } else { ErrorCode::BadJson };
+        ProtocolError { code, message: format!("{expected}: {error}.") }
     })
 }
 
-fn state(payload: &str) -> Result<PeerState, Fault> {
+fn state(payload: &str) -> Result<PeerState, ProtocolError> {
     let mut state: PeerState = from_json(payload, "A peer-state has name, muted, camera and screen")?;
     state.name = printable(&state.name).trim().to_owned();
     if state.name.chars().count() > NAME_CHARS {
@@ -287,7 +291,7 @@ fn state(payload: &str) -> Result<PeerState, Fault> {
     Ok(state)
 }
 
-fn chat(payload: &str) -> Result<String, Fault> {
+fn chat(payload: &str) -> Result<String, ProtocolError> {
     let ChatPayload { text } = from_json(payload, "A chat has a text")?;
     if text.trim().is_empty() || text.chars().count() > CHAT_CHARS {
         return Err(bad_message(format!("A chat's text has 1 to {CHAT_CHARS} characters.")));
@@ -295,8 +299,8 @@ fn chat(payload: &str) -> Result<String, Fault> {
     Ok(text)
 }
 
-fn bad_message(message: String) -> Fault {
-    Fault { code: Code::BadMessage, message }
+fn bad_message(message: String) -> ProtocolError {
+    ProtocolError { code: ErrorCode::BadMessage, message }
 }
 
 /// Names are shown on one line.
@@ -344,7 +348,7 @@ mod tests {
     const PROTOCOL: &str = include_str!("../../README.md");
 
     fn id(n: u8) -> PeerId {
-        Token::from_bytes([n; 32]).id()
+        ResumeToken::from_bytes([n; 32]).id()
     }
 
     /// The examples under a heading of the protocol's description.
@@ -353,17 +357,17 @@ mod tests {
         section.lines().filter(|line| line.starts_with("{\"type\"")).collect()
     }
 
-    fn fault(text: &str) -> Code {
+    fn fault(text: &str) -> ErrorCode {
         match parse(text) {
-            Said::Wrong(fault) => fault.code,
+            ClientMessage::Wrong(fault) => fault.code,
             said => panic!("{text}: {said:?}"),
         }
     }
 
     #[test]
     fn every_example_of_what_a_browser_says_is_understood() {
-        let said: Vec<Said> = examples("\n### From the browser").into_iter().map(parse).collect();
-        let relay = |kind, members: &str| Said::Relay { kind, target: id(0), members: members.into() };
+        let said: Vec<ClientMessage> = examples("\n### From the browser").into_iter().map(parse).collect();
+        let relay = |kind, members: &str| ClientMessage::Relay { kind, target: id(0), members: members.into() };
         let state = |muted, screen: Option<&str>| PeerState {
             name: "Ada".into(),
             muted,
@@ -375,14 +379,14 @@ mod tests {
             relay(Relay::Offer, r#","sdp":{"type":"offer","sdp":"v=0"}"#),
             relay(Relay::Answer, r#","sdp":{"type":"answer","sdp":"v=0"}"#),
             relay(Relay::IceCandidate, &format!(r#","candidate":{candidate}"#)),
-            Said::Hello(state(false, None)),
-            Said::State(state(true, Some("9f5cd6f1-2b3c-4a75-8f34-52ea5bd5a1d0"))),
-            Said::Chat("Hello".into()),
-            Said::Leave,
-            Said::Lock(true),
-            Said::Remove(id(0)),
-            Said::Mute(id(0)),
-            Said::EndRoom,
+            ClientMessage::Hello(state(false, None)),
+            ClientMessage::State(state(true, Some("9f5cd6f1-2b3c-4a75-8f34-52ea5bd5a1d0"))),
+            ClientMessage::Chat("Hello".into()),
+            ClientMessage::Leave,
+            ClientMessage::Lock(true),
+            ClientMessage::Remove(id(0)),
+            ClientMessage::Mute(id(0)),
+            ClientMessage::EndRoom,
         ];
         assert_eq!(said, expected);
     }
@@ -397,7 +401,7 @@ mod tests {
         };
         let config = Config {
             instance: "0123456789abcdef",
-            resume: Token::from_bytes([0; 32]),
+            resume: ResumeToken::from_bytes([0; 32]),
             resumed: false,
             room: &room,
             ice_servers: &[turn],
@@ -417,18 +421,18 @@ mod tests {
         let state = PeerState { name: "Ada".into(), muted: false, camera: true, screen: None };
         let candidate = r#"{"candidate":"candidate:1 1 UDP 1 192.0.2.1 9 typ host","sdpMid":"0"}"#;
         let told = [
-            ToBrowser::InitPeers { id: id(0), peer_ids: &[id(1)] }.text(),
-            ToBrowser::Config(config).text(),
-            ToBrowser::NewPeer { id: id(1) }.text(),
-            ToBrowser::PeerDisconnect { id: id(1) }.text(),
+            ServerMessage::InitPeers { id: id(0), peer_ids: &[id(1)] }.text(),
+            ServerMessage::Config(config).text(),
+            ServerMessage::NewPeer { id: id(1) }.text(),
+            ServerMessage::PeerDisconnect { id: id(1) }.text(),
             relayed(Relay::Offer, id(1), r#","sdp":{"type":"offer","sdp":"v=0"}"#),
             relayed(Relay::Answer, id(1), r#","sdp":{"type":"answer","sdp":"v=0"}"#),
             relayed(Relay::IceCandidate, id(1), &format!(r#","candidate":{candidate}"#)),
-            ToBrowser::PeerState { id: id(1), state: &state }.text(),
-            ToBrowser::Chat { seq: 7, sender_id: id(1), name: "Ada", text: "Hello", age_ms: 1_500 }.text(),
-            ToBrowser::RoomState { locked: true }.text(),
-            ToBrowser::Mute { id: id(1) }.text(),
-            ToBrowser::Error { code: Code::UnknownTarget, message: &unknown_target().message }.text(),
+            ServerMessage::PeerState { id: id(1), state: &state }.text(),
+            ServerMessage::Chat { seq: 7, sender_id: id(1), name: "Ada", text: "Hello", age_ms: 1_500 }.text(),
+            ServerMessage::RoomState { locked: true }.text(),
+            ServerMessage::Mute { id: id(1) }.text(),
+            ServerMessage::Error { code: ErrorCode::UnknownTarget, message: &unknown_target().message }.text(),
         ];
         assert_eq!(told.map(|text| text.to_string()).to_vec(), examples("\n### To the browser"));
     }
@@ -439,7 +443,7 @@ mod tests {
             r#"{{"type":"offer","targetId":"{}","payload":{{ "sdp" : {{"a": 1.50, "b":"\u0041\/","c":1e400}} , "x":[ ] }}}}"#,
             id(2)
         );
-        let Said::Relay { kind, members, .. } = parse(&text) else { panic!("{text}") };
+        let ClientMessage::Relay { kind, members, .. } = parse(&text) else { panic!("{text}") };
         let passed = relayed(kind, id(1), &members);
         assert!(passed.contains(r#""sdp":{"a": 1.50, "b":"\u0041\/","c":1e400},"x":[ ]"#), "{passed}");
     }
@@ -452,7 +456,7 @@ mod tests {
                 id(2),
                 id(3)
             );
-            let Said::Relay { kind, members, .. } = parse(&text) else { panic!("{text}") };
+            let ClientMessage::Relay { kind, members, .. } = parse(&text) else { panic!("{text}") };
             let passed: Value = serde_json::from_str(&relayed(kind, id(1), &members)).unwrap();
             assert_eq!(passed["payload"], json!({"senderId": id(1).to_string(), "sdp": 1}));
         }
@@ -462,7 +466,7 @@ mod tests {
     fn each_kind_of_nonsense_has_its_code() {
         let deep = format!("{{\"type\":\"offer\",\"payload\":{}", "[".repeat(60_000));
         for text in ["", "{", "hello", "{\"type\":\"chat\",\"payload\":{\"text\":\"a\"}} x", &deep] {
-            assert_eq!(fault(text), Code::BadJson, "{}", &text[..text.len().min(80)]);
+            assert_eq!(fault(text), ErrorCode::BadJson, "{}", &text[..text.len().min(80)]);
         }
         let target = id(2);
         for text in [
@@ -481,22 +485,22 @@ mod tests {
             &format!(r#"{{"type":"hello","payload":{{"name":"{}"}}}}"#, "ä".repeat(NAME_CHARS + 1)),
             &format!(r#"{{"type":"hello","payload":{{"screen":"{}"}}}}"#, "x".repeat(STREAM_ID_CHARS + 1)),
         ] {
-            assert_eq!(fault(text), Code::BadMessage, "{text}");
+            assert_eq!(fault(text), ErrorCode::BadMessage, "{text}");
         }
-        assert_eq!(fault(r#"{"type":"dance","payload":[1]}"#), Code::UnknownType);
-        assert_eq!(fault(r#"{"type":"offer","payload":{}}"#), Code::UnknownTarget);
-        assert_eq!(fault(r#"{"type":"remove","payload":{}}"#), Code::UnknownTarget);
-        assert_eq!(fault(r#"{"type":"mute","targetId":"x"}"#), Code::UnknownTarget);
-        assert_eq!(fault(r#"{"type":"offer","targetId":"2","payload":{}}"#), Code::UnknownTarget);
+        assert_eq!(fault(r#"{"type":"dance","payload":[1]}"#), ErrorCode::UnknownType);
+        assert_eq!(fault(r#"{"type":"offer","payload":{}}"#), ErrorCode::UnknownTarget);
+        assert_eq!(fault(r#"{"type":"remove","payload":{}}"#), ErrorCode::UnknownTarget);
+        assert_eq!(fault(r#"{"type":"mute","targetId":"x"}"#), ErrorCode::UnknownTarget);
+        assert_eq!(fault(r#"{"type":"offer","targetId":"2","payload":{}}"#), ErrorCode::UnknownTarget);
     }
 
     #[test]
     fn limits_are_inclusive_and_names_are_one_line() {
         let chat = format!(r#"{{"type":"chat","payload":{{"text":"{}"}}}}"#, "ä".repeat(CHAT_CHARS));
-        assert!(matches!(parse(&chat), Said::Chat(_)));
+        assert!(matches!(parse(&chat), ClientMessage::Chat(_)));
         let name = "ä".repeat(NAME_CHARS);
         let hello = format!(r#"{{"type":"hello","payload":{{"name":" {name}\u0000\n","more":1}}}}"#);
-        assert_eq!(parse(&hello), Said::Hello(PeerState { name, ..PeerState::default() }));
-        assert_eq!(parse(r#"{"type":"leave"}"#), Said::Leave);
+        assert_eq!(parse(&hello), ClientMessage::Hello(PeerState { name, ..PeerState::default() }));
+        assert_eq!(parse(r#"{"type":"leave"}"#), ClientMessage::Leave);
     }
 }

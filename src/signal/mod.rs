@@ -2,6 +2,6 @@
 
 pub mod heartbeat;
 pub mod hub;
-pub mod ids;
 pub mod messages;
+pub mod metrics;
 pub mod rooms;

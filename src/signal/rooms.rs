@@ -12,26 +12,29 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::signal::ids::{PeerId, RoomName};
-use crate::signal::messages::{self, Code, Config, ConfigLimits, Fault, PeerState, Relay, Said, ToBrowser};
+use crate::ids::names::RoomName;
+use crate::ids::peer::PeerId;
+use crate::signal::messages::{
+    self, ClientMessage, Config, ConfigLimits, ErrorCode, PeerState, ProtocolError, Relay, ServerMessage,
+};
 
 use peer::{Allowance, Chat, Place, Room, Seat};
 
-pub use events::{Arrival, Ending, Facts, Limits, Link, Output, Reason, What};
+pub use events::{Closure, JoinRequest, Limits, Link, Output, PeerEvent, Reason, ServerInfo};
 
 /// With no seat to give up there is nothing to wait for; looking again once an hour costs nothing.
 const IDLE: Duration = Duration::from_secs(3600);
 /// Removed peers that are remembered; of more, the oldest may come back, as anybody may with a new id.
 const REMOVED: usize = 1_024;
 
-/// What somebody is told who was removed, then and whenever they come back.
+/// PeerEvent somebody is told who was removed, then and whenever they come back.
 const REMOVED_SENTENCE: &str = "A host removed you from this room.";
 
 /// Every room and every seat.
 #[derive(Debug)]
 pub struct Rooms {
     limits: Limits,
-    facts: Facts,
+    facts: ServerInfo,
     rooms: HashMap<RoomName, Room>,
     seats: HashMap<PeerId, Seat>,
     links: HashMap<Link, PeerId>,
@@ -45,7 +48,7 @@ pub struct Rooms {
 
 impl Rooms {
     /// Without anybody.
-    pub fn new(limits: Limits, facts: Facts) -> Rooms {
+    pub fn new(limits: Limits, facts: ServerInfo) -> Rooms {
         Rooms {
             limits,
             facts,
@@ -74,10 +77,10 @@ impl Rooms {
     }
 
     /// Somebody wants in, or back in.
-    pub fn open(&mut self, arrival: Arrival, now: Instant) {
+    pub fn open(&mut self, arrival: JoinRequest, now: Instant) {
         let id = arrival.token.id();
         if self.removed.contains(&id) {
-            return self.send_away(arrival.link, Code::Removed, REMOVED_SENTENCE, Reason::Removed);
+            return self.send_away(arrival.link, ErrorCode::Removed, REMOVED_SENTENCE, Reason::Removed);
         }
         match self.seats.get(&id).map(|seat| seat.room == arrival.room) {
             Some(true) => self.resume(id, &arrival, now),
@@ -92,40 +95,42 @@ impl Rooms {
     }
 
     /// A peer said something. Connections that were closed meanwhile say nothing any more.
-    pub fn say(&mut self, link: Link, said: Said, now: Instant) {
+    pub fn say(&mut self, link: Link, said: ClientMessage, now: Instant) {
         let Some(&id) = self.links.get(&link) else { return };
         let Some(seat) = self.seats.get_mut(&id) else { return };
         if !seat.allowance.take(&self.limits, now) {
             let message = format!("More than {} messages a second are too many.", self.limits.messages_per_s);
-            self.fault(link, Code::TooManyMessages, &message);
+            self.fault(link, ErrorCode::TooManyMessages, &message);
             self.end(link, Reason::TooManyMessages);
-            return self.close(link, Ending::Dropped, now);
+            return self.close(link, Closure::Dropped, now);
         }
         match said {
-            Said::Relay { kind, target, members } => self.relay(link, id, kind, target, &members),
-            Said::Hello(state) | Said::State(state) => self.state(id, state),
-            Said::Chat(text) => self.chat(id, text, now),
-            Said::Leave => {
+            ClientMessage::Relay { kind, target, members } => self.relay(link, id, kind, target, &members),
+            ClientMessage::Hello(state) | ClientMessage::State(state) => self.state(id, state),
+            ClientMessage::Chat(text) => self.chat(id, text, now),
+            ClientMessage::Leave => {
                 self.end(link, Reason::Left);
-                self.close(link, Ending::Left, now);
+                self.close(link, Closure::Left, now);
             }
-            Said::Lock(_) | Said::Remove(_) | Said::Mute(_) | Said::EndRoom => self.order(link, id, said),
-            Said::Wrong(Fault { code, message }) => self.fault(link, code, &message),
+            ClientMessage::Lock(_) | ClientMessage::Remove(_) | ClientMessage::Mute(_) | ClientMessage::EndRoom => {
+                self.order(link, id, said)
+            }
+            ClientMessage::Wrong(ProtocolError { code, message }) => self.fault(link, code, &message),
         }
     }
 
     /// A connection ended.
-    pub fn close(&mut self, link: Link, ending: Ending, now: Instant) {
+    pub fn close(&mut self, link: Link, ending: Closure, now: Instant) {
         let Some(id) = self.links.remove(&link) else { return };
         let Some(seat) = self.seats.get_mut(&id) else { return };
         // Who never said hello cannot come back, so nobody need wait for it.
-        if ending == Ending::Left || seat.state.is_none() {
+        if ending == Closure::Left || seat.state.is_none() {
             return self.leave(id);
         }
         let until = now + self.limits.seat_kept;
         seat.place = Place::Away { until, mailbox: VecDeque::new(), bytes: 0 };
         self.kept.push_back((until, id));
-        self.happened(id, What::Away);
+        self.happened(id, PeerEvent::Away);
     }
 
     /// Time passed.
@@ -145,7 +150,7 @@ impl Rooms {
     pub fn close_all(&mut self) {
         let links: Vec<Link> = self.links.drain().map(|(link, _)| link).collect();
         for link in links {
-            self.fault(link, Code::GoingAway, "The server stops; it may be back in a moment.");
+            self.fault(link, ErrorCode::GoingAway, "The server stops; it may be back in a moment.");
             self.end(link, Reason::GoingAway);
         }
         self.rooms.clear();
@@ -158,12 +163,12 @@ impl Rooms {
         self.outputs.pop_front().unwrap_or_else(wait)
     }
 
-    fn join(&mut self, id: PeerId, arrival: &Arrival, now: Instant) {
+    fn join(&mut self, id: PeerId, arrival: &JoinRequest, now: Instant) {
         let Limits { room_size, max_peers, burst, .. } = self.limits;
         let (here, locked) = self.rooms.get(&arrival.room).map_or((0, false), |it| (it.members.len(), it.locked));
         if locked && !arrival.host {
             let message = "The room is locked; somebody inside can let you in.";
-            return self.send_away(arrival.link, Code::RoomLocked, message, Reason::RoomLocked);
+            return self.send_away(arrival.link, ErrorCode::RoomLocked, message, Reason::RoomLocked);
         }
         let full = if here >= room_size {
             Some(format!("The room is full: {here} are in it."))
@@ -173,9 +178,9 @@ impl Rooms {
             None
         };
         if let Some(message) = full {
-            return self.send_away(arrival.link, Code::RoomFull, &message, Reason::RoomFull);
+            return self.send_away(arrival.link, ErrorCode::RoomFull, &message, Reason::RoomFull);
         }
-        let text = ToBrowser::NewPeer { id }.text();
+        let text = ServerMessage::NewPeer { id }.text();
         self.tell(&arrival.room, &text, None);
         self.rooms.entry(arrival.room.clone()).or_default().members.push(id);
         self.links.insert(arrival.link, id);
@@ -185,10 +190,10 @@ impl Rooms {
         let seat = Seat { room, place, state: None, allowance, host: arrival.host, silenced: false };
         self.seats.insert(id, seat);
         self.welcome(id, arrival, false, vec![], now);
-        self.happened(id, What::Joined);
+        self.happened(id, PeerEvent::Joined);
     }
 
-    fn resume(&mut self, id: PeerId, arrival: &Arrival, now: Instant) {
+    fn resume(&mut self, id: PeerId, arrival: &JoinRequest, now: Instant) {
         self.replace(id);
         let Some(seat) = self.seats.get_mut(&id) else { return };
         let mail = match std::mem::replace(&mut seat.place, Place::Here(arrival.link)) {
@@ -198,7 +203,7 @@ impl Rooms {
         seat.host = arrival.host;
         self.links.insert(arrival.link, id);
         self.welcome(id, arrival, true, mail, now);
-        self.happened(id, What::Resumed);
+        self.happened(id, PeerEvent::Resumed);
     }
 
     /// The one before must go, if there is one: of two connections for one peer, the later is right.
@@ -206,12 +211,12 @@ impl Rooms {
         if let Some(Seat { place: Place::Here(old), .. }) = self.seats.get(&id) {
             let old = *old;
             self.links.remove(&old);
-            self.fault(old, Code::Replaced, "You came in again on another connection.");
+            self.fault(old, ErrorCode::Replaced, "You came in again on another connection.");
             self.end(old, Reason::Replaced);
         }
     }
 
-    fn welcome(&mut self, id: PeerId, arrival: &Arrival, resumed: bool, mail: Vec<Arc<str>>, now: Instant) {
+    fn welcome(&mut self, id: PeerId, arrival: &JoinRequest, resumed: bool, mail: Vec<Arc<str>>, now: Instant) {
         let Some(room) = self.rooms.get(&arrival.room) else { return };
         let others: Vec<PeerId> = room.members.iter().copied().filter(|&other| other != id).collect();
         let Limits { room_size, message_bytes, messages_per_s, seat_kept, .. } = self.limits;
@@ -234,11 +239,12 @@ impl Rooms {
             host: arrival.host,
             locked: room.locked,
         };
-        let mut texts = vec![ToBrowser::InitPeers { id, peer_ids: &others }.text(), ToBrowser::Config(config).text()];
+        let mut texts =
+            vec![ServerMessage::InitPeers { id, peer_ids: &others }.text(), ServerMessage::Config(config).text()];
         let states = others.iter().filter_map(|id| Some((*id, self.seats.get(id)?.state.as_ref()?)));
-        texts.extend(states.map(|(id, state)| ToBrowser::PeerState { id, state }.text()));
+        texts.extend(states.map(|(id, state)| ServerMessage::PeerState { id, state }.text()));
         let silenced = room.members.iter().filter(|id| self.seats.get(id).is_some_and(|seat| seat.silenced));
-        texts.extend(silenced.map(|&id| ToBrowser::Mute { id }.text()));
+        texts.extend(silenced.map(|&id| ServerMessage::Mute { id }.text()));
         texts.extend(room.chat.iter().map(|chat| chat.text(now)));
         texts.extend(mail);
         self.outputs.push_back(Output::Welcome { link: arrival.link, texts });
@@ -249,7 +255,7 @@ impl Rooms {
         let room = self.seats.get(&sender).map(|seat| seat.room.clone());
         let seat = self.seats.get_mut(&target).filter(|seat| target != sender && Some(&seat.room) == room.as_ref());
         let Some(seat) = seat else {
-            let Fault { code, message } = messages::unknown_target();
+            let ProtocolError { code, message } = messages::unknown_target();
             return self.fault(link, code, &message);
         };
         let text = messages::relayed(kind, sender, members);
@@ -267,7 +273,7 @@ impl Rooms {
 
     fn state(&mut self, id: PeerId, state: PeerState) {
         let Some(seat) = self.seats.get_mut(&id) else { return };
-        let text = ToBrowser::PeerState { id, state: &state }.text();
+        let text = ServerMessage::PeerState { id, state: &state }.text();
         let room = seat.room.clone();
         seat.silenced &= !state.muted;
         seat.state = Some(state);
@@ -303,8 +309,8 @@ impl Rooms {
         if here == 0 {
             self.rooms.remove(&seat.room);
         }
-        self.tell(&seat.room, &ToBrowser::PeerDisconnect { id }.text(), None);
-        self.outputs.push_back(Output::Happened { peer: id, what: What::Left, here });
+        self.tell(&seat.room, &ServerMessage::PeerDisconnect { id }.text(), None);
+        self.outputs.push_back(Output::PeerChanged { peer: id, what: PeerEvent::Left, here });
     }
 
     /// To all in a room whose connection is open. Those who are away learn what is when they are back.
@@ -318,22 +324,22 @@ impl Rooms {
     }
 
     /// Somebody who is not in.
-    fn send_away(&mut self, link: Link, code: Code, message: &str, reason: Reason) {
+    fn send_away(&mut self, link: Link, code: ErrorCode, message: &str, reason: Reason) {
         self.fault(link, code, message);
         self.end(link, reason);
     }
 
-    fn fault(&mut self, link: Link, code: Code, message: &str) {
-        self.outputs.push_back(Output::Send { link, text: ToBrowser::Error { code, message }.text() });
+    fn fault(&mut self, link: Link, code: ErrorCode, message: &str) {
+        self.outputs.push_back(Output::Send { link, text: ServerMessage::Error { code, message }.text() });
     }
 
     fn end(&mut self, link: Link, reason: Reason) {
         self.outputs.push_back(Output::Close { link, reason });
     }
 
-    fn happened(&mut self, peer: PeerId, what: What) {
+    fn happened(&mut self, peer: PeerId, what: PeerEvent) {
         let room = self.seats.get(&peer).and_then(|seat| self.rooms.get(&seat.room));
         let here = room.map_or(0, |room| room.members.len());
-        self.outputs.push_back(Output::Happened { peer, what, here });
+        self.outputs.push_back(Output::PeerChanged { peer, what, here });
     }
 }

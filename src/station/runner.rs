@@ -12,14 +12,16 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded, never, select};
 
 use crate::audio::encoder::{Encoder, Encoding};
-use crate::audio::pcm::{CaptureBlock, CaptureFormat, OpusPacket, PcmBlock, SAMPLE_RATE_HZ};
+use crate::audio::pcm::{CaptureBlock, CaptureFormat, PcmBlock};
 use crate::audio::processing::blocks::{Blocks, Output};
 use crate::audio::sources::capture::{Capture, CaptureEvent, Finder};
 use crate::audio::sources::device::DeviceEntry;
 use crate::audio::sources::tone::Sine;
-use crate::observe::metrics::{SourceState, SourceStatus, StationMetrics};
+use crate::media::packet::{Packet, SAMPLE_RATE_HZ};
 use crate::observe::reports::{self, Report};
 use crate::os::priority;
+use crate::station::metrics::StationMetrics;
+use crate::station::source_status::{SourceState, SourceStatus};
 
 /// A source that is open but delivers nothing for this long is taken for dead and opened again. Some devices die without
 /// an error; others (what a Windows host plays, while it plays nothing) are only quiet, and opening them again does no harm.
@@ -40,7 +42,7 @@ pub struct Station {
     /// How it is encoded.
     pub encoding: Encoding,
     /// What it is doing.
-    pub metrics: Arc<StationMetrics>,
+    pub metrics: StationMetrics,
 }
 
 /// Where the sound comes from.
@@ -60,7 +62,7 @@ pub enum Source {
 }
 
 /// Takes finished packets; must not wait.
-pub type PacketSink = Box<dyn FnMut(OpusPacket) + Send>;
+pub type PacketSink = Box<dyn FnMut(Packet) + Send>;
 
 /// The running thread.
 pub struct Running {
@@ -222,7 +224,7 @@ impl StationThread {
         // A device's buffer of 10 ms serves longer packets as well, and its sound is sooner here.
         let wanted = encoding.packet_samples.min(480);
         let thread = format!("cap-{}", self.station.name);
-        let capture = Capture::open(finder.clone(), wanted, self.station.metrics.clone(), &thread);
+        let capture = Capture::open(finder.clone(), wanted, self.station.metrics.blocks_dropped.clone(), &thread);
         *opening = Opening::Capture { capture, quiet_since: now, back_off };
     }
 
@@ -275,7 +277,7 @@ struct Pipeline {
     encoder: Encoder,
     sink: PacketSink,
     meter: Meter,
-    metrics: Arc<StationMetrics>,
+    metrics: StationMetrics,
 }
 
 impl Pipeline {
@@ -309,7 +311,7 @@ impl Pipeline {
         let payload = self.encoder.encode(&pcm.samples).expect("packets have the duration the encoder was made for");
         if let Some(payload) = payload {
             self.metrics.packets.add(1);
-            (self.sink)(OpusPacket { payload, rtp_time_samples, captured: pcm.captured });
+            (self.sink)(Packet { payload, rtp_time_samples, captured: pcm.captured });
         }
         self.meter.measure(pcm, &self.metrics);
     }

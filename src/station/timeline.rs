@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::audio::pcm::OpusPacket;
+use crate::media::packet::Packet;
 
 /// Packets kept: five seconds at 20 ms, two thirds of a second at 2.5 ms. A receiver asks for nothing that would come too
 /// late to be heard, so this need only be long enough.
@@ -20,14 +20,14 @@ pub struct History(Arc<Mutex<Kept>>);
 
 #[derive(Debug, Default)]
 struct Kept {
-    packets: VecDeque<OpusPacket>,
+    packets: VecDeque<Packet>,
     /// Place of the first that is kept.
     first: u64,
 }
 
 impl History {
     /// Adds the next packet; its place.
-    pub fn push(&self, packet: OpusPacket) -> u64 {
+    pub fn push(&self, packet: Packet) -> u64 {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.packets.len() == PACKETS {
             kept.packets.pop_front();
@@ -38,7 +38,7 @@ impl History {
     }
 
     /// The packet at a place, if it is still kept.
-    pub fn at(&self, place: u64) -> Option<OpusPacket> {
+    pub fn at(&self, place: u64) -> Option<Packet> {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         kept.packets.get(usize::try_from(place.checked_sub(kept.first)?).ok()?).cloned()
     }
@@ -54,7 +54,7 @@ mod tests {
     fn a_packet_is_found_by_its_place_until_it_is_too_old() {
         let history = History::default();
         for n in 0..1_000 {
-            let packet = OpusPacket { payload: vec![].into(), rtp_time_samples: n * 960, captured: Instant::now() };
+            let packet = Packet { payload: vec![].into(), rtp_time_samples: n * 960, captured: Instant::now() };
             assert_eq!(history.push(packet), n);
         }
         let time_at = |place| history.clone().at(place).map(|packet| packet.rtp_time_samples);

@@ -1,4 +1,4 @@
-//! What is done with a stranger's bytes, and what must hold whatever they are. `make fuzz` runs each body for a minute
+//! PeerEvent is done with a stranger's bytes, and what must hold whatever they are. `make fuzz` runs each body for a minute
 //! under a fuzzer (targets/); `make test` runs them on seeds and seeded mutations of those (tests/it/fuzz.rs).
 
 use std::collections::HashMap;
@@ -6,15 +6,17 @@ use std::net::SocketAddr;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use roomtone::access::tokens::{Grant, GrantId, Key, Right};
-use roomtone::audio::pcm::OpusPacket;
-use roomtone::rtc::requests::{IfMatch, ListenerId};
+use roomtone::access::tokens::{Claims, Permission, SigningKey, TokenId};
+use roomtone::ids::names::RoomName;
+use roomtone::ids::peer::{PeerId, ResumeToken};
+use roomtone::ids::session::SessionId;
+use roomtone::media::packet::Packet;
+use roomtone::rtc::requests::IfMatch;
 use roomtone::rtc::session::{Listener, SessionConfig};
 use roomtone::rtc::sessions::{Fanout, Output};
 use roomtone::rtc::udp::batch::Batch;
-use roomtone::signal::ids::{PeerId, RoomName, Token};
-use roomtone::signal::messages::{self, Said};
-use roomtone::signal::rooms::{self, Arrival, Facts, Link, Rooms};
+use roomtone::signal::messages::{self, ClientMessage};
+use roomtone::signal::rooms::{self, JoinRequest, Link, Rooms, ServerInfo};
 use roomtone::station::timeline::History;
 use roomtone::web::handlers::whep;
 use roomtone::web::http::body::Chunked;
@@ -97,19 +99,20 @@ fn chunks(bytes: &[u8]) {
     }
 }
 
-/// What a browser says in a room with another in it.
+/// PeerEvent a browser says in a room with another in it.
 pub fn message(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let now = Instant::now();
-    let mut rooms = Rooms::new(rooms::Limits::default(), Facts::default());
+    let mut rooms = Rooms::new(rooms::Limits::default(), ServerInfo::default());
     for n in 0..2 {
-        let token = Token::from_bytes([n as u8; 32]);
-        rooms.open(Arrival { link: Link(n), room: RoomName::default(), token, host: n == 0, stations: vec![] }, now);
+        let token = ResumeToken::from_bytes([n as u8; 32]);
+        rooms
+            .open(JoinRequest { link: Link(n), room: RoomName::default(), token, host: n == 0, stations: vec![] }, now);
     }
     // The other's id in the message's place for it, so that relaying is reached.
-    let text = text.replace("OTHER", &Token::from_bytes([1; 32]).id().to_string());
+    let text = text.replace("OTHER", &ResumeToken::from_bytes([1; 32]).id().to_string());
     let said = messages::parse(&text);
-    let wrong = matches!(said, Said::Wrong(_));
+    let wrong = matches!(said, ClientMessage::Wrong(_));
     while !matches!(rooms.poll_output(now), rooms::Output::Wait(_)) {}
     rooms.say(Link(0), said, now);
     let mut told = 0;
@@ -138,19 +141,23 @@ pub fn names(bytes: &[u8]) {
     if let Some(id) = PeerId::parse(text) {
         assert_eq!(id.to_string(), text);
     }
-    if let Some(token) = Token::parse(text) {
-        assert_eq!(Token::parse(text), Some(token));
+    if let Some(token) = ResumeToken::parse(text) {
+        assert_eq!(ResumeToken::parse(text), Some(token));
         assert_eq!(token.id(), token.id());
     }
-    if let Some(id) = ListenerId::parse(text) {
+    if let Some(id) = SessionId::parse(text) {
         assert_eq!(id.to_string(), text);
     }
     // Of all tokens there are, only those signed by the very key are read.
-    let keys = [[1; Key::BYTES], [2; Key::BYTES]].map(|bytes| Key::new(&bytes));
+    let keys = [[1; SigningKey::BYTES], [2; SigningKey::BYTES]].map(|bytes| SigningKey::new(&bytes));
     assert!(keys[0].read(text).is_none(), "nobody can guess a signature");
     let room = RoomName::parse(text).unwrap_or_default();
-    let grant =
-        Grant { id: GrantId::new(bytes.len() as u64), right: Right::Room(room), expires_s: None, uses: Some(1) };
+    let grant = Claims {
+        id: TokenId::new(bytes.len() as u64),
+        permission: Permission::Room(room),
+        expires_s: None,
+        uses: Some(1),
+    };
     let signed = keys[0].sign(&grant);
     assert_eq!(keys[0].read(&signed), Some(grant));
     assert!(keys[1].read(&signed).is_none());
@@ -164,7 +171,7 @@ pub fn names(bytes: &[u8]) {
 pub fn offer(bytes: &[u8]) {
     let Ok(sdp) = whep::described_offer(bytes) else { return };
     let now = Instant::now();
-    match Listener::accept(ListenerId::random(), &sdp, 0, session_config(), &[server()], None, now) {
+    match Listener::accept(SessionId::random(), &sdp, 0, session_config(), &[server()], None, now) {
         Err(sentence) => assert!(!sentence.is_empty() && !sentence.contains('\n'), "{sentence}"),
         Ok((listener, answer)) => {
             assert!(answer.starts_with("v=0\r\n") && answer.contains("a=sendonly\r\n"), "{answer}");
@@ -221,8 +228,8 @@ pub fn sessions(bytes: &[u8]) {
     let mut now = Instant::now();
     let histories = [History::default(), History::default()];
     let mut fanout = Fanout::new(histories.clone());
-    let mut ids: Vec<ListenerId> = vec![];
-    let mut alive: HashMap<ListenerId, ()> = HashMap::new();
+    let mut ids: Vec<SessionId> = vec![];
+    let mut alive: HashMap<SessionId, ()> = HashMap::new();
     let mut rest = bytes;
     while let [op, argument, tail @ ..] = rest {
         rest = tail;
@@ -230,7 +237,7 @@ pub fn sessions(bytes: &[u8]) {
         match op % 7 {
             0 if alive.len() < MOST => {
                 let accepted = Listener::accept(
-                    ListenerId::random(),
+                    SessionId::random(),
                     &plain_offer(),
                     nth % 2,
                     session_config(),
@@ -263,7 +270,7 @@ pub fn sessions(bytes: &[u8]) {
                 fanout.handle_datagram(SocketAddr::from(([203, 0, 113, 1], 9)), server(), datagram, now);
             }
             4 => {
-                let packet = OpusPacket { payload: vec![0xfc; nth].into(), rtp_time_samples: 960, captured: now };
+                let packet = Packet { payload: vec![0xfc; nth].into(), rtp_time_samples: 960, captured: now };
                 let place = histories[nth % 2].push(packet.clone());
                 fanout.handle_packet(nth % 2, place, packet, now);
             }
@@ -284,7 +291,7 @@ pub fn sessions(bytes: &[u8]) {
 }
 
 /// Who is gone. Stops: nothing makes the fanout talk for ever.
-fn drain(fanout: &mut Fanout, now: Instant) -> Vec<ListenerId> {
+fn drain(fanout: &mut Fanout, now: Instant) -> Vec<SessionId> {
     let mut gone = vec![];
     let mut batch = Batch::default();
     for _ in 0..10_000 {
@@ -334,7 +341,7 @@ struct Pair {
     address: SocketAddr,
     position: u64,
     heard: usize,
-    /// What the client sent so far.
+    /// PeerEvent the client sent so far.
     captured: Vec<Vec<u8>>,
 }
 
@@ -348,7 +355,7 @@ impl Pair {
         change.add_media(MediaKind::Audio, Direction::RecvOnly, None, None, None);
         let (offer, pending) = change.apply().expect("there is something to offer");
         let accepted =
-            Listener::accept(ListenerId::random(), &offer.to_sdp_string(), 0, session_config(), &[server()], None, now);
+            Listener::accept(SessionId::random(), &offer.to_sdp_string(), 0, session_config(), &[server()], None, now);
         let (listener, answer) = accepted.expect("our own offer is a good one");
         let answer = SdpAnswer::from_sdp_string(&answer).expect("our own answer");
         rtc.sdp_api().accept_answer(pending, answer).expect("our own answer");
@@ -367,7 +374,7 @@ impl Pair {
 
     fn hear_a_packet(&mut self) {
         let packet =
-            OpusPacket { payload: vec![0xfc, 0xff, 0xfe].into(), rtp_time_samples: self.position, captured: self.now };
+            Packet { payload: vec![0xfc, 0xff, 0xfe].into(), rtp_time_samples: self.position, captured: self.now };
         self.position += 960;
         let place = self.history.push(packet.clone());
         self.fanout.handle_packet(0, place, packet, self.now);

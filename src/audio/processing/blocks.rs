@@ -8,9 +8,10 @@
 
 use std::time::{Duration, Instant};
 
-use crate::audio::pcm::{CaptureBlock, CaptureFormat, PcmBlock, SAMPLE_RATE_HZ};
+use crate::audio::pcm::{CaptureBlock, CaptureFormat, PcmBlock};
 use crate::audio::processing::convert::Converter;
 use crate::audio::processing::resample::Resampler;
+use crate::media::packet::SAMPLE_RATE_HZ;
 
 /// How late sound may be before silence takes its place. Short enough to stay within what a browser conceals, long
 /// enough for a busy machine's scheduler.

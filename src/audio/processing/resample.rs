@@ -5,7 +5,7 @@ use rubato::{
     Async, FixedAsync, Resampler as _, ResamplerConstructionError, SincInterpolationParameters, WindowFunction,
 };
 
-use crate::audio::pcm::SAMPLE_RATE_HZ;
+use crate::media::packet::SAMPLE_RATE_HZ;
 
 /// Length of the filter in input samples. Half of it is the delay: 1.5 ms at 44.1 kHz.
 const SINC_LENGTH: usize = 128;

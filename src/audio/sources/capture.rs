@@ -14,9 +14,10 @@ use cpal::{
 };
 use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded};
 
-use crate::audio::pcm::{CaptureBlock, CaptureFormat, SAMPLE_RATE_HZ};
+use crate::audio::pcm::{CaptureBlock, CaptureFormat};
 use crate::audio::sources::device::{DeviceEntry, FindError, Found};
-use crate::observe::metrics::StationMetrics;
+use crate::media::packet::SAMPLE_RATE_HZ;
+use crate::observe::metrics::Counter;
 use crate::os::priority;
 
 /// How much sound may lie between the callback and whoever takes it.
@@ -74,7 +75,7 @@ pub struct Capture {
 
 impl Capture {
     /// Begins to open what `finder` finds, in blocks of `wanted_samples` per channel at 48 kHz (held to 2.5 to 10 ms).
-    pub fn open(finder: Finder, wanted_samples: u32, metrics: Arc<StationMetrics>, thread_name: &str) -> Capture {
+    pub fn open(finder: Finder, wanted_samples: u32, blocks_dropped: Counter, thread_name: &str) -> Capture {
         let (event_sender, events) = bounded(EVENT_QUEUE);
         // Full means a block that is not of this pool; it is let go.
         let (empties, empty_receiver) = bounded(POOL_MAX_BLOCKS);
@@ -82,7 +83,7 @@ impl Capture {
         let opening = Opening {
             finder,
             block_samples: wanted_samples.clamp(BLOCK_MIN_SAMPLES, BLOCK_MAX_SAMPLES),
-            metrics,
+            blocks_dropped,
             outlet: Outlet { events: event_sender, failed: Arc::default() },
             empties: empties.clone(),
             empty_receiver,
@@ -127,7 +128,7 @@ impl Outlet {
 struct Opening {
     finder: Finder,
     block_samples: u32,
-    metrics: Arc<StationMetrics>,
+    blocks_dropped: Counter,
     outlet: Outlet,
     empties: Sender<CaptureBlock>,
     empty_receiver: Receiver<CaptureBlock>,
@@ -153,7 +154,7 @@ impl Opening {
             return Ok(None);
         }
         // The thread that will call back is the host's own: it is raised by being started here.
-        let built = priority::raise_those_started_by(|| self.build(&found.device));
+        let built = priority::raise_threads_started_by(|| self.build(&found.device));
         let (stream, format) = built.map_err(|e| sentence(&found.entry.name, &e))?;
         if self.is_abandoned() {
             return Ok(None);
@@ -203,7 +204,7 @@ impl Opening {
             events: self.outlet.events.clone(),
             empties: self.empty_receiver.clone(),
             spare: None,
-            metrics: self.metrics.clone(),
+            blocks_dropped: self.blocks_dropped.clone(),
         };
         let data = move |data: &Data, info: &InputCallbackInfo| {
             let stamp = info.timestamp();
@@ -234,7 +235,7 @@ struct Filler {
     empties: Receiver<CaptureBlock>,
     /// A block that could not be sent: kept, because letting it go would free memory on the audio thread.
     spare: Option<CaptureBlock>,
-    metrics: Arc<StationMetrics>,
+    blocks_dropped: Counter,
 }
 
 impl Filler {
@@ -252,7 +253,7 @@ impl Filler {
         let empty = self.spare.take().or_else(|| self.empties.try_recv().ok());
         // A stranger's block may be too small, and must not grow here.
         let Some(mut block) = empty.filter(|block| block.bytes.capacity() >= piece.len()) else {
-            self.metrics.blocks_dropped.add(1);
+            self.blocks_dropped.add(1);
             return;
         };
         block.bytes.clear();
@@ -263,7 +264,7 @@ impl Filler {
             Ok(()) => {}
             Err(TrySendError::Full(CaptureEvent::Block(block))) => {
                 self.spare = Some(block);
-                self.metrics.blocks_dropped.add(1);
+                self.blocks_dropped.add(1);
             }
             // Nobody listens any more: the stream is about to be dropped.
             Err(TrySendError::Disconnected(CaptureEvent::Block(block))) => self.spare = Some(block),
@@ -360,8 +361,14 @@ mod tests {
             let bytes = Vec::with_capacity(1_920);
             empty_sender.send(CaptureBlock { bytes, format: FORMAT, captured: Instant::now() }).expect("room");
         }
-        let metrics = Arc::default();
-        let filler = Filler { format: FORMAT, block_bytes: 1_920, events: event_sender, empties, spare: None, metrics };
+        let filler = Filler {
+            format: FORMAT,
+            block_bytes: 1_920,
+            events: event_sender,
+            empties,
+            spare: None,
+            blocks_dropped: Counter::default(),
+        };
         (filler, events, empty_sender)
     }
 
@@ -393,12 +400,12 @@ mod tests {
         for _ in 0..3 {
             filler.take(&sound, Instant::now(), Duration::ZERO);
         }
-        assert_eq!(filler.metrics.blocks_dropped.read(), 2);
+        assert_eq!(filler.blocks_dropped.read(), 2);
         let block = blocks(&events).pop().expect("the first came through");
         empties.send(block).expect("room");
         filler.take(&sound, Instant::now(), Duration::ZERO);
         assert_eq!(blocks(&events).len(), 1);
-        assert_eq!(filler.metrics.blocks_dropped.read(), 2);
+        assert_eq!(filler.blocks_dropped.read(), 2);
     }
 
     #[test]
@@ -444,7 +451,7 @@ mod tests {
     #[test]
     fn a_device_that_cannot_be_found_fails_with_the_reason() {
         let finder: Finder = Arc::new(|| Err(FindError::NoInput { why: "no cable".to_owned() }));
-        let capture = Capture::open(finder, 480, Arc::default(), "cap-none");
+        let capture = Capture::open(finder, 480, Counter::default(), "cap-none");
         match capture.events().recv_timeout(Duration::from_secs(5)) {
             Ok(CaptureEvent::Failed { reason }) => assert!(reason.contains("no cable"), "{reason}"),
             other => panic!("{other:?}"),
@@ -459,7 +466,7 @@ mod tests {
             Err(FindError::NoInput { why: String::new() })
         });
         let started = Instant::now();
-        drop(Capture::open(finder, 480, Arc::default(), "cap-hung"));
+        drop(Capture::open(finder, 480, Counter::default(), "cap-hung"));
         assert!(started.elapsed() < Duration::from_millis(500));
     }
 

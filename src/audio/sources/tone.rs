@@ -2,7 +2,7 @@
 
 use std::f64::consts::TAU;
 
-use crate::audio::pcm::SAMPLE_RATE_HZ;
+use crate::media::packet::SAMPLE_RATE_HZ;
 
 /// Loud enough to be heard, quiet enough not to startle: −12 dBFS.
 const AMPLITUDE: f64 = 0.251_188_643;

@@ -14,11 +14,11 @@ use crossbeam_channel::Sender;
 use mio::{Events, Interest, Poll, Token, Waker};
 
 use super::{Command, Shared};
-use crate::net::quota::Seat;
+use crate::ids::session::SessionId;
+use crate::net::quota::Permit;
 use crate::observe::reports::{self, Report};
-use crate::os::memory::Tide;
+use crate::os::memory::HighWater;
 use crate::os::priority;
-use crate::rtc::requests::ListenerId;
 use crate::rtc::sessions::{Fanout, Output};
 use crate::rtc::udp::batch::Batch;
 use crate::rtc::udp::socket::{Datagrams, Flushed};
@@ -57,9 +57,9 @@ pub(super) struct RtcThread {
     poll: Poll,
     shared: Arc<Shared>,
     reports: Sender<Report>,
-    tide: Tide,
+    high_water: HighWater,
     /// One for each session, given back when it is gone.
-    seats: HashMap<ListenerId, Seat>,
+    seats: HashMap<SessionId, Permit>,
     batch: Batch,
     /// Whether the poll tells of room in the socket. It does so after each datagram that leaves, so it is asked only while
     /// something waits for room.
@@ -74,7 +74,7 @@ impl RtcThread {
             datagrams: ear.datagrams,
             poll: ear.poll,
             shared,
-            tide: Tide::new(reports.clone()),
+            high_water: HighWater::new(reports.clone()),
             reports,
             seats: HashMap::new(),
             batch: Batch::default(),
@@ -168,7 +168,7 @@ impl RtcThread {
     }
 
     fn note(&mut self, event: Output) {
-        self.tide.set(self.fanout.len());
+        self.high_water.set(self.fanout.len());
         match event {
             Output::Connected { listener, station } => {
                 let listeners = self.shared.stations[station].metrics.listeners.raise();

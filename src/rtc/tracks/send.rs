@@ -7,7 +7,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::audio::pcm::{OpusPacket, SAMPLE_RATE_HZ};
+use crate::media::packet::{Packet, SAMPLE_RATE_HZ};
 use crate::rtc::srtp::gcm::{Gcm, NONCE_BYTES, TAG_BYTES};
 use crate::rtc::udp::batch::{Batch, DATAGRAM_BYTES, Route};
 
@@ -115,7 +115,7 @@ impl Voice {
     }
 
     /// The sequence number for a packet that goes through the engine.
-    pub fn number(&mut self, packet: &OpusPacket, now: Instant) -> u64 {
+    pub fn number(&mut self, packet: &Packet, now: Instant) -> u64 {
         let sequence = self.next_sequence;
         self.count(packet, now);
         self.next_sequence += 1;
@@ -125,7 +125,7 @@ impl Voice {
     }
 
     /// Seals the packet at `place` of the station's stream into the batch. False if it cannot be done.
-    pub fn seal(&mut self, packet: &OpusPacket, place: u64, now: Instant, batch: &mut Batch) -> bool {
+    pub fn seal(&mut self, packet: &Packet, place: u64, now: Instant, batch: &mut Batch) -> bool {
         let (Way::Sealed(route), Some(sealer)) = (self.way, &self.sealer) else { return false };
         let sequence = self.next_sequence;
         let length = sealer.sealed_bytes(sequence, packet);
@@ -151,7 +151,7 @@ impl Voice {
     }
 
     /// Seals a packet once more, the same to the bit.
-    pub fn reseal(&mut self, packet: &OpusPacket, place: u64) -> Option<(Route, Vec<u8>)> {
+    pub fn reseal(&mut self, packet: &Packet, place: u64) -> Option<(Route, Vec<u8>)> {
         let (Way::Sealed(route), Some(sealer)) = (self.way, &self.sealer) else { return None };
         let sequence = self.row.0 + place.checked_sub(self.row.1)?;
         let mut bytes = vec![0; sealer.sealed_bytes(sequence, packet).min(DATAGRAM_BYTES)];
@@ -176,7 +176,7 @@ impl Voice {
         sequence.checked_sub(first_sequence)?.checked_add(first_place)
     }
 
-    fn count(&mut self, packet: &OpusPacket, now: Instant) {
+    fn count(&mut self, packet: &Packet, now: Instant) {
         self.packets = self.packets.wrapping_add(1);
         self.octets = self.octets.wrapping_add(packet.payload.len() as u32);
         self.last = Some((rtp_time(packet), now));
@@ -212,12 +212,12 @@ impl Sealer {
         if sequence < self.short_from { self.header_bytes } else { SHORT_HEADER_BYTES }
     }
 
-    fn sealed_bytes(&self, sequence: u64, packet: &OpusPacket) -> usize {
+    fn sealed_bytes(&self, sequence: u64, packet: &Packet) -> usize {
         self.header_bytes_of(sequence) + packet.payload.len() + TAG_BYTES
     }
 
     /// RFC 7714 §5 and §8: writes the whole packet; `out` is as long as it.
-    fn seal(&self, sequence: u64, packet: &OpusPacket, out: &mut [u8]) -> bool {
+    fn seal(&self, sequence: u64, packet: &Packet, out: &mut [u8]) -> bool {
         let header_bytes = self.header_bytes_of(sequence);
         let Some((header, rest)) = out.split_at_mut_checked(header_bytes) else { return false };
         let Some((body, tag)) = rest.split_last_chunk_mut::<TAG_BYTES>() else { return false };
@@ -242,7 +242,7 @@ impl Sealer {
 const EXTENSION_BIT: u8 = 0x10;
 
 /// RTP's 32-bit clock is the station's 64-bit one, cut (RFC 3550 §5.1).
-fn rtp_time(packet: &OpusPacket) -> u32 {
+fn rtp_time(packet: &Packet) -> u32 {
     packet.rtp_time_samples as u32
 }
 
@@ -266,8 +266,8 @@ mod tests {
         std::array::from_fn::<u8, 16, _>(|n| n as u8).into()
     }
 
-    fn packet(payload: &[u8], rtp_time_samples: u64) -> OpusPacket {
-        OpusPacket { payload: payload.into(), rtp_time_samples, captured: Instant::now() }
+    fn packet(payload: &[u8], rtp_time_samples: u64) -> Packet {
+        Packet { payload: payload.into(), rtp_time_samples, captured: Instant::now() }
     }
 
     fn route() -> Route {

@@ -1,12 +1,13 @@
-//! What [`Rooms`](super::Rooms) is told and what it says: plain values, limits among them. It decides nothing.
+//! PeerEvent [`Rooms`](super::Rooms) is told and what it says: plain values, limits among them. It decides nothing.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::signal::ids::{PeerId, RoomName, Token};
+use crate::ids::names::RoomName;
+use crate::ids::peer::{PeerId, ResumeToken};
 use crate::signal::messages::IceServer;
 
-/// What is put up with.
+/// PeerEvent is put up with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Peers in one room, kept seats included.
@@ -54,9 +55,9 @@ impl Default for Limits {
     }
 }
 
-/// What every newcomer is told of the house.
+/// PeerEvent every newcomer is told of the house.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Facts {
+pub struct ServerInfo {
     /// Another after each start of the server.
     pub instance: String,
     /// From the command line.
@@ -71,13 +72,13 @@ pub struct Link(pub u64);
 
 /// Somebody at the door of a room.
 #[derive(Clone, Debug)]
-pub struct Arrival {
+pub struct JoinRequest {
     /// Its connection.
     pub link: Link,
     /// Where it wants to.
     pub room: RoomName,
     /// Who it is: a fresh secret, or the one it was given the last time.
-    pub token: Token,
+    pub token: ResumeToken,
     /// The host's stations that are on the air and that it may listen to.
     pub stations: Vec<String>,
     /// It has shown an admin's token, for this very connection.
@@ -86,7 +87,7 @@ pub struct Arrival {
 
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
+pub enum Closure {
     /// With a word of goodbye.
     Left,
     /// Without.
@@ -114,21 +115,21 @@ pub enum Reason {
     RoomEnded,
 }
 
-/// What is to be done or known.
+/// PeerEvent is to be done or known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
     /// Send this.
     Send {
         /// To whom.
         link: Link,
-        /// What.
+        /// PeerEvent.
         text: Arc<str>,
     },
     /// Send all of this to somebody who has just come in.
     Welcome {
         /// To whom.
         link: Link,
-        /// What, in order.
+        /// PeerEvent, in order.
         texts: Vec<Arc<str>>,
     },
     /// End this connection, after what was sent on it. It is forgotten already.
@@ -139,11 +140,11 @@ pub enum Output {
         reason: Reason,
     },
     /// For the log.
-    Happened {
+    PeerChanged {
         /// Whose.
         peer: PeerId,
-        /// What.
-        what: What,
+        /// PeerEvent.
+        what: PeerEvent,
         /// Peers in its room now.
         here: usize,
     },
@@ -151,9 +152,9 @@ pub enum Output {
     Wait(Instant),
 }
 
-/// What may happen to a peer.
+/// PeerEvent may happen to a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum What {
+pub enum PeerEvent {
     /// It came in.
     Joined,
     /// Its connection dropped, its seat is kept.

@@ -1,25 +1,25 @@
-//! What a host may do in a room: lock it, turn somebody's microphone off, remove somebody, end it. Whoever came in with an
+//! PeerEvent a host may do in a room: lock it, turn somebody's microphone off, remove somebody, end it. Whoever came in with an
 //! admin's token is a host; from anybody else these are refused here, before anything is looked at. Pure.
 
-use crate::signal::ids::PeerId;
-use crate::signal::messages::{self, Code, Fault, Said, ToBrowser};
+use crate::ids::peer::PeerId;
+use crate::signal::messages::{self, ClientMessage, ErrorCode, ProtocolError, ServerMessage};
 
 use super::peer::Place;
-use super::{Link, Output, REMOVED, REMOVED_SENTENCE, Reason, Rooms, What};
+use super::{Link, Output, PeerEvent, REMOVED, REMOVED_SENTENCE, Reason, Rooms};
 
 impl Rooms {
     /// Somebody asks for what only a host may do.
-    pub(super) fn order(&mut self, link: Link, id: PeerId, said: Said) {
+    pub(super) fn order(&mut self, link: Link, id: PeerId, said: ClientMessage) {
         if !self.seats.get(&id).is_some_and(|seat| seat.host) {
-            return self.fault(link, Code::NotAllowed, "Only a host may do that.");
+            return self.fault(link, ErrorCode::NotAllowed, "Only a host may do that.");
         }
         match said {
-            Said::Lock(locked) => self.lock(id, locked),
-            Said::Mute(target) if self.is_beside(id, target) => self.mute(target),
-            Said::Remove(target) if self.is_beside(id, target) => self.remove(target),
-            Said::EndRoom => self.end_room(id),
+            ClientMessage::Lock(locked) => self.lock(id, locked),
+            ClientMessage::Mute(target) if self.is_beside(id, target) => self.mute(target),
+            ClientMessage::Remove(target) if self.is_beside(id, target) => self.remove(target),
+            ClientMessage::EndRoom => self.end_room(id),
             _ => {
-                let Fault { code, message } = messages::unknown_target();
+                let ProtocolError { code, message } = messages::unknown_target();
                 self.fault(link, code, &message);
             }
         }
@@ -35,7 +35,7 @@ impl Rooms {
         let Some(name) = self.seats.get(&host).map(|seat| seat.room.clone()) else { return };
         let Some(room) = self.rooms.get_mut(&name) else { return };
         if std::mem::replace(&mut room.locked, locked) != locked {
-            self.tell(&name, &ToBrowser::RoomState { locked }.text(), None);
+            self.tell(&name, &ServerMessage::RoomState { locked }.text(), None);
         }
     }
 
@@ -44,7 +44,7 @@ impl Rooms {
         let Some(seat) = self.seats.get_mut(&target) else { return };
         seat.silenced = true;
         let name = seat.room.clone();
-        self.tell(&name, &ToBrowser::Mute { id: target }.text(), None);
+        self.tell(&name, &ServerMessage::Mute { id: target }.text(), None);
     }
 
     fn remove(&mut self, target: PeerId) {
@@ -54,7 +54,7 @@ impl Rooms {
         }
         if let Some(Place::Here(link)) = self.seats.get(&target).map(|seat| &seat.place) {
             let link = *link;
-            self.send_away(link, Code::Removed, REMOVED_SENTENCE, Reason::Removed);
+            self.send_away(link, ErrorCode::Removed, REMOVED_SENTENCE, Reason::Removed);
         }
         self.leave(target);
     }
@@ -67,9 +67,9 @@ impl Rooms {
             let Some(seat) = self.seats.remove(&id) else { continue };
             if let Place::Here(link) = seat.place {
                 self.links.remove(&link);
-                self.send_away(link, Code::RoomEnded, "A host ended this room.", Reason::RoomEnded);
+                self.send_away(link, ErrorCode::RoomEnded, "A host ended this room.", Reason::RoomEnded);
             }
-            self.outputs.push_back(Output::Happened { peer: id, what: What::Left, here: 0 });
+            self.outputs.push_back(Output::PeerChanged { peer: id, what: PeerEvent::Left, here: 0 });
         }
     }
 }

@@ -1,12 +1,13 @@
-//! What one room and one peer in it are to [`Rooms`](super::Rooms): the talk that is kept for latecomers, who sits where,
+//! PeerEvent one room and one peer in it are to [`Rooms`](super::Rooms): the talk that is kept for latecomers, who sits where,
 //! what waits for those who are away, and how much each may say. Pure; it sends nothing.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::signal::ids::{PeerId, RoomName};
-use crate::signal::messages::{PeerState, ToBrowser};
+use crate::ids::names::RoomName;
+use crate::ids::peer::PeerId;
+use crate::signal::messages::{PeerState, ServerMessage};
 
 use super::{Limits, Link};
 
@@ -34,7 +35,7 @@ pub(super) struct Chat {
 pub(super) struct Seat {
     pub room: RoomName,
     pub place: Place,
-    /// What it last said of itself. None for a client that knows the first few messages only.
+    /// PeerEvent it last said of itself. None for a client that knows the first few messages only.
     pub state: Option<PeerState>,
     pub allowance: Allowance,
     /// It came in with an admin's token, on its present connection.
@@ -49,7 +50,7 @@ pub(super) enum Place {
     Away { until: Instant, mailbox: VecDeque<(PeerId, Arc<str>)>, bytes: usize },
 }
 
-/// What a peer may still say: a token bucket.
+/// PeerEvent a peer may still say: a token bucket.
 #[derive(Debug)]
 pub(super) struct Allowance {
     pub messages: f64,
@@ -82,6 +83,6 @@ impl Chat {
     pub fn text(&self, now: Instant) -> Arc<str> {
         let age_ms = u64::try_from(now.saturating_duration_since(self.at).as_millis()).unwrap_or(u64::MAX);
         let Chat { seq, sender, name, text, .. } = self;
-        ToBrowser::Chat { seq: *seq, sender_id: *sender, name, text, age_ms }.text()
+        ServerMessage::Chat { seq: *seq, sender_id: *sender, name, text, age_ms }.text()
     }
 }

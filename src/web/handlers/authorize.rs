@@ -1,5 +1,5 @@
 //! Who may come in: what a request shows is held against what its wish needs. Asked by `conn-<n>` threads before a
-//! WebSocket and by `http-<n>` threads before a handler; writes nothing but what the books must keep, and never logs a
+//! WebSocket and by `http-<n>` threads before a handler; writes nothing but what the store must keep, and never logs a
 //! token.
 //!
 //! Rooms and listening are open to everybody, unless the house is private; what changes the host needs an admin's token
@@ -11,11 +11,12 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::access::token_store::{Books, Void};
-use crate::access::tokens::{Grant, Right};
-use crate::net::quota::Rate;
-use crate::signal::ids::{PeerId, RoomName};
-use crate::web::http::message::{Answer, Code, field};
+use crate::access::token_store::{TokenError, TokenStore};
+use crate::access::tokens::{Claims, Permission};
+use crate::ids::names::RoomName;
+use crate::ids::peer::PeerId;
+use crate::net::quota::RateLimiter;
+use crate::web::http::message::{Answer, ErrorCode, field};
 use crate::web::http::origin::{self, Origin};
 use crate::web::http::query::{Twice, parameter};
 
@@ -23,7 +24,7 @@ use crate::web::http::query::{Twice, parameter};
 const FAILURES: f64 = 10.0;
 const FAILURES_PER_S: f64 = 0.2;
 
-/// What somebody wants.
+/// PeerEvent somebody wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wish<'a> {
     /// To enter this room.
@@ -34,7 +35,7 @@ pub enum Wish<'a> {
     Admin,
 }
 
-/// What a request shows of itself.
+/// PeerEvent a request shows of itself.
 #[derive(Clone, Copy)]
 pub struct Shown<'a> {
     /// Its header fields.
@@ -45,22 +46,22 @@ pub struct Shown<'a> {
     pub client: IpAddr,
 }
 
-/// The right to what was wished for.
+/// The permission to what was wished for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pass {
-    grant: Option<Grant>,
+    claims: Option<Claims>,
     private: bool,
 }
 
 impl Pass {
     /// It was an admin's token.
     pub fn is_host(&self) -> bool {
-        matches!(&self.grant, Some(Grant { right: Right::Admin, .. }))
+        matches!(&self.claims, Some(Claims { permission: Permission::Admin, .. }))
     }
 
     /// Whoever has it may listen too.
     pub fn may_listen(&self) -> bool {
-        !self.private || self.grant.as_ref().is_some_and(|grant| suffices(&grant.right, &Wish::Listen))
+        !self.private || self.claims.as_ref().is_some_and(|claims| suffices(&claims.permission, &Wish::Listen))
     }
 }
 
@@ -68,16 +69,16 @@ impl Pass {
 #[derive(Debug)]
 pub struct Gate {
     private: bool,
-    books: Books,
+    store: TokenStore,
     allowed: Vec<Origin>,
     /// Shared by all threads that answer; held for as long as a look into a table takes.
-    failures: Mutex<Rate>,
+    failures: Mutex<RateLimiter>,
 }
 
 impl Gate {
     /// One that is open to everybody, or to those only who have a token; and to pages of these origins besides our own.
-    pub fn new(private: bool, books: Books, allowed: Vec<Origin>) -> Gate {
-        Gate { private, books, allowed, failures: Mutex::new(Rate::new(FAILURES_PER_S, FAILURES)) }
+    pub fn new(private: bool, store: TokenStore, allowed: Vec<Origin>) -> Gate {
+        Gate { private, store, allowed, failures: Mutex::new(RateLimiter::new(FAILURES_PER_S, FAILURES)) }
     }
 
     /// One that is open to everybody, with a key in memory.
@@ -85,7 +86,7 @@ impl Gate {
     /// # Errors
     /// If there are no random numbers.
     pub fn open() -> io::Result<Gate> {
-        Ok(Gate::new(false, Books::open(None)?, vec![]))
+        Ok(Gate::new(false, TokenStore::open(None)?, vec![]))
     }
 
     /// Only those come in who have a token.
@@ -93,9 +94,9 @@ impl Gate {
         self.private
     }
 
-    /// The books about tokens.
-    pub fn books(&self) -> &Books {
-        &self.books
+    /// The store about tokens.
+    pub fn store(&self) -> &TokenStore {
+        &self.store
     }
 
     /// Keeps other people's pages from acting in a visitor's name.
@@ -107,7 +108,7 @@ impl Gate {
             return Ok(());
         }
         let message = "This page is of another site. If that site shall use this server, start it with --allow-origin.";
-        Err(Answer::error(Code::ForeignOrigin, message))
+        Err(Answer::error(ErrorCode::ForeignOrigin, message))
     }
 
     /// The header fields that say which pages may read the answer.
@@ -121,24 +122,24 @@ impl Gate {
     /// # Errors
     /// The refusal.
     pub fn check(&self, wish: &Wish<'_>, shown: &Shown<'_>, by: Option<PeerId>) -> Result<Pass, Answer> {
-        let grant = match token(shown) {
+        let claims = match token(shown) {
             Ok(None) => None,
-            Ok(Some(token)) => match self.books.check(&token, by, now_s()) {
-                Ok(grant) => Some(grant),
+            Ok(Some(token)) => match self.store.check(&token, by, now_s()) {
+                Ok(claims) => Some(claims),
                 Err(void) => return Err(self.invalid(sentence(&void), shown.client)),
             },
             Err(why) => return Err(self.invalid(why, shown.client)),
         };
         let needed = self.private || *wish == Wish::Admin;
-        match &grant {
+        match &claims {
             None if needed => {
                 let message = "This needs a token; open the link you were invited with.";
-                Err(challenge(Answer::error(Code::TokenRequired, message)))
+                Err(challenge(Answer::error(ErrorCode::TokenRequired, message)))
             }
-            Some(grant) if needed && !suffices(&grant.right, wish) => {
-                Err(Answer::error(Code::NotAllowed, "This token is for something else."))
+            Some(claims) if needed && !suffices(&claims.permission, wish) => {
+                Err(Answer::error(ErrorCode::NotAllowed, "This token is for something else."))
             }
-            _ => Ok(Pass { grant, private: self.private }),
+            _ => Ok(Pass { claims, private: self.private }),
         }
     }
 
@@ -147,17 +148,17 @@ impl Gate {
     /// # Errors
     /// The refusal, if somebody else has used the token up meanwhile.
     pub fn enter(&self, pass: &Pass, by: Option<PeerId>) -> Result<Entry<'_>, Answer> {
-        let mut entry = Entry { books: &self.books, spent: None };
+        let mut entry = Entry { store: &self.store, spent: None };
         // In an open house nobody needs a token to come in, so none is used.
-        if let Some(grant) = pass.grant.as_ref().filter(|_| self.private) {
-            match self.books.spend(grant, by, now_s()) {
-                Ok(true) => entry.spent = Some((grant.clone(), by)),
+        if let Some(claims) = pass.claims.as_ref().filter(|_| self.private) {
+            match self.store.consume(claims, by, now_s()) {
+                Ok(true) => entry.spent = Some((claims.clone(), by)),
                 Ok(false) => {}
-                Err(Void::Unwritten(error)) => {
+                Err(TokenError::NotRecorded(error)) => {
                     log::error!("an invitation cannot be noted as used, so nobody comes in with it: {error}");
-                    return Err(Answer::error(Code::Internal, "Something went wrong here."));
+                    return Err(Answer::error(ErrorCode::Internal, "Something went wrong here."));
                 }
-                Err(void) => return Err(challenge(Answer::error(Code::TokenInvalid, sentence(&void)))),
+                Err(void) => return Err(challenge(Answer::error(ErrorCode::TokenInvalid, sentence(&void)))),
             }
         }
         Ok(entry)
@@ -166,10 +167,10 @@ impl Gate {
     fn invalid(&self, why: &'static str, client: IpAddr) -> Answer {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         match failures.take(client, Instant::now()) {
-            Ok(()) => challenge(Answer::error(Code::TokenInvalid, why)),
+            Ok(()) => challenge(Answer::error(ErrorCode::TokenInvalid, why)),
             Err(wait) => {
                 let message = "Too many tokens that do not hold came from this address.";
-                Answer::error(Code::TooManyFailures, message).retry_after(whole_seconds(wait))
+                Answer::error(ErrorCode::TooManyFailures, message).retry_after(whole_seconds(wait))
             }
         }
     }
@@ -178,8 +179,8 @@ impl Gate {
 /// Somebody on the way in.
 #[derive(Debug)]
 pub struct Entry<'a> {
-    books: &'a Books,
-    spent: Option<(Grant, Option<PeerId>)>,
+    store: &'a TokenStore,
+    spent: Option<(Claims, Option<PeerId>)>,
 }
 
 impl Entry<'_> {
@@ -191,16 +192,16 @@ impl Entry<'_> {
 
 impl Drop for Entry<'_> {
     fn drop(&mut self) {
-        if let Some((grant, by)) = self.spent.take() {
-            self.books.refund(&grant, by);
+        if let Some((claims, by)) = self.spent.take() {
+            self.store.release(&claims, by);
         }
     }
 }
 
-fn suffices(right: &Right, wish: &Wish<'_>) -> bool {
-    match (right, wish) {
-        (Right::Admin, _) | (Right::Listen, Wish::Listen) => true,
-        (Right::Room(mine), Wish::Room(wanted)) => mine == *wanted,
+fn suffices(permission: &Permission, wish: &Wish<'_>) -> bool {
+    match (permission, wish) {
+        (Permission::Admin, _) | (Permission::Listen, Wish::Listen) => true,
+        (Permission::Room(mine), Wish::Room(wanted)) => mine == *wanted,
         _ => false,
     }
 }
@@ -221,12 +222,12 @@ fn token<'a>(shown: &Shown<'a>) -> Result<Option<Cow<'a, str>>, &'static str> {
     }
 }
 
-fn sentence(void: &Void) -> &'static str {
+fn sentence(void: &TokenError) -> &'static str {
     match void {
-        Void::Unreadable | Void::Unwritten(_) => "This token is none of this server's, or was withdrawn.",
-        Void::Expired => "This token has expired.",
-        Void::Revoked => "This token was withdrawn.",
-        Void::UsedUp => "This token was used as often as it may be.",
+        TokenError::Unreadable | TokenError::NotRecorded(_) => "This token is none of this server's, or was withdrawn.",
+        TokenError::Expired => "This token has expired.",
+        TokenError::Revoked => "This token was withdrawn.",
+        TokenError::UsedUp => "This token was used as often as it may be.",
     }
 }
 
@@ -247,12 +248,12 @@ fn now_s() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::signal::ids::Token;
+    use crate::ids::peer::ResumeToken;
 
     const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 
     fn gate(private: bool) -> Gate {
-        Gate::new(private, Books::open(None).unwrap(), vec![])
+        Gate::new(private, TokenStore::open(None).unwrap(), vec![])
     }
 
     fn room(name: &str) -> RoomName {
@@ -287,11 +288,11 @@ mod tests {
         }
         assert_eq!(asked(&gate, &Wish::Admin, &[], ""), refused("token-required"));
         // A token for something else does no harm where none is needed, one that does not hold does.
-        let (listen, _) = gate.books.issue(Right::Listen, None, None).unwrap();
+        let (listen, _) = gate.store.issue(Permission::Listen, None, None).unwrap();
         assert!(with(&gate, &Wish::Room(&kitchen), &listen).is_ok());
         assert_eq!(with(&gate, &Wish::Admin, &listen), refused("not-allowed"));
         assert_eq!(with(&gate, &Wish::Listen, "a.b"), refused("token-invalid"));
-        let (admin, _) = gate.books.issue(Right::Admin, None, None).unwrap();
+        let (admin, _) = gate.store.issue(Permission::Admin, None, None).unwrap();
         assert!(with(&gate, &Wish::Room(&kitchen), &admin).unwrap().is_host());
     }
 
@@ -300,19 +301,19 @@ mod tests {
         let gate = gate(true);
         let (kitchen, hall) = (room("kitchen"), room("hall"));
         let wishes = [Wish::Room(&kitchen), Wish::Room(&hall), Wish::Listen, Wish::Admin];
-        for (right, opens, listens) in [
-            (Right::Room(kitchen.clone()), [true, false, false, false], false),
-            (Right::Listen, [false, false, true, false], true),
-            (Right::Admin, [true; 4], true),
+        for (permission, opens, listens) in [
+            (Permission::Room(kitchen.clone()), [true, false, false, false], false),
+            (Permission::Listen, [false, false, true, false], true),
+            (Permission::Admin, [true; 4], true),
         ] {
-            let (token, _) = gate.books.issue(right.clone(), None, None).unwrap();
+            let (token, _) = gate.store.issue(permission.clone(), None, None).unwrap();
             for (wish, opens) in wishes.iter().zip(opens) {
                 match with(&gate, wish, &token) {
                     Ok(pass) => {
-                        assert!(opens, "{right:?} opens {wish:?}");
-                        assert_eq!((pass.may_listen(), pass.is_host()), (listens, right == Right::Admin));
+                        assert!(opens, "{permission:?} opens {wish:?}");
+                        assert_eq!((pass.may_listen(), pass.is_host()), (listens, permission == Permission::Admin));
                     }
-                    Err(word) => assert!(!opens && word == "not-allowed", "{right:?}, {wish:?}: {word}"),
+                    Err(word) => assert!(!opens && word == "not-allowed", "{permission:?}, {wish:?}: {word}"),
                 }
             }
         }
@@ -324,7 +325,7 @@ mod tests {
     #[test]
     fn a_token_is_in_the_field_or_in_the_query_and_two_must_agree() {
         let gate = gate(true);
-        let (token, _) = gate.books.issue(Right::Listen, None, None).unwrap();
+        let (token, _) = gate.store.issue(Permission::Listen, None, None).unwrap();
         let (bearer, query) = (format!("bearer  {token}"), format!("x=y&token={token}"));
         let ask = |fields: &[(&str, &str)], query: &str| asked(&gate, &Wish::Listen, fields, query);
         assert!(ask(&[("authorization", &bearer)], "").is_ok());
@@ -344,7 +345,7 @@ mod tests {
         let gate = gate(true);
         let words: Vec<_> = (0..11).map(|_| with(&gate, &Wish::Listen, "a.b").unwrap_err()).collect();
         assert_eq!((words[9].as_str(), words[10].as_str()), ("token-invalid", "too-many-failures"));
-        let (token, _) = gate.books.issue(Right::Listen, None, None).unwrap();
+        let (token, _) = gate.store.issue(Permission::Listen, None, None).unwrap();
         assert!(with(&gate, &Wish::Listen, &token).is_ok());
         assert_eq!(asked(&gate, &Wish::Listen, &[], ""), refused("token-required"), "who shows none has not failed");
         let shown = Shown { headers: &[], query: "token=x", client: CLIENT };
@@ -359,13 +360,13 @@ mod tests {
     #[test]
     fn a_use_counts_once_somebody_is_in() {
         let gate = gate(true);
-        let (token, _) = gate.books.issue(Right::Listen, None, Some(1)).unwrap();
+        let (token, _) = gate.store.issue(Permission::Listen, None, Some(1)).unwrap();
         let pass = with(&gate, &Wish::Listen, &token).unwrap();
         let entry = gate.enter(&pass, None).unwrap();
         assert_eq!(with(&gate, &Wish::Listen, &token), refused("token-invalid"), "while one is on the way in");
         assert_eq!(gate.enter(&pass, None).unwrap_err().status, 401);
         drop(entry);
-        let peer = Some(Token::from_bytes([1; 32]).id());
+        let peer = Some(ResumeToken::from_bytes([1; 32]).id());
         let mut entry = gate.enter(&with(&gate, &Wish::Listen, &token).unwrap(), peer).unwrap();
         entry.keep();
         drop(entry);

@@ -1,17 +1,19 @@
-//! What every handler may need to know: the house as the web sees it. Plain data, built once by `app` and shared; holds
+//! PeerEvent every handler may need to know: the house as the web sees it. Plain data, built once by `app` and shared; holds
 //! no socket and changes nothing.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::observe::metrics::{DoorMetrics, RoomMetrics, RtcMetrics};
 use crate::rtc::engine;
+use crate::rtc::metrics::RtcMetrics;
 use crate::signal::hub;
 use crate::signal::messages::IceServer;
+use crate::signal::metrics::RoomMetrics;
 use crate::station::runner::Station;
 use crate::web::handlers::authorize::Gate;
 use crate::web::handlers::pages::Assets;
 use crate::web::http::client_address::Proxies;
+use crate::web::transport::metrics::ConnectionMetrics;
 use crate::web::transport::tls::Tls;
 
 /// Everything handlers need.
@@ -23,21 +25,21 @@ pub struct Site {
     pub stations: Arc<[Station]>,
     /// The rtc thread.
     pub rtc: engine::Handle,
-    /// What the rtc thread counts.
-    pub rtc_metrics: Arc<RtcMetrics>,
+    /// PeerEvent the rtc thread counts.
+    pub rtc_metrics: RtcMetrics,
     /// The hub of all rooms.
     pub rooms: hub::Handle,
-    /// What the hub counts.
-    pub room_metrics: Arc<RoomMetrics>,
+    /// PeerEvent the hub counts.
+    pub room_metrics: RoomMetrics,
     /// Other people's STUN and TURN servers, for listeners; peers in rooms learn of them from the hub.
     pub ice_servers: Vec<IceServer>,
-    /// What the door counts.
-    pub door_metrics: Arc<DoorMetrics>,
+    /// PeerEvent the door counts.
+    pub door_metrics: ConnectionMetrics,
     /// Who may come in.
     pub gate: Arc<Gate>,
     /// The pages.
     pub assets: Assets,
-    /// What the door puts up with.
+    /// PeerEvent the door puts up with.
     pub limits: Limits,
     /// Listeners that the rtc thread admits at most; shown on the status page.
     pub max_listeners: usize,
@@ -47,7 +49,7 @@ pub struct Site {
     pub proxies: Proxies,
 }
 
-/// What strangers may cost: one connection, one address, and all of them. An address is an IPv4 address or an IPv6 /64;
+/// PeerEvent strangers may cost: one connection, one address, and all of them. An address is an IPv4 address or an IPv6 /64;
 /// those of trusted proxies may have as many connections as there are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {

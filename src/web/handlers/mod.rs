@@ -1,4 +1,4 @@
-//! What requests are answered with.
+//! PeerEvent requests are answered with.
 
 pub mod authorize;
 pub mod context;

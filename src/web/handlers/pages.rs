@@ -6,15 +6,15 @@ use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 
-use crate::signal::ids::RoomName;
-use crate::web::http::message::{Answer, Code, Request};
+use crate::ids::names::RoomName;
+use crate::web::http::message::{Answer, ErrorCode, Request};
 
-/// What pages may do: load what this server serves, and nothing inline. A `<video>` may play what a page made (`blob:`);
+/// PeerEvent pages may do: load what this server serves, and nothing inline. A `<video>` may play what a page made (`blob:`);
 /// `'self'` of `connect-src` includes this server's WebSocket (CSP 3 §6.7.2.8).
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
     media-src 'self' blob:; connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; \
     frame-ancestors 'none'";
-/// What of the browser's host the pages may ask for, and what nobody may in their name.
+/// PeerEvent of the browser's host the pages may ask for, and what nobody may in their name.
 const PERMISSIONS_POLICY: &str = "camera=(self), microphone=(self), display-capture=(self), screen-wake-lock=(self), \
     fullscreen=(self), autoplay=(self), speaker-selection=(self), accelerometer=(), geolocation=(), \
     gyroscope=(), hid=(), magnetometer=(), midi=(), payment=(), serial=(), usb=(), xr-spatial-tracking=()";
@@ -98,9 +98,9 @@ impl Assets {
     }
 }
 
-/// What a path that leads nowhere is answered.
+/// PeerEvent a path that leads nowhere is answered.
 pub(crate) fn unknown_path() -> Answer {
-    Answer::error(Code::UnknownPath, "Nothing is at this address.")
+    Answer::error(ErrorCode::UnknownPath, "Nothing is at this address.")
 }
 
 struct Found {

@@ -1,15 +1,16 @@
-//! What programs may ask about the host: whether it lives, and what it is doing. Called on `http-<n>` threads; reads
+//! PeerEvent programs may ask about the host: whether it lives, and what it is doing. Called on `http-<n>` threads; reads
 //! counters, changes nothing. Listeners' addresses never appear here.
 
 use serde::Serialize;
 use serde_json::json;
 
 use crate::audio::encoder::Application;
-use crate::observe::metrics::{Level, SourceStatus};
+use crate::observe::metrics::Level;
 use crate::station::runner::Station;
+use crate::station::source_status::SourceStatus;
 use crate::web::handlers::authorize::{Shown, Wish};
 use crate::web::handlers::context::Site;
-use crate::web::http::message::{Answer, Code, Request};
+use crate::web::http::message::{Answer, ErrorCode, Request};
 use crate::web::http::query::parameter;
 use crate::web::http::upgrade;
 
@@ -31,7 +32,7 @@ pub(crate) fn access(site: &Site, shown: &Shown<'_>) -> Result<Answer, Answer> {
         (Some(room), Ok(None)) => Wish::Room(room),
         (None, Ok(Some(_))) => Wish::Listen,
         (None, Ok(None)) => Wish::Admin,
-        _ => return Err(Answer::error(Code::BadRequest, "A knock is for a room or for listening, not for both.")),
+        _ => return Err(Answer::error(ErrorCode::BadRequest, "A knock is for a room or for listening, not for both.")),
     };
     let pass = site.gate.check(&wish, shown, by)?;
     Ok(Answer::json(200, &json!({"private": site.gate.is_private(), "allowed": true, "host": pass.is_host()})))

@@ -14,11 +14,12 @@ use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::protocol::{Message, Role, WebSocketConfig};
 use tungstenite::{Bytes, Error, WebSocket};
 
+use crate::ids::names::RoomName;
+use crate::ids::peer::ResumeToken;
 use crate::os::file_limits;
 use crate::signal::heartbeat::{Beat, Heartbeat};
 use crate::signal::hub::{self, Delivery, Line};
-use crate::signal::ids::{RoomName, Token};
-use crate::signal::messages::{self, Code, ToBrowser};
+use crate::signal::messages::{self, ErrorCode, ServerMessage};
 use crate::signal::rooms::Reason;
 use crate::station::runner::Station;
 use crate::web::handlers::authorize::{Entry, Pass};
@@ -42,7 +43,7 @@ const REMOVED: u16 = 4003;
 const ROOM_LOCKED: u16 = 4004;
 const ROOM_ENDED: u16 = 4005;
 
-/// What WebSockets need of the house.
+/// PeerEvent WebSockets need of the house.
 pub(crate) struct Lobby {
     pub hub: hub::Handle,
     pub readiness: readiness::Handle,
@@ -54,8 +55,8 @@ pub(crate) struct Guest<'a> {
     /// Which room.
     pub room: RoomName,
     /// Who it is.
-    pub token: Token,
-    /// What it may do.
+    pub token: ResumeToken,
+    /// PeerEvent it may do.
     pub pass: Pass,
     /// Kept once the room has taken it in.
     pub entry: Entry<'a>,
@@ -86,7 +87,7 @@ pub(crate) fn attend(
     let heartbeat = Heartbeat::new(limits.ping_every, limits.gone_after, Instant::now());
     let mut peer = Peer { socket, line, heartbeat, entry, texts: Vec::new().into_iter(), blocked: false, more: true };
     let end = peer.run();
-    if let End::Ours(code, sentence) | End::Fault(_, code, sentence) = &end {
+    if let End::Ours(code, sentence) | End::ProtocolError(_, code, sentence) = &end {
         let level = if matches!(code, CloseCode::Away | CloseCode::Normal) { Level::Debug } else { Level::Info };
         log::log!(level, "peer {}: closed with {}: {sentence}", token.id().short(), u16::from(*code));
     }
@@ -98,7 +99,7 @@ struct Peer<'a> {
     line: Line,
     heartbeat: Heartbeat,
     entry: Entry<'a>,
-    /// What is left of a delivery of several messages.
+    /// PeerEvent is left of a delivery of several messages.
     texts: std::vec::IntoIter<Arc<str>>,
     /// The system takes no more for now; the outbox waits.
     blocked: bool,
@@ -115,7 +116,7 @@ enum End {
     /// We close it.
     Ours(CloseCode, &'static str),
     /// We close it and say why in a message first.
-    Fault(Code, CloseCode, &'static str),
+    ProtocolError(ErrorCode, CloseCode, &'static str),
 }
 
 impl Peer<'_> {
@@ -148,7 +149,7 @@ impl Peer<'_> {
         if self.line.is_overdue(self.blocked) {
             self.line.too_slow();
             let sentence = "Too many messages are waiting for this connection.";
-            return Err(End::Fault(Code::TooSlow, CloseCode::Again, sentence));
+            return Err(End::ProtocolError(ErrorCode::TooSlow, CloseCode::Again, sentence));
         }
         let now = Instant::now();
         match self.heartbeat.poll(now) {
@@ -179,7 +180,11 @@ impl Peer<'_> {
             match message {
                 Message::Text(text) => self.say(&text)?,
                 Message::Binary(_) => {
-                    return Err(End::Fault(Code::NotText, CloseCode::Unsupported, "Messages are JSON text here."));
+                    return Err(End::ProtocolError(
+                        ErrorCode::NotText,
+                        CloseCode::Unsupported,
+                        "Messages are JSON text here.",
+                    ));
                 }
                 Message::Close(frame) => self.left(frame),
                 Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
@@ -250,11 +255,11 @@ impl Peer<'_> {
             End::Gone(Error::ConnectionClosed) => return Ok(()),
             End::Gone(error) => return Err(io::Error::other(error)),
             End::Silent(why) => return Err(io::Error::other(why)),
-            End::Ours(code, sentence) | End::Fault(_, code, sentence) => (code, sentence),
+            End::Ours(code, sentence) | End::ProtocolError(_, code, sentence) => (code, sentence),
         };
         self.socket.get_ref().block_for(GOODBYE)?;
-        if let End::Fault(code, ..) = end {
-            let text = ToBrowser::Error { code, message: sentence }.text();
+        if let End::ProtocolError(code, ..) = end {
+            let text = ServerMessage::Error { code, message: sentence }.text();
             self.socket.send(Message::Text((&*text).into())).map_err(io::Error::other)?;
         }
         self.socket.close(Some(CloseFrame { code, reason: sentence.into() })).map_err(io::Error::other)?;
@@ -263,11 +268,11 @@ impl Peer<'_> {
     }
 }
 
-/// What to do about what cannot be read.
+/// PeerEvent to do about what cannot be read.
 fn refused(error: Error) -> End {
     match error {
         Error::Capacity(CapacityError::MessageTooLong { .. }) => {
-            End::Fault(Code::TooLarge, CloseCode::Size, "A message has 64 KiB at most.")
+            End::ProtocolError(ErrorCode::TooLarge, CloseCode::Size, "A message has 64 KiB at most.")
         }
         Error::Utf8(_) => End::Ours(CloseCode::Invalid, "Text is UTF-8."),
         Error::Protocol(

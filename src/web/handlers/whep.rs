@@ -7,11 +7,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::rtc::requests::{Admitted, IfMatch, ListenerId, Offer, PatchRefusal, Patched, Refusal};
+use crate::ids::session::SessionId;
+use crate::rtc::requests::{Admitted, IfMatch, Offer, PatchRefusal, Patched, Refusal};
 use crate::signal::messages::IceServer;
 use crate::station::runner::Station;
 use crate::web::handlers::context::Site;
-use crate::web::http::message::{Answer, Code, Request};
+use crate::web::http::message::{Answer, ErrorCode, Request};
 
 /// The type of offers and answers.
 pub(crate) const SDP: &str = "application/sdp";
@@ -24,7 +25,7 @@ const FULL_RETRY_S: u32 = 10;
 pub(crate) fn admit(site: &Site, request: &Request, name: Option<&str>) -> Answer {
     let Some((index, station)) = station(site, name) else { return unknown_station() };
     if request.media_type() != SDP {
-        let answer = Answer::error(Code::WrongType, format!("An offer has the Content-Type {SDP}."));
+        let answer = Answer::error(ErrorCode::WrongType, format!("An offer has the Content-Type {SDP}."));
         return answer.header("Accept-Post", SDP);
     }
     match text(&request.body, "offer") {
@@ -48,7 +49,7 @@ pub(crate) fn endpoint(site: &Site, name: Option<&str>) -> Answer {
 /// session address, so it ends when ICE says so.
 pub(crate) fn offer_as_json(site: &Site, request: &Request) -> Answer {
     if request.media_type() != "application/json" {
-        let answer = Answer::error(Code::WrongType, "An offer has the Content-Type application/json here.");
+        let answer = Answer::error(ErrorCode::WrongType, "An offer has the Content-Type application/json here.");
         return answer.header("Accept-Post", "application/json");
     }
     let sdp = match described_offer(&request.body) {
@@ -74,12 +75,12 @@ pub fn described_offer(body: &[u8]) -> Result<String, Answer> {
     }
 
     if body.is_empty() {
-        return Err(Answer::error(Code::EmptyBody, "An offer was expected."));
+        return Err(Answer::error(ErrorCode::EmptyBody, "An offer was expected."));
     }
     let description: Description = serde_json::from_slice(body)
-        .map_err(|error| Answer::error(Code::BadJson, format!("{{\"sdp\", \"type\"}} was expected: {error}.")))?;
+        .map_err(|error| Answer::error(ErrorCode::BadJson, format!("{{\"sdp\", \"type\"}} was expected: {error}.")))?;
     if description.r#type != "offer" {
-        return Err(Answer::error(Code::BadOffer, "The type of an offer is \"offer\"."));
+        return Err(Answer::error(ErrorCode::BadOffer, "The type of an offer is \"offer\"."));
     }
     Ok(description.sdp)
 }
@@ -88,7 +89,7 @@ pub fn described_offer(body: &[u8]) -> Result<String, Answer> {
 pub(crate) fn patch(site: &Site, request: &Request, name: &str, id: &str) -> Answer {
     let Some(listener) = listener(site, name, id) else { return unknown_listener() };
     if request.media_type() != FRAGMENT {
-        let answer = Answer::error(Code::WrongType, format!("A PATCH has the Content-Type {FRAGMENT}."));
+        let answer = Answer::error(ErrorCode::WrongType, format!("A PATCH has the Content-Type {FRAGMENT}."));
         return answer.header("Accept-Patch", FRAGMENT);
     }
     match text(&request.body, "fragment") {
@@ -137,8 +138,8 @@ fn station<'a>(site: &'a Site, name: Option<&str>) -> Option<(usize, &'a Station
     site.stations.iter().enumerate().find(|(_, station)| name.is_none_or(|name| station.name == name))
 }
 
-fn listener(site: &Site, name: &str, id: &str) -> Option<ListenerId> {
-    station(site, Some(name)).and_then(|_| ListenerId::parse(id))
+fn listener(site: &Site, name: &str, id: &str) -> Option<SessionId> {
+    station(site, Some(name)).and_then(|_| SessionId::parse(id))
 }
 
 fn offer(request: &Request, sdp: String, station: usize) -> Offer {
@@ -148,21 +149,21 @@ fn offer(request: &Request, sdp: String, station: usize) -> Offer {
 
 fn text(body: &[u8], what: &str) -> Result<String, Answer> {
     if body.is_empty() {
-        return Err(Answer::error(Code::EmptyBody, format!("The body is empty, a {what} was expected.")));
+        return Err(Answer::error(ErrorCode::EmptyBody, format!("The body is empty, a {what} was expected.")));
     }
-    let code = if what == "offer" { Code::BadOffer } else { Code::BadFragment };
+    let code = if what == "offer" { ErrorCode::BadOffer } else { ErrorCode::BadFragment };
     String::from_utf8(body.to_vec()).map_err(|_| Answer::error(code, format!("The {what} is not UTF-8 text.")))
 }
 
 fn unknown_station() -> Answer {
-    Answer::error(Code::UnknownStation, "No station of that name is here.")
+    Answer::error(ErrorCode::UnknownStation, "No station of that name is here.")
 }
 
 fn unknown_listener() -> Answer {
-    Answer::error(Code::UnknownListener, "No session of that address is here, or it has ended.")
+    Answer::error(ErrorCode::UnknownListener, "No session of that address is here, or it has ended.")
 }
 
-/// What an offer to `/whep` is answered.
+/// PeerEvent an offer to `/whep` is answered.
 fn admitted(reply: Result<Admitted, Refusal>, station: &str) -> Answer {
     match reply {
         Ok(Admitted { listener, answer, etag }) => Answer::new(201)
@@ -175,7 +176,7 @@ fn admitted(reply: Result<Admitted, Refusal>, station: &str) -> Answer {
     }
 }
 
-/// What an offer to `/offer` is answered.
+/// PeerEvent an offer to `/offer` is answered.
 fn answered(reply: Result<Admitted, Refusal>) -> Answer {
     match reply {
         Ok(admitted) => Answer::json(200, &json!({"sdp": admitted.answer, "type": "answer"})),
@@ -185,15 +186,15 @@ fn answered(reply: Result<Admitted, Refusal>) -> Answer {
 
 fn refused(refusal: Refusal) -> Answer {
     match refusal {
-        Refusal::BadOffer(wrong) => Answer::error(Code::BadOffer, format!("{wrong}.")),
+        Refusal::BadOffer(wrong) => Answer::error(ErrorCode::BadOffer, format!("{wrong}.")),
         Refusal::Full => {
-            Answer::error(Code::Full, "As many listeners as are allowed are here.").retry_after(FULL_RETRY_S)
+            Answer::error(ErrorCode::Full, "As many listeners as are allowed are here.").retry_after(FULL_RETRY_S)
         }
         Refusal::FullFromAddress => {
             let message = "As many listeners as one address may have are here.";
-            Answer::error(Code::TooManyFromAddress, message).retry_after(FULL_RETRY_S)
+            Answer::error(ErrorCode::TooManyFromAddress, message).retry_after(FULL_RETRY_S)
         }
-        Refusal::NotOnAir => Answer::error(Code::NotOnAir, "The station is not on the air yet.").retry_after(1),
+        Refusal::NotOnAir => Answer::error(ErrorCode::NotOnAir, "The station is not on the air yet.").retry_after(1),
         Refusal::Busy => busy(),
     }
 }
@@ -206,16 +207,18 @@ fn patched(reply: Result<Patched, PatchRefusal>) -> Answer {
             answer.body(FRAGMENT, fragment.into_bytes())
         }
         Err(PatchRefusal::Unknown) => unknown_listener(),
-        Err(PatchRefusal::BadFragment(wrong)) => Answer::error(Code::BadFragment, format!("{wrong}.")),
-        Err(PatchRefusal::StaleTag) => Answer::error(Code::StaleTag, "If-Match names an ICE session that is over."),
-        Err(PatchRefusal::TagRequired) => Answer::error(Code::TagRequired, "An ICE restart needs If-Match: *."),
-        Err(PatchRefusal::Unprocessable(wrong)) => Answer::error(Code::Unprocessable, format!("{wrong}.")),
+        Err(PatchRefusal::BadFragment(wrong)) => Answer::error(ErrorCode::BadFragment, format!("{wrong}.")),
+        Err(PatchRefusal::StaleTag) => {
+            Answer::error(ErrorCode::StaleTag, "If-Match names an ICE session that is over.")
+        }
+        Err(PatchRefusal::TagRequired) => Answer::error(ErrorCode::TagRequired, "An ICE restart needs If-Match: *."),
+        Err(PatchRefusal::Unprocessable(wrong)) => Answer::error(ErrorCode::Unprocessable, format!("{wrong}.")),
         Err(PatchRefusal::Busy) => busy(),
     }
 }
 
 fn busy() -> Answer {
-    Answer::error(Code::Busy, "The server is behind; please try again.").retry_after(1)
+    Answer::error(ErrorCode::Busy, "The server is behind; please try again.").retry_after(1)
 }
 
 /// RFC 9110 §13.1.1. It compares strongly, so weak tags never match and are left out, as is what is no tag at all: a list
@@ -281,7 +284,7 @@ mod tests {
     }
 
     fn admission() -> Admitted {
-        let listener = ListenerId::parse("00112233445566778899aabbccddeeff").unwrap();
+        let listener = SessionId::parse("00112233445566778899aabbccddeeff").unwrap();
         Admitted { listener, answer: "v=0\r\n".into(), etag: "\"e1\"".into() }
     }
 

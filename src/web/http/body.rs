@@ -1,7 +1,7 @@
 //! Takes the chunked coding off a request body (RFC 9112 §7.1): pure, no socket, no clock. Chunk extensions and trailers
 //! are read over, neither means anything here.
 
-use crate::web::http::message::{Answer, Code};
+use crate::web::http::message::{Answer, ErrorCode};
 
 /// A chunk's size with its extensions, or a trailer field. Nobody honest needs more, and every chunk may have one.
 const MAX_LINE_BYTES: usize = 256;
@@ -88,13 +88,13 @@ impl Chunked {
     }
 }
 
-/// What a body over the limit is answered.
+/// PeerEvent a body over the limit is answered.
 pub fn too_large(limit_bytes: usize) -> Answer {
-    Answer::error(Code::BodyTooLarge, format!("A request body may have {limit_bytes} bytes at most."))
+    Answer::error(ErrorCode::BodyTooLarge, format!("A request body may have {limit_bytes} bytes at most."))
 }
 
 fn bad() -> Answer {
-    Answer::error(Code::BadRequest, "The chunked body cannot be read.")
+    Answer::error(ErrorCode::BadRequest, "The chunked body cannot be read.")
 }
 
 /// The first line without its CR LF, if all of it is there.

@@ -2,12 +2,12 @@
 //! lets two parties disagree about where a request ends (RFC 9112 §11.2, request smuggling). It does not know what paths
 //! exist.
 
-use crate::web::http::message::{Answer, Code};
+use crate::web::http::message::{Answer, ErrorCode};
 
 /// Header fields that one request may have.
 const MAX_FIELDS: usize = 100;
 
-/// What handlers read. Nothing else gets through the door, so nothing else can surprise what is behind it.
+/// PeerEvent handlers read. Nothing else gets through the door, so nothing else can surprise what is behind it.
 const LET_THROUGH: [&str; 7] =
     ["accept", "accept-encoding", "authorization", "content-type", "if-match", "if-none-match", "origin"];
 
@@ -36,7 +36,7 @@ pub struct Head {
     pub websocket: Option<Handshake>,
 }
 
-/// What a WebSocket's opening handshake brings along, as it came.
+/// PeerEvent a WebSocket's opening handshake brings along, as it came.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Handshake {
     /// `Sec-WebSocket-Key`, if there is exactly one.
@@ -91,12 +91,12 @@ pub fn parse(bytes: &[u8]) -> Result<Head, Answer> {
         Ok(_) => return Err(bad("The request head is not complete.")),
         Err(httparse::Error::TooManyHeaders) => {
             return Err(Answer::error(
-                Code::HeadTooLarge,
+                ErrorCode::HeadTooLarge,
                 format!("A request may have {MAX_FIELDS} header fields at most."),
             ));
         }
         Err(httparse::Error::Version) => {
-            return Err(Answer::error(Code::UnknownVersion, "This server speaks HTTP/1.1 and HTTP/1.0."));
+            return Err(Answer::error(ErrorCode::UnknownVersion, "This server speaks HTTP/1.1 and HTTP/1.0."));
         }
         Err(error) => return Err(bad(format!("The request head cannot be read: {error}."))),
     }
@@ -132,7 +132,7 @@ fn handshake(fields: &[httparse::Header<'_>]) -> Option<Handshake> {
 }
 
 fn bad(message: impl AsRef<str>) -> Answer {
-    Answer::error(Code::BadRequest, message)
+    Answer::error(ErrorCode::BadRequest, message)
 }
 
 /// RFC 9112 §3.2: origin-form as it is, absolute-form cut in two, `*` for `OPTIONS`; authority-form is for proxies.
@@ -197,9 +197,10 @@ fn framing(fields: &[httparse::Header<'_>], minor: u8) -> Result<Framing, Answer
         }
         return match codings.as_slice() {
             [only] if only.eq_ignore_ascii_case(b"chunked") => Ok(Framing::Chunked),
-            [.., last] if last.eq_ignore_ascii_case(b"chunked") => {
-                Err(Answer::error(Code::UnknownCoding, "The only transfer coding that is understood here is chunked."))
-            }
+            [.., last] if last.eq_ignore_ascii_case(b"chunked") => Err(Answer::error(
+                ErrorCode::UnknownCoding,
+                "The only transfer coding that is understood here is chunked.",
+            )),
             _ => Err(bad("The last transfer coding of a request must be chunked.")),
         };
     }
@@ -219,7 +220,7 @@ fn wants_continue(fields: &[httparse::Header<'_>], minor: u8) -> Result<bool, An
     let mut wants = false;
     for expectation in list(fields, "expect").filter(|_| minor == 1) {
         if !expectation.eq_ignore_ascii_case(b"100-continue") {
-            return Err(Answer::error(Code::ExpectationFailed, "Only 100-continue can be expected here."));
+            return Err(Answer::error(ErrorCode::ExpectationFailed, "Only 100-continue can be expected here."));
         }
         wants = true;
     }

@@ -53,7 +53,7 @@ pub struct Request {
     pub method: String,
     /// Without the query; still percent-encoded.
     pub path: String,
-    /// What is behind the `?`; may hold a token, so it is never logged.
+    /// PeerEvent is behind the `?`; may hold a token, so it is never logged.
     pub query: String,
     /// The fields that the door lets through.
     pub headers: Vec<(String, String)>,
@@ -85,7 +85,7 @@ pub fn field<'a>(headers: &'a [(String, String)], name: &str) -> Option<Cow<'a, 
     Some(values.fold(Cow::Borrowed(first), |list, value| Cow::Owned(format!("{list}, {value}"))))
 }
 
-/// What a request is answered.
+/// PeerEvent a request is answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     /// RFC 9110 §15.
@@ -128,7 +128,7 @@ impl Answer {
     }
 
     /// An error, with a code from the table above and a sentence.
-    pub fn error(code: Code, message: impl AsRef<str>) -> Self {
+    pub fn error(code: ErrorCode, message: impl AsRef<str>) -> Self {
         let (status, word) = code.status_and_word();
         Answer::json(status, &json!({"error": {"code": word, "message": message.as_ref()}}))
     }
@@ -148,7 +148,7 @@ impl Answer {
 /// The codes of the table above.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the module's table says what each means")]
-pub enum Code {
+pub enum ErrorCode {
     BadRequest,
     BadJson,
     BadOffer,
@@ -187,45 +187,45 @@ pub enum Code {
     UnknownVersion,
 }
 
-impl Code {
+impl ErrorCode {
     fn status_and_word(self) -> (u16, &'static str) {
         match self {
-            Code::BadRequest => (400, "bad-request"),
-            Code::BadJson => (400, "bad-json"),
-            Code::BadOffer => (400, "bad-offer"),
-            Code::BadFragment => (400, "bad-fragment"),
-            Code::BadUpgrade => (400, "bad-upgrade"),
-            Code::BadRoom => (400, "bad-room"),
-            Code::BadResume => (400, "bad-resume"),
-            Code::EmptyBody => (400, "empty-body"),
-            Code::TokenRequired => (401, "token-required"),
-            Code::TokenInvalid => (401, "token-invalid"),
-            Code::NotAllowed => (403, "not-allowed"),
-            Code::ForeignOrigin => (403, "foreign-origin"),
-            Code::NotByTheDoor => (403, "not-by-the-door"),
-            Code::UnknownPath => (404, "unknown-path"),
-            Code::UnknownStation => (404, "unknown-station"),
-            Code::UnknownListener => (404, "unknown-listener"),
-            Code::MethodNotAllowed => (405, "method-not-allowed"),
-            Code::HeadTimeout => (408, "head-timeout"),
-            Code::BodyTimeout => (408, "body-timeout"),
-            Code::NotOnAir => (409, "not-on-air"),
-            Code::StaleTag => (412, "stale-tag"),
-            Code::BodyTooLarge => (413, "body-too-large"),
-            Code::WrongType => (415, "wrong-type"),
-            Code::ExpectationFailed => (417, "expectation-failed"),
-            Code::Unprocessable => (422, "unprocessable"),
-            Code::UpgradeRequired => (426, "upgrade-required"),
-            Code::TagRequired => (428, "tag-required"),
-            Code::TooManyFailures => (429, "too-many-failures"),
-            Code::TooManyFromAddress => (429, "too-many-from-address"),
-            Code::HeadTooLarge => (431, "head-too-large"),
-            Code::Internal => (500, "internal"),
-            Code::UnknownCoding => (501, "unknown-coding"),
-            Code::Full => (503, "full"),
-            Code::Busy => (503, "busy"),
-            Code::TooManyConnections => (503, "too-many-connections"),
-            Code::UnknownVersion => (505, "unknown-version"),
+            ErrorCode::BadRequest => (400, "bad-request"),
+            ErrorCode::BadJson => (400, "bad-json"),
+            ErrorCode::BadOffer => (400, "bad-offer"),
+            ErrorCode::BadFragment => (400, "bad-fragment"),
+            ErrorCode::BadUpgrade => (400, "bad-upgrade"),
+            ErrorCode::BadRoom => (400, "bad-room"),
+            ErrorCode::BadResume => (400, "bad-resume"),
+            ErrorCode::EmptyBody => (400, "empty-body"),
+            ErrorCode::TokenRequired => (401, "token-required"),
+            ErrorCode::TokenInvalid => (401, "token-invalid"),
+            ErrorCode::NotAllowed => (403, "not-allowed"),
+            ErrorCode::ForeignOrigin => (403, "foreign-origin"),
+            ErrorCode::NotByTheDoor => (403, "not-by-the-door"),
+            ErrorCode::UnknownPath => (404, "unknown-path"),
+            ErrorCode::UnknownStation => (404, "unknown-station"),
+            ErrorCode::UnknownListener => (404, "unknown-listener"),
+            ErrorCode::MethodNotAllowed => (405, "method-not-allowed"),
+            ErrorCode::HeadTimeout => (408, "head-timeout"),
+            ErrorCode::BodyTimeout => (408, "body-timeout"),
+            ErrorCode::NotOnAir => (409, "not-on-air"),
+            ErrorCode::StaleTag => (412, "stale-tag"),
+            ErrorCode::BodyTooLarge => (413, "body-too-large"),
+            ErrorCode::WrongType => (415, "wrong-type"),
+            ErrorCode::ExpectationFailed => (417, "expectation-failed"),
+            ErrorCode::Unprocessable => (422, "unprocessable"),
+            ErrorCode::UpgradeRequired => (426, "upgrade-required"),
+            ErrorCode::TagRequired => (428, "tag-required"),
+            ErrorCode::TooManyFailures => (429, "too-many-failures"),
+            ErrorCode::TooManyFromAddress => (429, "too-many-from-address"),
+            ErrorCode::HeadTooLarge => (431, "head-too-large"),
+            ErrorCode::Internal => (500, "internal"),
+            ErrorCode::UnknownCoding => (501, "unknown-coding"),
+            ErrorCode::Full => (503, "full"),
+            ErrorCode::Busy => (503, "busy"),
+            ErrorCode::TooManyConnections => (503, "too-many-connections"),
+            ErrorCode::UnknownVersion => (505, "unknown-version"),
         }
     }
 }
@@ -236,7 +236,7 @@ mod tests {
 
     #[test]
     fn an_error_names_its_code_and_says_a_sentence() {
-        let answer = Answer::error(Code::Full, "Full, and \"quoted\".");
+        let answer = Answer::error(ErrorCode::Full, "Full, and \"quoted\".");
         assert_eq!(answer.status, 503);
         let body: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
         assert_eq!(body, json!({"error": {"code": "full", "message": "Full, and \"quoted\"."}}));

@@ -1,9 +1,10 @@
-//! What a request for `/ws` asks for, from its head: which room, which seat, and whether it is a WebSocket at all
+//! PeerEvent a request for `/ws` asks for, from its head: which room, which seat, and whether it is a WebSocket at all
 //! (RFC 6455 §4.2). Pure. Who may come, and from which page, is not looked at here.
 
-use crate::signal::ids::{RoomName, Token};
+use crate::ids::names::RoomName;
+use crate::ids::peer::ResumeToken;
 use crate::web::http::head::{Handshake, Head};
-use crate::web::http::message::{Answer, Code};
+use crate::web::http::message::{Answer, ErrorCode};
 use crate::web::http::query::{Twice, parameter};
 
 const PATH: &str = "/ws";
@@ -17,8 +18,8 @@ const KEY_CHARS: usize = 24;
 pub struct Upgrade {
     /// Which room.
     pub room: RoomName,
-    /// What the seat was proved with, if it is one from before.
-    pub resume: Option<Token>,
+    /// PeerEvent the seat was proved with, if it is one from before.
+    pub resume: Option<ResumeToken>,
     key: String,
 }
 
@@ -44,19 +45,19 @@ pub fn read(head: &Head) -> Result<Option<Upgrade>, Answer> {
     }
     if head.method != "GET" {
         let message = format!("{} cannot be done here, but GET can, for a WebSocket.", head.method);
-        return Err(Answer::error(Code::MethodNotAllowed, message).header("Allow", "GET"));
+        return Err(Answer::error(ErrorCode::MethodNotAllowed, message).header("Allow", "GET"));
     }
     let handshake = head.websocket.as_ref().filter(|asked| asked.version.as_deref() == Some(VERSION));
     let Some(Handshake { key, .. }) = handshake else {
         // RFC 9110 §15.5.22 and RFC 6455 §4.2.2, point 4.
-        let answer = Answer::error(Code::UpgradeRequired, "Rooms are entered over a WebSocket of version 13.");
+        let answer = Answer::error(ErrorCode::UpgradeRequired, "Rooms are entered over a WebSocket of version 13.");
         return Err(answer
             .header("Upgrade", "websocket")
             .header("Connection", "Upgrade")
             .header("Sec-WebSocket-Version", VERSION));
     };
     let Some(key) = key.as_ref().filter(|key| is_key(key)) else {
-        return Err(Answer::error(Code::BadUpgrade, "Sec-WebSocket-Key is 16 bytes in base64."));
+        return Err(Answer::error(ErrorCode::BadUpgrade, "Sec-WebSocket-Key is 16 bytes in base64."));
     };
     Ok(Some(Upgrade { room: room(query)?.unwrap_or_default(), resume: resume(query)?, key: key.clone() }))
 }
@@ -72,8 +73,9 @@ fn is_key(key: &str) -> bool {
 /// # Errors
 /// The answer to give, if no room can have that name.
 pub fn room(query: &str) -> Result<Option<RoomName>, Answer> {
-    let bad =
-        || Answer::error(Code::BadRoom, "A room's name is 1 to 64 letters, digits, hyphens, underscores and dots.");
+    let bad = || {
+        Answer::error(ErrorCode::BadRoom, "A room's name is 1 to 64 letters, digits, hyphens, underscores and dots.")
+    };
     match parameter(query, "room") {
         Ok(None) => Ok(None),
         Ok(Some(name)) => RoomName::parse(name).map(Some).ok_or_else(bad),
@@ -85,11 +87,11 @@ pub fn room(query: &str) -> Result<Option<RoomName>, Answer> {
 ///
 /// # Errors
 /// The answer to give, if it is none.
-pub fn resume(query: &str) -> Result<Option<Token>, Answer> {
-    let bad = || Answer::error(Code::BadResume, "resume is a token of 64 hexadecimal digits, as config gave it.");
+pub fn resume(query: &str) -> Result<Option<ResumeToken>, Answer> {
+    let bad = || Answer::error(ErrorCode::BadResume, "resume is a token of 64 hexadecimal digits, as config gave it.");
     match parameter(query, "resume") {
         Ok(None) => Ok(None),
-        Ok(Some(token)) => Token::parse(token).map(Some).ok_or_else(bad),
+        Ok(Some(token)) => ResumeToken::parse(token).map(Some).ok_or_else(bad),
         Err(Twice) => Err(bad()),
     }
 }
@@ -116,7 +118,7 @@ mod tests {
         assert_eq!(asked("GET /ws", FIELDS).unwrap().unwrap().room, RoomName::default());
         let token = "ab".repeat(32);
         let upgrade = asked(&format!("GET /ws?resume={token}"), FIELDS).unwrap().unwrap();
-        assert_eq!(upgrade.resume, Token::parse(&token));
+        assert_eq!(upgrade.resume, ResumeToken::parse(&token));
     }
 
     #[test]

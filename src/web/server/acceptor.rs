@@ -14,20 +14,20 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use mio::{Events, Interest, Poll, Token, Waker};
 use socket2::{Domain, Socket, Type};
 
-use crate::net::quota::{Counts, Rate};
+use crate::net::quota::{Counts, RateLimiter};
 use crate::observe::reports::{self, Report};
 use crate::os::file_limits;
-use crate::os::memory::Tide;
+use crate::os::memory::HighWater;
 use crate::os::priority;
 use crate::web::handlers::context::{Limits, Site};
 use crate::web::handlers::websocket::Lobby;
-use crate::web::http::message::{Answer, Code};
+use crate::web::http::message::{Answer, ErrorCode};
 use crate::web::server::connection::{self, Inside};
 use crate::web::server::loopback::Loopback;
 use crate::web::server::workers::Http;
 use crate::web::transport::readiness::Readiness;
 
-/// What the door lets through: everybody, those who are in, nobody.
+/// PeerEvent the door lets through: everybody, those who are in, nobody.
 const OPEN: u8 = 0;
 const REFUSING: u8 = 1;
 const CLOSING: u8 = 2;
@@ -36,7 +36,7 @@ const LISTENER: Token = Token(0);
 const DOORBELL: Token = Token(1);
 /// Connections that the kernel may keep for us while we are busy.
 const BACKLOG: i32 = 1024;
-/// What the kernel may keep of answers to one client, twice that with its own book-keeping. No page is much larger, and a
+/// PeerEvent the kernel may keep of answers to one client, twice that with its own book-keeping. No page is much larger, and a
 /// far client still gets 600 KB/s at a round trip of 100 ms.
 const SEND_BUFFER_BYTES: usize = 64 * 1024;
 /// Enough for TLS and a handful of buffers of 16 KiB; only touched pages cost memory.
@@ -68,7 +68,7 @@ impl Default for DoorSettings {
 /// Binds the port, for TCP; 0 lets the system choose. Without an address, it listens on all of them, IPv4 and IPv6.
 ///
 /// # Errors
-/// What the system said: in use, not allowed, or not an address of this host.
+/// PeerEvent the system said: in use, not allowed, or not an address of this host.
 pub fn bind(addr: Option<IpAddr>, port: u16) -> io::Result<TcpListener> {
     match addr {
         Some(addr) => listen(SocketAddr::new(addr, port), false),
@@ -122,7 +122,7 @@ impl Door {
 
         let http = Http::start(&site, settings.http_threads)?;
         let loopback = Loopback::open(settings.http_threads, http.address, Arc::clone(&http.secret))?;
-        let metrics = Arc::clone(&site.door_metrics);
+        let metrics = site.door_metrics.clone();
         let readiness = Readiness::start()?;
         let rooms = Lobby {
             hub: site.rooms.clone(),
@@ -147,7 +147,7 @@ impl Door {
             stage: Arc::clone(&stage),
             inside,
             open: HashMap::new(),
-            tide: Tide::new(reports.clone()),
+            high_water: HighWater::new(reports.clone()),
             opened: 0,
             max_connections,
             counts: Counts::default(),
@@ -167,9 +167,9 @@ impl Door {
 }
 
 /// Browsers open several connections at once, and a whole office may be one address.
-fn rate(limits: &Limits) -> Rate {
+fn rate(limits: &Limits) -> RateLimiter {
     let per_s = limits.connections_per_s as f64;
-    Rate::new(per_s, BURST_S * per_s)
+    RateLimiter::new(per_s, BURST_S * per_s)
 }
 
 /// As many connections as there will be descriptors for.
@@ -233,7 +233,7 @@ impl Drop for DoorHandle {
     }
 }
 
-/// What the `door` thread owns.
+/// PeerEvent the `door` thread owns.
 struct Keeper {
     /// None once newcomers are refused.
     listener: Option<mio::net::TcpListener>,
@@ -243,13 +243,13 @@ struct Keeper {
     inside: Arc<Inside>,
     /// Connections that are open, to be shut at the end. Weak: a socket closes when its own thread is done with it.
     open: HashMap<u64, (Weak<TcpStream>, IpAddr)>,
-    tide: Tide,
+    high_water: HighWater,
     opened: u64,
     max_connections: usize,
     /// How many of the open ones are whose.
     counts: Counts,
     /// How fast new ones come from where.
-    rate: Rate,
+    rate: RateLimiter,
     /// Numbers of connections that have ended.
     closed: (Sender<u64>, Receiver<u64>),
     /// It has been logged that connections are turned away.
@@ -317,7 +317,7 @@ impl Keeper {
             if !std::mem::replace(&mut self.full, true) {
                 log::warn!("{} connections are open, newcomers are turned away", self.open.len());
             }
-            let answer = Answer::error(Code::TooManyConnections, "As many connections as are allowed are open.");
+            let answer = Answer::error(ErrorCode::TooManyConnections, "As many connections as are allowed are open.");
             return self.turn_away(&stream, answer.retry_after(CROWDED_RETRY_S));
         }
         if let Err(answer) = self.admit_address(client.ip()) {
@@ -328,7 +328,7 @@ impl Keeper {
         let stream = Arc::new(stream);
         if let Err(error) = self.open_conversation(&stream, client) {
             log::warn!("no thread for a connection: {error}");
-            let answer = Answer::error(Code::TooManyConnections, "There is no room for another connection.");
+            let answer = Answer::error(ErrorCode::TooManyConnections, "There is no room for another connection.");
             self.turn_away(&stream, answer.retry_after(CROWDED_RETRY_S));
         }
     }
@@ -340,11 +340,11 @@ impl Keeper {
         }
         if self.counts.of(ip) >= self.inside.limits.max_connections_per_address {
             let message = "As many connections as one address may have are open.";
-            return Err(Answer::error(Code::TooManyFromAddress, message).retry_after(CROWDED_RETRY_S));
+            return Err(Answer::error(ErrorCode::TooManyFromAddress, message).retry_after(CROWDED_RETRY_S));
         }
         self.rate.take(ip, Instant::now()).map_err(|wait| {
             let message = "Connections from this address come too fast.";
-            Answer::error(Code::TooManyFromAddress, message).retry_after(1 + wait.as_secs().min(60) as u32)
+            Answer::error(ErrorCode::TooManyFromAddress, message).retry_after(1 + wait.as_secs().min(60) as u32)
         })
     }
 
@@ -377,7 +377,7 @@ impl Keeper {
         let _ = stream.set_nonblocking(true);
         let _ = stream.write(&bytes);
         let _ = stream.shutdown(Shutdown::Write);
-        // What has arrived is read over, else closing would send a reset that may overtake the answer.
+        // PeerEvent has arrived is read over, else closing would send a reset that may overtake the answer.
         let _ = stream.read(&mut [0; 4096]);
     }
 
@@ -394,7 +394,7 @@ impl Keeper {
     }
 
     fn count(&mut self) {
-        self.tide.set(self.open.len());
+        self.high_water.set(self.open.len());
         self.inside.metrics.connections.set(self.open.len() as u64);
     }
 

@@ -8,18 +8,18 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::observe::metrics::DoorMetrics;
-use crate::signal::ids::Token;
+use crate::ids::peer::ResumeToken;
 use crate::web::handlers::authorize::{Gate, Shown, Wish};
 use crate::web::handlers::context::Limits;
 use crate::web::handlers::websocket::{self, Guest, Lobby};
 use crate::web::http::body::{self, Chunked};
 use crate::web::http::client_address::{Caller, Proxies};
 use crate::web::http::head::{self, Framing, Head};
-use crate::web::http::message::{Answer, Code};
+use crate::web::http::message::{Answer, ErrorCode};
 use crate::web::http::redirect;
 use crate::web::http::upgrade::{self, Upgrade};
 use crate::web::server::loopback::Loopback;
+use crate::web::transport::metrics::ConnectionMetrics;
 use crate::web::transport::socket::Wire;
 use crate::web::transport::tls::Tls;
 
@@ -29,9 +29,9 @@ const WRITE_PIECE_BYTES: usize = 16 * 1024;
 /// Fields of every answer.
 const COMMON_FIELDS: &str = "X-Content-Type-Options: nosniff\r\nServer: roomtone\r\n";
 
-/// What all connections share.
+/// PeerEvent all connections share.
 pub(crate) struct Inside {
-    /// What is put up with.
+    /// PeerEvent is put up with.
     pub limits: Limits,
     /// For connections that begin with TLS.
     pub tls: Option<Arc<Tls>>,
@@ -41,8 +41,8 @@ pub(crate) struct Inside {
     pub loopback: Loopback,
     /// Who may come in.
     pub gate: Arc<Gate>,
-    /// What is counted.
-    pub metrics: Arc<DoorMetrics>,
+    /// PeerEvent is counted.
+    pub metrics: ConnectionMetrics,
     /// Where WebSockets go.
     pub rooms: Lobby,
 }
@@ -157,9 +157,9 @@ impl Conversation<'_> {
         let gate = &self.inside.gate;
         let shown = Shown { headers: &head.headers, query, client: self.caller.address.ip() };
         gate.check_origin(&shown, &head.host)?;
-        let token = asked.resume.map_or_else(Token::random, Ok).map_err(|error| {
+        let token = asked.resume.map_or_else(ResumeToken::random, Ok).map_err(|error| {
             log::error!("{error}");
-            Answer::error(Code::Internal, "Something went wrong here.")
+            Answer::error(ErrorCode::Internal, "Something went wrong here.")
         })?;
         let pass = gate.check(&Wish::Room(&asked.room), &shown, Some(token.id()))?;
         let entry = gate.enter(&pass, Some(token.id()))?;
@@ -212,12 +212,12 @@ impl Conversation<'_> {
                 None if seen < limits.head_bytes => {}
                 _ => {
                     let message = format!("A request head may have {} bytes at most.", limits.head_bytes);
-                    return Err(Answer::error(Code::HeadTooLarge, message).into());
+                    return Err(Answer::error(ErrorCode::HeadTooLarge, message).into());
                 }
             }
             self.fill(deadline).map_err(|missing| match missing {
                 Missing::Late if !self.inbox.is_empty() => {
-                    Answer::error(Code::HeadTimeout, "The request head did not arrive in time.").into()
+                    Answer::error(ErrorCode::HeadTimeout, "The request head did not arrive in time.").into()
                 }
                 _ => End::Gone,
             })?;
@@ -260,7 +260,7 @@ impl Conversation<'_> {
 
     fn fill_body(&mut self, deadline: Instant) -> Result<(), End> {
         self.fill(deadline).map_err(|missing| match missing {
-            Missing::Late => Answer::error(Code::BodyTimeout, "The request body did not arrive in time.").into(),
+            Missing::Late => Answer::error(ErrorCode::BodyTimeout, "The request body did not arrive in time.").into(),
             Missing::Gone => End::Gone,
         })
     }

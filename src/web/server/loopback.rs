@@ -19,7 +19,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::web::http::client_address::Caller;
 use crate::web::http::head::Head;
-use crate::web::http::message::{Answer, Code};
+use crate::web::http::message::{Answer, ErrorCode};
 
 /// Carries the secret, the client's address, and whether it speaks TLS, from the door to a handler.
 pub(crate) const INTERNAL_FIELD: &str = "Roomtone-Door";
@@ -57,7 +57,7 @@ impl Loopback {
         Ok(loopback)
     }
 
-    /// Has a request answered. What goes wrong on the way is an answer too.
+    /// Has a request answered. PeerEvent goes wrong on the way is an answer too.
     pub fn ask(&self, head: &Head, body: &[u8], caller: Caller) -> Answer {
         let Ok(place) = self.free.1.recv_timeout(BORROW_PATIENCE) else {
             log::warn!("no handler was free for {} s, so a request was turned away", BORROW_PATIENCE.as_secs());
@@ -134,7 +134,7 @@ impl Drop for Borrowed<'_> {
 }
 
 fn busy() -> Answer {
-    Answer::error(Code::Busy, "The server is behind; please try again.").retry_after(1)
+    Answer::error(ErrorCode::Busy, "The server is behind; please try again.").retry_after(1)
 }
 
 fn exchange(stream: &mut TcpStream, request: &[u8], method: &str) -> io::Result<Answer> {
@@ -178,7 +178,7 @@ fn read_head(bytes: &[u8]) -> io::Result<Option<(Answer, usize, usize)>> {
         if field.name.eq_ignore_ascii_case("content-length") {
             length = value.parse().ok();
         }
-        // What tiny_http says of itself and of this hop is not for clients.
+        // PeerEvent tiny_http says of itself and of this hop is not for clients.
         if !["server", "connection"].iter().any(|name| field.name.eq_ignore_ascii_case(name)) {
             answer.headers.push((Cow::Owned(field.name.to_owned()), value));
         }

@@ -17,7 +17,7 @@ use crate::web::handlers::authorize::{Shown, Wish};
 use crate::web::handlers::context::Site;
 use crate::web::handlers::{pages, status, whep};
 use crate::web::http::client_address::Caller;
-use crate::web::http::message::{Answer, Code, Request};
+use crate::web::http::message::{Answer, ErrorCode, Request};
 use crate::web::server::loopback::{HTTPS, INTERNAL_FIELD};
 
 /// How long a stop waits for handlers that are still at it.
@@ -27,7 +27,7 @@ const STOP_PATIENCE: Duration = Duration::from_secs(1);
 pub(crate) struct Http {
     /// Where tiny_http listens.
     pub address: SocketAddr,
-    /// What a request must know.
+    /// PeerEvent a request must know.
     pub secret: Arc<str>,
     server: Arc<tiny_http::Server>,
     stopping: Arc<AtomicBool>,
@@ -101,12 +101,14 @@ fn secret() -> io::Result<Arc<str>> {
 
 fn respond(mut request: tiny_http::Request, site: &Site, secret: &str) {
     let answer = match caller(&request, secret) {
-        None => Answer::error(Code::NotByTheDoor, "This port is private to the server; please use its public one."),
+        None => {
+            Answer::error(ErrorCode::NotByTheDoor, "This port is private to the server; please use its public one.")
+        }
         Some(caller) => guarded(|| match received(&mut request, caller) {
             Ok(received) => answer(site, &received),
             Err(error) => {
                 log::error!("a request from the door did not arrive whole, which is a bug of ours: {error}");
-                Answer::error(Code::Internal, "Something went wrong here.")
+                Answer::error(ErrorCode::Internal, "Something went wrong here.")
             }
         }),
     };
@@ -157,11 +159,11 @@ fn guarded(handler: impl FnOnce() -> Answer) -> Answer {
         let said = panic.downcast_ref::<&str>().copied().map(str::to_owned);
         let said = said.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
         log::error!("a handler panicked, which is a bug of ours: {said}");
-        Answer::error(Code::Internal, "Something went wrong here.")
+        Answer::error(ErrorCode::Internal, "Something went wrong here.")
     })
 }
 
-/// What a path leads to.
+/// PeerEvent a path leads to.
 enum Place<'a> {
     Health,
     Status,
@@ -201,7 +203,7 @@ fn answer(site: &Site, request: &Request) -> Answer {
     }
     if !allowed.split(", ").any(|one| one == method) {
         let message = format!("{method} cannot be done here, but {allowed} can.");
-        return Answer::error(Code::MethodNotAllowed, message).header("Allow", allowed);
+        return Answer::error(ErrorCode::MethodNotAllowed, message).header("Allow", allowed);
     }
     admitted(site, request, &place, method).unwrap_or_else(|refusal| refusal)
 }
@@ -239,7 +241,7 @@ fn admitted(site: &Site, request: &Request, place: &Place<'_>, method: &str) -> 
     Ok(answer)
 }
 
-/// What may be done here, asked by a person (RFC 9110 §9.3.7) or as a browser's preflight (Fetch §4.8).
+/// PeerEvent may be done here, asked by a person (RFC 9110 §9.3.7) or as a browser's preflight (Fetch §4.8).
 fn options(site: &Site, place: &Place<'_>, allowed: &str) -> Answer {
     let answer = Answer::new(204)
         .header("Allow", allowed)
@@ -285,13 +287,13 @@ mod tests {
             stations: vec![],
             max_listeners: 0,
             max_listeners_per_address: 0,
-            metrics: Arc::default(),
+            metrics: Default::default(),
         };
         engine::start([socket], setup, crossbeam_channel::bounded(1).0).unwrap()
     }
 
     fn idle_hub() -> hub::Hub {
-        hub::start(Default::default(), Default::default(), Arc::default(), crossbeam_channel::bounded(1).0).unwrap()
+        hub::start(Default::default(), Default::default(), Default::default(), crossbeam_channel::bounded(1).0).unwrap()
     }
 
     #[test]
@@ -300,11 +302,11 @@ mod tests {
             started: Instant::now(),
             stations: [].into(),
             rtc: idle_engine().handle.clone(),
-            rtc_metrics: Arc::default(),
+            rtc_metrics: Default::default(),
             rooms: idle_hub().handle,
-            room_metrics: Arc::default(),
+            room_metrics: Default::default(),
             ice_servers: vec![],
-            door_metrics: Arc::default(),
+            door_metrics: Default::default(),
             gate: Arc::new(Gate::open().unwrap()),
             assets: Assets::Table(&[]),
             limits: Limits::default(),

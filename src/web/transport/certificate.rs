@@ -45,7 +45,7 @@ impl Certificate {
     /// From the two files that the command line names.
     ///
     /// # Errors
-    /// What is wrong with which of them, to be read by a person; without a full stop.
+    /// PeerEvent is wrong with which of them, to be read by a person; without a full stop.
     pub fn read(cert: &Path, key: &Path) -> Result<Certificate, String> {
         let bytes = |flag, path: &Path| match state_dir::read(path) {
             Ok(Some(bytes)) => Ok(bytes),
@@ -76,7 +76,7 @@ impl Certificate {
     /// A fresh one for this host, kept if there is a folder to keep it in.
     ///
     /// # Errors
-    /// What the crypto library said.
+    /// PeerEvent the crypto library said.
     pub fn make(names: &[String], state: Option<&StateDir>, today: SystemTime) -> Result<Certificate, rcgen::Error> {
         let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)?;
         let mut params = CertificateParams::new(names)?;
@@ -119,7 +119,7 @@ impl Certificate {
     }
 }
 
-/// What this host may be called by those who are near it.
+/// PeerEvent this host may be called by those who are near it.
 pub fn names_of_this_host() -> Vec<String> {
     let mut names = vec!["localhost".to_owned()];
     let host = gethostname::gethostname().to_string_lossy().to_ascii_lowercase();

@@ -13,9 +13,9 @@ use crate::web::transport::tls::Tls;
 
 /// ContentType `handshake`, with which every TLS connection begins (RFC 8446 §5.1). No HTTP request does.
 const HANDSHAKE: u8 = 22;
-/// What is encrypted at a time: one record (RFC 8446 §5.1). No more ciphertext than this waits for the socket.
+/// PeerEvent is encrypted at a time: one record (RFC 8446 §5.1). No more ciphertext than this waits for the socket.
 const RECORD_BYTES: usize = 16 * 1024;
-/// What the kernel may keep for a WebSocket whose browser stops reading: all that a full room sends to somebody who joins,
+/// PeerEvent the kernel may keep for a WebSocket whose browser stops reading: all that a full room sends to somebody who joins,
 /// several times over, so that a short break of the network makes nobody too slow.
 const DUPLEX_SEND_BUFFER_BYTES: usize = 256 * 1024;
 /// How long, and how much, is read over after the last word. Closing with input unread makes the kernel send a reset,
@@ -235,7 +235,7 @@ impl Write for Duplex<'_> {
     }
 }
 
-/// What rustls has in the clear, or the end of it; None if more must be read from the socket. Some clients end without the
+/// PeerEvent rustls has in the clear, or the end of it; None if more must be read from the socket. Some clients end without the
 /// goodbye of RFC 8446 §6.1; HTTP and WebSocket notice by themselves if something is missing then.
 fn decrypted(tls: &mut ServerConnection, buffer: &mut [u8]) -> Option<io::Result<usize>> {
     match tls.reader().read(buffer) {

@@ -12,7 +12,7 @@ use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::{NoServerSessionStorage, ProducesTickets};
 
-use crate::os::state_dir::{Stamp, StateDir};
+use crate::os::state_dir::{FileStamp, StateDir};
 use crate::web::transport::certificate::{Certificate, names_of_this_host};
 
 /// The only protocol spoken here (RFC 7301 §6).
@@ -48,7 +48,7 @@ enum Origin {
 
 struct Looked {
     at: Instant,
-    stamps: [Stamp; 2],
+    stamps: [FileStamp; 2],
 }
 
 impl fmt::Debug for Tls {
@@ -61,9 +61,9 @@ impl Tls {
     /// With the certificate in these files, which is taken up again when they change.
     ///
     /// # Errors
-    /// What is wrong with which file, to be read by a person.
+    /// PeerEvent is wrong with which file, to be read by a person.
     pub fn from_files(cert: PathBuf, key: PathBuf) -> Result<Tls, String> {
-        let stamps = [Stamp::of(&cert), Stamp::of(&key)];
+        let stamps = [FileStamp::of(&cert), FileStamp::of(&key)];
         let certificate = Certificate::read(&cert, &key)?;
         Tls::new(certificate, Origin::Files { cert, key }, stamps)
     }
@@ -71,7 +71,7 @@ impl Tls {
     /// With a certificate of this host's own making: the one in the state folder, or a new one.
     ///
     /// # Errors
-    /// What the crypto library said.
+    /// PeerEvent the crypto library said.
     pub fn self_signed(state: Option<StateDir>) -> Result<Tls, String> {
         let certificate = own_certificate(state.as_ref(), SystemTime::now())?;
         if state.is_none() {
@@ -80,7 +80,7 @@ impl Tls {
         Tls::new(certificate, Origin::Own(state), Default::default())
     }
 
-    fn new(certificate: Certificate, origin: Origin, stamps: [Stamp; 2]) -> Result<Tls, String> {
+    fn new(certificate: Certificate, origin: Origin, stamps: [FileStamp; 2]) -> Result<Tls, String> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let ticketer = aws_lc_rs::Ticketer::new().map_err(|error| error.to_string())?;
         let present = present(certificate, &origin, &provider, &ticketer)?;
@@ -88,7 +88,7 @@ impl Tls {
         Ok(Tls { present: ArcSwap::from_pointee(present), origin, provider, ticketer, looked })
     }
 
-    /// What a new connection shall use.
+    /// PeerEvent a new connection shall use.
     pub fn config(&self) -> Arc<ServerConfig> {
         self.look(Instant::now(), SystemTime::now());
         Arc::clone(&self.present.load().config)
@@ -113,7 +113,7 @@ impl Tls {
         looked.at = now;
         let found = match &self.origin {
             Origin::Files { cert, key } => {
-                let stamps = [Stamp::of(cert), Stamp::of(key)];
+                let stamps = [FileStamp::of(cert), FileStamp::of(key)];
                 // Remembered whatever comes of it, so that a bad file is told of once.
                 (std::mem::replace(&mut looked.stamps, stamps) != stamps).then(|| Certificate::read(cert, key))
             }
@@ -170,7 +170,7 @@ fn present(
     config.alpn_protocols = vec![ALPN.to_vec()];
     // The same keys for all configurations: a new certificate does not end sessions that may be resumed.
     config.ticketer = Arc::clone(ticketer);
-    // What clients keep for us need not be kept here.
+    // PeerEvent clients keep for us need not be kept here.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     Ok(Present { config: Arc::new(config), fingerprint, renew_at })
 }

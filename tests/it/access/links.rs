@@ -6,10 +6,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use roomtone::access::token_store::Books;
-use roomtone::access::tokens::Right;
+use roomtone::access::token_store::TokenStore;
+use roomtone::access::tokens::Permission;
+use roomtone::ids::names::RoomName;
 use roomtone::os::state_dir::StateDir;
-use roomtone::signal::ids::RoomName;
 use roomtone::web::handlers::authorize::Gate;
 use roomtone::web::http::origin::Origin;
 use serde_json::{Value, json};
@@ -24,7 +24,7 @@ use crate::web::whep;
 const UPGRADE: &str = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
                        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 
-/// A private house, and the folder where its books are.
+/// A private house, and the folder where its store are.
 struct Private {
     house: House,
     folder: tempfile::TempDir,
@@ -37,7 +37,7 @@ impl Private {
     }
 
     fn house(folder: &tempfile::TempDir) -> House {
-        House::with_gate(Gate::new(true, books(folder), vec![]))
+        House::with_gate(Gate::new(true, store(folder), vec![]))
     }
 
     fn restart(self) -> Private {
@@ -46,22 +46,22 @@ impl Private {
         Private { house: Private::house(&folder), folder }
     }
 
-    fn token(&self, right: Right) -> String {
-        books(&self.folder).issue(right, None, None).unwrap().0
+    fn token(&self, permission: Permission) -> String {
+        store(&self.folder).issue(permission, None, None).unwrap().0
     }
 
-    fn token_for(&self, right: Right, uses: u32) -> String {
-        books(&self.folder).issue(right, None, Some(uses)).unwrap().0
+    fn token_for(&self, permission: Permission, uses: u32) -> String {
+        store(&self.folder).issue(permission, None, Some(uses)).unwrap().0
     }
 }
 
 /// As another process sees them.
-fn books(folder: &tempfile::TempDir) -> Books {
-    Books::open(Some(StateDir::open(folder.path()).unwrap())).unwrap()
+fn store(folder: &tempfile::TempDir) -> TokenStore {
+    TokenStore::open(Some(StateDir::open(folder.path()).unwrap())).unwrap()
 }
 
-fn room(name: &str) -> Right {
-    Right::Room(RoomName::parse(name).unwrap())
+fn room(name: &str) -> Permission {
+    Permission::Room(RoomName::parse(name).unwrap())
 }
 
 fn bearer(token: &str) -> String {
@@ -112,7 +112,7 @@ fn each_token_opens_its_own_door_and_no_other() {
     let private = Private::open();
     let house = &private.house;
     let (kitchen, ear, admin) =
-        (private.token(room("kitchen")), private.token(Right::Listen), private.token(Right::Admin));
+        (private.token(room("kitchen")), private.token(Permission::Listen), private.token(Permission::Admin));
     let not_allowed = code(403, "not-allowed");
 
     let guest = Peer::enter(house, &format!("room=kitchen&token={kitchen}"));
@@ -162,7 +162,7 @@ fn in_an_open_house_a_token_must_hold_all_the_same() {
 fn a_token_expires() {
     let private = Private::open();
     let now_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    let until = |expires_s| books(&private.folder).issue(Right::Listen, Some(expires_s), None).unwrap().0;
+    let until = |expires_s| store(&private.folder).issue(Permission::Listen, Some(expires_s), None).unwrap().0;
     assert_eq!(knock(&private.house, "listen", &until(now_s)), Err(code(401, "token-invalid")));
     assert!(knock(&private.house, "listen", &until(now_s + 1000)).is_ok());
 }
@@ -171,7 +171,7 @@ fn a_token_expires() {
 fn as_many_come_in_as_a_token_says_and_a_restart_changes_nothing() {
     let private = Private::open();
     let two = private.token_for(room("kitchen"), 2);
-    let once = private.token_for(Right::Listen, 1);
+    let once = private.token_for(Permission::Listen, 1);
     let query = format!("room=kitchen&token={two}");
     let mut first = Peer::enter(&private.house, &query);
     first.say(&json!({"type": "hello", "payload": {"name": "Ada"}}));
@@ -202,7 +202,7 @@ fn as_many_come_in_as_a_token_says_and_a_restart_changes_nothing() {
 #[test]
 fn who_finds_the_room_locked_has_not_used_the_token() {
     let private = Private::open();
-    let (admin, once) = (private.token(Right::Admin), private.token_for(room("r"), 1));
+    let (admin, once) = (private.token(Permission::Admin), private.token_for(room("r"), 1));
     let mut host = Peer::enter(&private.house, &format!("room=r&token={admin}"));
     host.say(&json!({"type": "lock", "payload": {"locked": true}}));
     assert_eq!(host.hear(), json!({"type": "room-state", "payload": {"locked": true}}));
@@ -219,11 +219,11 @@ fn who_finds_the_room_locked_has_not_used_the_token() {
 #[test]
 fn what_is_withdrawn_meanwhile_opens_nothing_any_more() {
     let private = Private::open();
-    let errand = books(&private.folder);
-    let (token, grant) = errand.issue(Right::Listen, None, None).unwrap();
-    let other = private.token(Right::Listen);
+    let errand = store(&private.folder);
+    let (token, claims) = errand.issue(Permission::Listen, None, None).unwrap();
+    let other = private.token(Permission::Listen);
     assert!(knock(&private.house, "listen", &token).is_ok());
-    errand.revoke(grant.id).unwrap();
+    errand.revoke(claims.id).unwrap();
     assert_eq!(knock(&private.house, "listen", &token), Err(code(401, "token-invalid")));
     assert!(knock(&private.house, "listen", &other).is_ok());
     errand.revoke_all().unwrap();
@@ -233,7 +233,7 @@ fn what_is_withdrawn_meanwhile_opens_nothing_any_more() {
 #[test]
 fn who_guesses_is_told_to_wait_while_a_good_token_passes() {
     let private = Private::open();
-    let good = private.token(Right::Listen);
+    let good = private.token(Permission::Listen);
     let mut last = code(401, "token-invalid");
     for _ in 0..30 {
         last = knock(&private.house, "listen", "guess.guess").unwrap_err();
@@ -272,7 +272,7 @@ fn pages_of_other_sites_may_listen_by_whep_and_nothing_else() {
 #[test]
 fn a_named_site_may_use_rooms_and_offers_and_read_the_answers() {
     let club = "https://club.example:444";
-    let gate = Gate::new(false, Books::open(None).unwrap(), vec![Origin::parse(club).unwrap()]);
+    let gate = Gate::new(false, TokenStore::open(None).unwrap(), vec![Origin::parse(club).unwrap()]);
     let house = House::with_gate(gate);
     let answer = offer_as_json(&house, &format!("Origin: {club}\r\n"));
     assert_eq!((answer.status, answer.field("access-control-allow-origin")), (200, Some(club)));
@@ -290,9 +290,9 @@ fn a_named_site_may_use_rooms_and_offers_and_read_the_answers() {
 
 #[test]
 fn a_host_mutes_removes_locks_and_ends_and_others_cannot() {
-    let books = Books::open(None).unwrap();
-    let admin = books.issue(Right::Admin, None, None).unwrap().0;
-    let house = House::with_gate(Gate::new(false, books, vec![]));
+    let store = TokenStore::open(None).unwrap();
+    let admin = store.issue(Permission::Admin, None, None).unwrap().0;
+    let house = House::with_gate(Gate::new(false, store, vec![]));
     let mut host = Peer::enter(&house, &format!("token={admin}"));
     assert_eq!(host.config["host"], true);
     let mut ada = Peer::enter(&house, "");

@@ -7,7 +7,7 @@ use roomtone::audio::pcm::CaptureFormat;
 use roomtone::audio::sources::capture::{Capture, CaptureEvent, Finder};
 use roomtone::audio::sources::device::{FindError, Found};
 use roomtone::audio::sources::pulse::host::{PulseDevice, PulseHost};
-use roomtone::observe::metrics::StationMetrics;
+use roomtone::observe::metrics::Counter;
 
 use crate::harness::sound_server::{SoundServer, tone_hz, write_impulses};
 
@@ -24,7 +24,7 @@ fn named(host: PulseHost, name: &'static str) -> Finder {
 }
 
 fn open(finder: Finder, wanted_samples: u32) -> Capture {
-    Capture::open(finder, wanted_samples, Arc::new(StationMetrics::default()), "cap-test")
+    Capture::open(finder, wanted_samples, Counter::default(), "cap-test")
 }
 
 /// What came out of a capture.

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use roomtone::audio::pcm::OpusPacket;
-use roomtone::rtc::requests::ListenerId;
+use roomtone::ids::session::SessionId;
+use roomtone::media::packet::Packet;
 use roomtone::rtc::session::{Listener, Reason, SessionConfig};
 use roomtone::rtc::sessions::{Fanout, Output};
 use roomtone::rtc::udp::batch::Batch;
@@ -39,7 +39,7 @@ impl Dice {
 pub struct Client {
     pub address: SocketAddr,
     pub rtc: Rtc,
-    pub id: ListenerId,
+    pub id: SessionId,
     pub answer: String,
     pub deadline: Instant,
     /// RTP sequence number, time and payload of each packet heard.
@@ -67,7 +67,7 @@ pub struct World {
     pub loss_percent: u64,
     pub jitter_ms: u64,
     pub position: u64,
-    pub gone: Vec<(ListenerId, Reason)>,
+    pub gone: Vec<(SessionId, Reason)>,
     pub unknown: usize,
     /// Datagrams that left in batches.
     pub batched: usize,
@@ -119,7 +119,7 @@ impl World {
         let (offer, pending) = recvonly_offer(&mut rtc);
         let server = SERVER.parse().unwrap();
         let (listener, answer) =
-            Listener::accept(ListenerId::random(), &offer, 0, &self.config, &[server], None, self.now).unwrap();
+            Listener::accept(SessionId::random(), &offer, 0, &self.config, &[server], None, self.now).unwrap();
         assert!(answer.contains("a=sendonly") && answer.contains("stereo=1") && answer.contains("sprop-stereo=1"));
         assert!(answer.contains("a=ice-lite") && answer.contains("192.0.2.1 8088 typ host"), "{answer}");
         assert!(!answer.contains("transport-cc") && !answer.contains("transport-wide-cc"), "{answer}");
@@ -174,7 +174,7 @@ impl World {
         // No two packets alike, and of various sizes.
         let mut payload = self.position.to_be_bytes().to_vec();
         payload.resize(8 + (self.position / 960 % 200) as usize, self.position as u8);
-        let packet = OpusPacket { payload: payload.into(), rtp_time_samples: self.position, captured: self.now };
+        let packet = Packet { payload: payload.into(), rtp_time_samples: self.position, captured: self.now };
         self.position += 960;
         let place = self.history.push(packet.clone());
         self.fanout.handle_packet(0, place, packet, self.now);

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
-use roomtone::signal::ids::{PeerId, RoomName, Token};
+use roomtone::ids::names::RoomName;
+use roomtone::ids::peer::{PeerId, ResumeToken};
 use roomtone::signal::messages;
-use roomtone::signal::rooms::{Arrival, Ending, Facts, Limits, Link, Output, Reason, Rooms};
+use roomtone::signal::rooms::{Closure, JoinRequest, Limits, Link, Output, Reason, Rooms, ServerInfo};
 use serde_json::{Value, json};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -23,7 +24,7 @@ struct House {
 
 impl House {
     fn new(limits: Limits) -> House {
-        let rooms = Rooms::new(limits, Facts::default());
+        let rooms = Rooms::new(limits, ServerInfo::default());
         House { rooms, now: Instant::now(), links: 0, sent: HashMap::new(), closed: HashMap::new() }
     }
 
@@ -35,7 +36,7 @@ impl House {
         self.links += 1;
         let link = Link(self.links);
         let room = RoomName::parse(room).unwrap();
-        let arrival = Arrival { link, room, token: token(who), stations: vec![], host };
+        let arrival = JoinRequest { link, room, token: token(who), stations: vec![], host };
         self.rooms.open(arrival, self.now);
         self.drain();
         link
@@ -50,7 +51,7 @@ impl House {
         self.say(link, &json!({"type": "hello", "payload": {"name": name}}));
     }
 
-    fn close(&mut self, link: Link, ending: Ending) {
+    fn close(&mut self, link: Link, ending: Closure) {
         self.rooms.close(link, ending, self.now);
         self.drain();
     }
@@ -76,13 +77,13 @@ impl House {
                     sent.extend(texts.iter().map(|text| parsed(text)));
                 }
                 Output::Close { link, reason } => assert_eq!(self.closed.insert(link, reason), None),
-                Output::Happened { .. } => {}
+                Output::PeerChanged { .. } => {}
                 Output::Wait(deadline) => return deadline,
             }
         }
     }
 
-    /// What came on a connection since the last look.
+    /// PeerEvent came on a connection since the last look.
     fn heard(&mut self, link: Link) -> Vec<Value> {
         self.sent.remove(&link).unwrap_or_default()
     }
@@ -92,8 +93,8 @@ impl House {
     }
 }
 
-fn token(who: u8) -> Token {
-    Token::from_bytes([who; 32])
+fn token(who: u8) -> ResumeToken {
+    ResumeToken::from_bytes([who; 32])
 }
 
 fn id(who: u8) -> String {
@@ -107,7 +108,7 @@ enum Act {
         room: usize,
         host: bool,
     },
-    /// What only a host may do.
+    /// PeerEvent only a host may do.
     Order {
         who: u8,
         to: u8,
@@ -167,7 +168,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
     prop::collection::vec(act, 1..120)
 }
 
-/// What ought to be, in the simplest words.
+/// PeerEvent ought to be, in the simplest words.
 #[derive(Clone, Debug)]
 struct Seat {
     room: usize,
@@ -239,10 +240,10 @@ impl Walk {
                 let offer = json!({"type": "offer", "targetId": id(to), "payload": {"ghost": true}});
                 self.house.say(ghost, &offer);
                 self.house.say(ghost, &json!({"type": "leave"}));
-                self.house.close(ghost, Ending::Left);
+                self.house.close(ghost, Closure::Left);
             }
-            Act::Drop { who } => self.end(who, Ending::Dropped),
-            Act::Bye { who } => self.end(who, Ending::Left),
+            Act::Drop { who } => self.end(who, Closure::Dropped),
+            Act::Bye { who } => self.end(who, Closure::Left),
             Act::Leave { who } => {
                 let Some(link) = self.link(who) else { return };
                 self.house.say(link, &json!({"type": "leave"}));
@@ -358,7 +359,7 @@ impl Walk {
         self.seats.iter().any(|(who, seat)| seat.room == room && *sender == json!(id(*who)))
     }
 
-    /// What somebody said who has left is not delivered any more.
+    /// PeerEvent somebody said who has left is not delivered any more.
     fn purge_mail(&mut self) {
         let here: Vec<(String, usize)> = self.seats.iter().map(|(who, seat)| (id(*who), seat.room)).collect();
         for seat in self.seats.values_mut() {
@@ -397,13 +398,13 @@ impl Walk {
         }
     }
 
-    fn end(&mut self, who: u8, ending: Ending) {
+    fn end(&mut self, who: u8, ending: Closure) {
         let Some(link) = self.link(who) else { return };
         self.house.close(link, ending);
         self.forget_link(who, link);
         let now = self.house.now;
         let seat = self.seats.get_mut(&who).unwrap();
-        if ending == Ending::Dropped && seat.said_hello {
+        if ending == Closure::Dropped && seat.said_hello {
             (seat.link, seat.until) = (None, Some(now + 20 * SECOND));
         } else {
             self.seats.remove(&who);
@@ -498,7 +499,7 @@ fn a_seat_is_kept_for_20_s_and_then_given_up() {
     let (ada, ben) = (house.open(1, "r"), house.open(2, "r"));
     house.hello(ada, "Ada");
     house.heard(ben);
-    house.close(ada, Ending::Dropped);
+    house.close(ada, Closure::Dropped);
     assert_eq!(house.drain(), house.now + 20 * SECOND);
     house.advance(20 * SECOND - Duration::from_millis(1));
     assert_eq!(house.heard_types(ben), Vec::<String>::new());
@@ -516,13 +517,13 @@ fn who_comes_back_in_time_finds_all_as_it_is_now_and_what_was_sent_meanwhile() {
     let (ada, ben) = (house.open(1, "r"), house.open(2, "r"));
     house.hello(ada, "Ada");
     house.hello(ben, "Ben");
-    house.close(ada, Ending::Dropped);
+    house.close(ada, Closure::Dropped);
     house.heard(ben);
     let eve = house.open(3, "r");
     house.say(eve, &json!({"type": "offer", "targetId": id(1), "payload": {"sdp": 1}}));
     house.say(ben, &json!({"type": "ice-candidate", "targetId": id(1), "payload": {"candidate": 1}}));
     house.say(ben, &json!({"type": "chat", "payload": {"text": "where is she?"}}));
-    house.close(ben, Ending::Left);
+    house.close(ben, Closure::Left);
     house.heard(eve);
     house.advance(19 * SECOND);
     let ada = house.open(1, "r");
@@ -543,7 +544,7 @@ fn a_mailbox_that_overflows_gives_the_seat_up() {
     let mut house = House::new(Limits { mailbox_bytes: 1_000, ..Limits::default() });
     let (ada, ben) = (house.open(1, "r"), house.open(2, "r"));
     house.hello(ada, "Ada");
-    house.close(ada, Ending::Dropped);
+    house.close(ada, Closure::Dropped);
     house.heard(ben);
     house.say(ben, &json!({"type": "offer", "targetId": id(1), "payload": {"sdp": "x".repeat(2_000)}}));
     assert_eq!(house.heard_types(ben), ["peer-disconnect"]);
@@ -595,7 +596,7 @@ fn a_latecomer_hears_the_last_hundred_and_not_more_than_64_kib() {
     assert_eq!(seqs(house.heard(eve)).len(), 64 * 1024 / 4_000);
     // A room that everybody has left is forgotten.
     for link in [ada, ben, eve] {
-        house.close(link, Ending::Left);
+        house.close(link, Closure::Left);
     }
     assert_eq!((house.rooms.rooms(), house.rooms.peers()), (0, 0));
     let ada = house.open(1, "r");
@@ -608,7 +609,7 @@ fn a_new_server_gives_everybody_their_id_back_and_nobody_elses() {
     let ada = house.open(1, "r");
     assert_eq!(house.heard(ada)[0]["payload"]["id"], id(1));
     // All that others have seen of her is her id, and that is no token.
-    assert_eq!(Token::parse(&id(1)), None);
+    assert_eq!(ResumeToken::parse(&id(1)), None);
     assert!(PeerId::parse(&id(1)).is_some());
     let mut after = House::new(Limits::default());
     let ben = after.open(2, "r");
@@ -647,14 +648,14 @@ fn a_locked_room_admits_hosts_and_those_whose_seat_is_kept_and_opens_when_empty(
     let stranger = house.open(3, "r");
     assert_eq!((house.closed.get(&stranger), house.rooms.peers()), (Some(&Reason::RoomLocked), 2));
     assert_eq!(house.heard(stranger)[0]["payload"]["code"], "room-locked");
-    house.close(ben, Ending::Dropped);
+    house.close(ben, Closure::Dropped);
     let ben = house.open(2, "r");
     let config = &house.heard(ben)[1]["payload"];
     assert_eq!((&config["resumed"], &config["locked"], &config["host"]), (&json!(true), &json!(true), &json!(false)));
     let other_host = house.arrive(4, "r", true);
     assert_eq!(house.heard(other_host)[0]["type"], "init-peers");
     for link in [host, other_host, ben] {
-        house.close(link, Ending::Left);
+        house.close(link, Closure::Left);
     }
     let stranger = house.open(3, "r");
     assert_eq!(house.heard(stranger)[1]["payload"]["locked"], false);
@@ -665,7 +666,7 @@ fn who_comes_back_without_an_admins_token_is_a_host_no_more() {
     let mut house = House::new(Limits::default());
     let host = house.arrive(1, "r", true);
     house.hello(host, "Ada");
-    house.close(host, Ending::Dropped);
+    house.close(host, Closure::Dropped);
     let back = house.open(1, "r");
     assert_eq!(house.heard(back)[1]["payload"]["host"], false);
     house.say(back, &order("lock", 0));
@@ -678,7 +679,7 @@ fn a_wish_to_be_silent_is_told_until_it_is_fulfilled() {
     let host = house.arrive(1, "r", true);
     let ben = house.open(2, "r");
     house.hello(ben, "Ben");
-    house.close(ben, Ending::Dropped);
+    house.close(ben, Closure::Dropped);
     house.heard(host);
     house.say(host, &order("mute", 2));
     let wish = json!({"type": "mute", "payload": {"id": id(2)}});
@@ -699,7 +700,7 @@ fn a_removed_peers_token_opens_no_room_any_more() {
     let host = house.arrive(1, "r", true);
     let ben = house.open(2, "r");
     house.hello(ben, "Ben");
-    house.close(ben, Ending::Dropped);
+    house.close(ben, Closure::Dropped);
     house.heard(host);
     house.say(host, &order("remove", 2));
     assert_eq!(house.heard_types(host), ["peer-disconnect"]);

@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::bounded;
 use roomtone::audio::encoder::Encoding;
-use roomtone::audio::pcm::OpusPacket;
 use roomtone::audio::sources::capture::Finder;
 use roomtone::audio::sources::device::Found;
-use roomtone::observe::metrics::SourceState;
+use roomtone::media::packet::Packet;
 use roomtone::station::runner::{self, Running, Source, Station};
+use roomtone::station::source_status::SourceState;
 
 use crate::harness::simulated_device::Simulated;
 use crate::harness::sound_server::tone_hz;
@@ -18,7 +18,7 @@ use crate::web::http::wait_until;
 struct OnAir {
     station: Station,
     running: Running,
-    packets: Arc<Mutex<Vec<(Instant, OpusPacket)>>>,
+    packets: Arc<Mutex<Vec<(Instant, Packet)>>>,
 }
 
 impl OnAir {
@@ -26,8 +26,8 @@ impl OnAir {
         let device = device.clone();
         let finder: Finder =
             Arc::new(move || Ok(Found::of(cpal::platform::CustomDevice::from_device(device.clone()).into())));
-        let station = Station { name: "test".into(), encoding, metrics: Arc::default() };
-        let packets: Arc<Mutex<Vec<(Instant, OpusPacket)>>> = Arc::default();
+        let station = Station { name: "test".into(), encoding, metrics: Default::default() };
+        let packets: Arc<Mutex<Vec<(Instant, Packet)>>> = Arc::default();
         let notes = packets.clone();
         let sink = Box::new(move |packet| notes.lock().unwrap().push((Instant::now(), packet)));
         let source = Source::Device { kind: "device", finder };
@@ -44,7 +44,7 @@ impl OnAir {
     }
 
     /// Stops the station: the packets, having checked that RTP time never jumped or stood still.
-    fn packets(self) -> Vec<(Instant, OpusPacket)> {
+    fn packets(self) -> Vec<(Instant, Packet)> {
         self.running.stop().unwrap();
         let packets = std::mem::take(&mut *self.packets.lock().unwrap());
         let step = u64::from(self.station.encoding.packet_samples);
@@ -54,7 +54,7 @@ impl OnAir {
     }
 }
 
-fn decode(packets: &[(Instant, OpusPacket)]) -> [Vec<f32>; 2] {
+fn decode(packets: &[(Instant, Packet)]) -> [Vec<f32>; 2] {
     let mut decoder = opus::Decoder::new(48_000, opus::Channels::Stereo).unwrap();
     let mut sound = [vec![], vec![]];
     let mut samples = [0f32; 2 * 5_760];

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use roomtone::os::file_limits;
-use roomtone::os::memory::SETTLING;
+use roomtone::os::memory::TRIM_DELAY;
 use socket2::{Domain, Socket, Type};
 use str0m::Rtc;
 use str0m::media::{Direction, MediaKind};
@@ -101,7 +101,7 @@ impl Siege {
 /// When whoever came has left, and memory has been given back.
 fn settled_rss_kib(program: &Program) -> u64 {
     wait_until("they have left", || program.status()["door"]["connections"].as_u64().unwrap() < 10);
-    thread::sleep(SETTLING + Duration::from_secs(1));
+    thread::sleep(TRIM_DELAY + Duration::from_secs(1));
     program.rss_kib()
 }
 

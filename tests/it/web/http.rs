@@ -9,19 +9,22 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use roomtone::audio::encoder::Encoding;
-use roomtone::audio::pcm::OpusPacket;
-use roomtone::observe::metrics::{DoorMetrics, RoomMetrics, RtcMetrics, StationMetrics};
+use roomtone::media::packet::Packet;
 use roomtone::os::file_limits;
 use roomtone::rtc::engine::{self, EngineSetup, StationSetup};
+use roomtone::rtc::metrics::RtcMetrics;
 use roomtone::rtc::udp::socket;
 use roomtone::signal::messages::IceServer;
+use roomtone::signal::metrics::RoomMetrics;
 use roomtone::signal::{hub, rooms};
+use roomtone::station::metrics::StationMetrics;
 use roomtone::station::runner::Station;
 use roomtone::web::handlers::authorize::Gate;
 use roomtone::web::handlers::context::{Limits, Site};
 use roomtone::web::handlers::pages::Assets;
 use roomtone::web::http::client_address::Proxies;
 use roomtone::web::server::acceptor::{Door, DoorHandle, DoorSettings, bind};
+use roomtone::web::transport::metrics::ConnectionMetrics;
 use roomtone::web::transport::tls::Tls;
 use serde_json::Value;
 
@@ -36,13 +39,13 @@ pub const MAX_LISTENERS: usize = 2;
 /// A running server with a folder of pages and two stations, of which only the first is on air.
 pub struct House {
     pub door: DoorHandle,
-    pub metrics: Arc<DoorMetrics>,
+    pub metrics: ConnectionMetrics,
     www: tempfile::TempDir,
     _engine: engine::Engine,
     pub hub: hub::Hub,
     /// The UDP port.
     pub media: SocketAddr,
-    pub room_metrics: Arc<RoomMetrics>,
+    pub room_metrics: RoomMetrics,
 }
 
 /// What a house is built by.
@@ -85,30 +88,31 @@ impl House {
         fs::write(www.path().join("index.html"), "<!doctype html><p>index").unwrap();
         fs::write(www.path().join("listen.html"), "<!doctype html><p>listen").unwrap();
         fs::write(www.path().join("room.html"), "<!doctype html><p>room").unwrap();
-        let metrics = Arc::new(DoorMetrics::default());
+        let metrics = ConnectionMetrics::default();
         let station = |name: &str| Station {
             name: name.to_owned(),
             encoding: Encoding::default(),
-            metrics: Arc::new(StationMetrics::default()),
+            metrics: StationMetrics::default(),
         };
         let stations: Arc<[Station]> = [station("main"), station("other")].into();
         stations[0].metrics.packets.add(1);
         let listener = bind(Some(Ipv4Addr::LOCALHOST.into()), 0).unwrap();
-        let rtc_metrics = Arc::new(RtcMetrics::default());
+        let rtc_metrics = RtcMetrics::default();
         let (engine, media) = start_engine(&stations, &rtc_metrics, limits.max_listeners_per_address);
         let (reports, _) = crossbeam_channel::bounded(8);
-        let room_metrics = Arc::new(RoomMetrics::default());
-        let facts = rooms::Facts { instance: "0123456789abcdef".into(), ice_servers: vec![ice_server()], stun_port: 9 };
-        let hub = hub::start(rooms, facts, Arc::clone(&room_metrics), reports).unwrap();
+        let room_metrics = RoomMetrics::default();
+        let facts =
+            rooms::ServerInfo { instance: "0123456789abcdef".into(), ice_servers: vec![ice_server()], stun_port: 9 };
+        let hub = hub::start(rooms, facts, room_metrics.clone(), reports).unwrap();
         let site = Site {
             started: Instant::now(),
             stations,
             rtc: engine.handle.clone(),
             rtc_metrics,
             rooms: hub.handle.clone(),
-            room_metrics: Arc::clone(&room_metrics),
+            room_metrics: room_metrics.clone(),
             ice_servers: vec![ice_server()],
-            door_metrics: Arc::clone(&metrics),
+            door_metrics: metrics.clone(),
             gate: Arc::new(gate),
             assets: Assets::Folder(www.path().to_owned()),
             limits,
@@ -151,25 +155,21 @@ fn ice_server() -> IceServer {
     IceServer { urls: vec!["turn:turn.example.net".into()], username: Some("u".into()), credential: Some("c".into()) }
 }
 
-fn start_engine(stations: &[Station], metrics: &Arc<RtcMetrics>, per_address: usize) -> (engine::Engine, SocketAddr) {
-    let setup = |station: &Station| StationSetup {
-        stereo: true,
-        fec: false,
-        packet_ms: 20,
-        metrics: Arc::clone(&station.metrics),
-    };
+fn start_engine(stations: &[Station], metrics: &RtcMetrics, per_address: usize) -> (engine::Engine, SocketAddr) {
+    let setup =
+        |station: &Station| StationSetup { stereo: true, fec: false, packet_ms: 20, metrics: station.metrics.clone() };
     let setup = EngineSetup {
         stations: stations.iter().map(setup).collect(),
         max_listeners: MAX_LISTENERS,
         max_listeners_per_address: per_address,
-        metrics: Arc::clone(metrics),
+        metrics: metrics.clone(),
     };
     let socket = socket::bind(Some(Ipv4Addr::LOCALHOST.into()), 0).unwrap();
     let media = socket.local_addr().unwrap();
     let (reports, _) = crossbeam_channel::bounded(8);
     let engine = engine::start([socket], setup, reports).unwrap();
     let payload = vec![0xfc, 0xff, 0xfe].into();
-    engine.senders[0].send(OpusPacket { payload, rtp_time_samples: 0, captured: Instant::now() });
+    engine.senders[0].send(Packet { payload, rtp_time_samples: 0, captured: Instant::now() });
     (engine, media)
 }
 

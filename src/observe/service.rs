@@ -1,0 +1,46 @@
+//! The one shape of every service: `start(setup, reports) -> io::Result<Running<Handle>>`. A service owns one or more threads,
+//! each started by [`spawn`](crate::observe::reports::spawn); others reach it through its handle only.
+
+use std::fmt;
+use std::thread::{self, JoinHandle};
+
+/// A service whose threads run.
+pub struct Running<H> {
+    /// How others reach it. A clone may outlive the service; calls then fail as the handle documents.
+    pub handle: H,
+    ask_to_stop: Option<Box<dyn FnOnce() + Send>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl<H> Running<H> {
+    /// `ask_to_stop` makes all of `threads` end soon; it does not wait for them.
+    pub fn new(handle: H, threads: Vec<JoinHandle<()>>, ask_to_stop: impl FnOnce() + Send + 'static) -> Running<H> {
+        Running { handle, ask_to_stop: Some(Box::new(ask_to_stop)), threads }
+    }
+
+    /// Asks the threads to end and waits for each of them.
+    ///
+    /// # Errors
+    /// The first panic's payload, if a thread panicked.
+    pub fn stop(mut self) -> thread::Result<()> {
+        if let Some(ask) = self.ask_to_stop.take() {
+            ask();
+        }
+        std::mem::take(&mut self.threads).into_iter().map(JoinHandle::join).fold(Ok(()), Result::and)
+    }
+}
+
+impl<H> Drop for Running<H> {
+    /// Without [`Running::stop`], the threads are asked to end and nobody waits for them.
+    fn drop(&mut self) {
+        if let Some(ask) = self.ask_to_stop.take() {
+            ask();
+        }
+    }
+}
+
+impl<H: fmt::Debug> fmt::Debug for Running<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Running").field("handle", &self.handle).finish_non_exhaustive()
+    }
+}
