@@ -43,12 +43,20 @@ use roomtone::audio::encoder::{Encoder, Encoding};
 use roomtone::audio::sources::capture::Finder;
 use roomtone::audio::sources::device::{self, DeviceChoice, Found};
 use roomtone::audio::sources::tone::Sine;
+use roomtone::ids::names::StationName;
 use roomtone::media::packet::Packet;
-use roomtone::rtc::engine::{self, Engine, EngineSetup, StationSetup};
+use roomtone::media::track::TrackId;
+use roomtone::observe::service::Running;
+use roomtone::rtc::engine::handle::{Handle, TrackSetup};
+use roomtone::rtc::engine::{self, EngineSetup};
 use roomtone::rtc::metrics::RtcMetrics;
+use roomtone::rtc::profile::OpusTrack;
 use roomtone::rtc::requests::Offer;
 use roomtone::rtc::udp::socket;
-use roomtone::station::runner::{self, Running, Source, Station};
+use roomtone::station::runner::{self, RunnerSetup};
+use roomtone::station::source::Source;
+use roomtone::station::station::Station;
+use roomtone::station::timeline::{self, Capacity};
 use simulated::Simulated;
 use str0m::change::SdpAnswer;
 use str0m::media::{Direction, MediaKind};
@@ -123,8 +131,8 @@ struct Arrival {
 
 /// A running station.
 struct House {
-    engine: Engine,
-    running: Running,
+    engine: Running<Handle>,
+    running: Running<runner::Handle>,
     /// By RTP time: when a packet was captured, and when it was encoded.
     captured: Arc<Mutex<HashMap<u32, (Instant, Instant)>>>,
 }
@@ -132,24 +140,37 @@ struct House {
 impl House {
     fn open(finder: Finder, encoding: &Encoding) -> House {
         let socket = socket::bind(Some([127, 0, 0, 1].into()), 0).expect("a UDP port");
-        let station = Station { name: "bench".into(), encoding: encoding.clone(), metrics: Default::default() };
         let setup = EngineSetup {
-            stations: vec![StationSetup { stereo: true, fec: false, packet_ms: 10, metrics: station.metrics.clone() }],
-            max_listeners: usize::MAX,
-            max_listeners_per_address: usize::MAX,
+            sockets: vec![socket],
+            max_sessions: usize::MAX,
+            max_sessions_per_address: usize::MAX,
+            seal: true,
             metrics: RtcMetrics::default(),
         };
         let (reports, _ended) = bounded(16);
-        let engine = engine::start([socket], setup, reports.clone()).expect("an engine");
+        let engine = engine::start(setup, reports.clone()).expect("an engine");
+        let capacity = Capacity::new(Duration::ZERO, encoding.packet_duration(), encoding.bitrate_bps);
+        let (writer, timeline) = timeline::new(capacity, Instant::now());
+        let name = StationName::parse("bench").expect("a name");
+        let station = Station::new(name, TrackId::new(0), encoding.clone(), timeline.clone());
+        let track = TrackSetup {
+            id: station.track,
+            opus: OpusTrack { stereo: true, fec: false, min_packet_ms: 10 },
+            timeline,
+            listeners: station.metrics.listeners.clone(),
+            packets_dropped: station.metrics.packets_dropped.clone(),
+        };
+        let sender = engine.handle.add_track(track).expect("a track");
         let captured: Arc<Mutex<HashMap<u32, (Instant, Instant)>>> = Arc::default();
-        let (sender, notes) = (engine.senders[0].clone(), captured.clone());
-        let sink = Box::new(move |packet: Packet| {
+        let notes = captured.clone();
+        let sink = Box::new(move |index, packet: &Packet| {
             let (time, captured) = (packet.rtp_time_samples as u32, packet.captured);
             notes.lock().expect("no one panics").insert(time, (captured, Instant::now()));
-            sender.send(packet);
+            sender.send(index, packet);
         });
         let source = Source::Device { kind: "device", finder };
-        let running = runner::start(station, source, sink, reports).expect("a station");
+        let setup = RunnerSetup { station, source, timeline: writer, sink };
+        let running = runner::start(setup, reports).expect("a station");
         House { engine, running, captured }
     }
 
@@ -220,7 +241,7 @@ fn run_among(finder: Finder, encoding: &Encoding, duration: Duration, listeners:
 }
 
 /// A real client on this thread, until it is over: RTP time and arrival of each packet.
-fn client(handle: &engine::Handle, is_over: impl Fn() -> bool) -> Vec<(u32, Instant)> {
+fn client(handle: &Handle, is_over: impl Fn() -> bool) -> Vec<(u32, Instant)> {
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a UDP port");
     stamps::ask_for_stamps(&socket);
     let here: SocketAddr = socket.local_addr().expect("an address");
@@ -230,7 +251,8 @@ fn client(handle: &engine::Handle, is_over: impl Fn() -> bool) -> Vec<(u32, Inst
     let mut change = rtc.sdp_api();
     change.add_media(MediaKind::Audio, Direction::RecvOnly, None, None, None);
     let (offer, pending) = change.apply().expect("an offer");
-    let offer = Offer { sdp: offer.to_sdp_string(), station: 0, client: [127, 0, 0, 1].into(), reached_at: None };
+    let offer =
+        Offer { sdp: offer.to_sdp_string(), track: TrackId::new(0), client: [127, 0, 0, 1].into(), reached_at: None };
     // The station is on air as soon as its first packet is.
     let admitted = loop {
         match handle.admit(offer.clone()) {
@@ -266,7 +288,7 @@ fn client(handle: &engine::Handle, is_over: impl Fn() -> bool) -> Vec<(u32, Inst
         };
         rtc.handle_input(input).expect("the client lives");
     }
-    handle.dismiss(admitted.listener);
+    handle.close(admitted.session);
     arrivals
 }
 

@@ -22,7 +22,7 @@ use mio::{Events, Interest, Poll, Registry, Token};
 use roomtone::app::App;
 use roomtone::config::{Config, LogFile};
 use roomtone::os::file_limits;
-use roomtone::station::runner::Source;
+use roomtone::station::source::Source;
 use roomtone::web::handlers::context::Limits;
 
 const ROOM: usize = 10;

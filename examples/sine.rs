@@ -5,7 +5,7 @@
 use roomtone::app::App;
 use roomtone::config::start_error::StartError;
 use roomtone::config::{Config, LogFile};
-use roomtone::station::runner::Source;
+use roomtone::station::source::Source;
 
 fn main() -> Result<(), StartError> {
     let mut args = std::env::args().skip(1);

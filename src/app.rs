@@ -14,22 +14,26 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use crate::access::links;
 use crate::access::token_store::TokenStore;
+use crate::broadcast::Broadcast;
 use crate::config::start_error::{ExitCode, StartError};
 use crate::config::{Config, LogFile, StateChoice, TlsChoice};
+use crate::ids::names::StationName;
 use crate::net::addresses::{Addresses, Scheme};
 use crate::observe::reports::Report;
+use crate::observe::service::Running;
 use crate::os::file_limits;
 use crate::os::memory;
 use crate::os::sd_notify::{State, Supervisor};
 use crate::os::state_dir::StateDir;
-use crate::rtc::engine::{self, Engine, EngineSetup, StationSetup};
+use crate::rtc::engine::handle::Handle as EngineHandle;
+use crate::rtc::engine::{self, EngineSetup};
 use crate::rtc::metrics::RtcMetrics;
 use crate::rtc::udp::socket;
 use crate::signal::hub::{self, Hub};
 use crate::signal::metrics::RoomMetrics;
 use crate::signal::rooms::ServerInfo;
-use crate::station::metrics::StationMetrics;
-use crate::station::runner::{self, Source, Station};
+use crate::station::source::Source;
+use crate::station::station::Station;
 use crate::web::handlers::authorize::Gate;
 use crate::web::handlers::context::Site;
 use crate::web::handlers::pages::Assets;
@@ -39,9 +43,6 @@ use crate::web::transport::tls::Tls;
 
 /// Reports that wait for `main`; more than there are threads. Full means one report is lost beside others like it.
 const REPORTS: usize = 64;
-
-/// The name of the one station.
-const STATION: &str = "main";
 
 /// With `--port 0` the system picks a TCP port, and its UDP twin may be taken: so often is another one tried.
 const PORT_TRIES: u32 = 20;
@@ -59,8 +60,8 @@ pub struct App {
     report: Sender<Report>,
     door: DoorHandle,
     hub: Hub,
-    encoder: runner::Running,
-    engine: Engine,
+    broadcast: Broadcast,
+    engine: Running<EngineHandle>,
     supervisor: Supervisor,
 }
 
@@ -85,26 +86,24 @@ impl App {
         let local = tcp.local_addr().map_err(|error| cannot_bind(&config, &error))?;
         let tls = tls(&config, state.clone())?;
         let (report, reports) = bounded(REPORTS);
-        let station =
-            Station { name: STATION.into(), encoding: config.encoding.clone(), metrics: StationMetrics::default() };
         let rtc_metrics = RtcMetrics::default();
         let setup = EngineSetup {
-            stations: vec![station_setup(&station)],
-            max_listeners: config.max_listeners,
-            max_listeners_per_address: config.limits.max_listeners_per_address,
+            sockets,
+            max_sessions: config.max_listeners,
+            max_sessions_per_address: config.limits.max_listeners_per_address,
+            seal: true,
             metrics: rtc_metrics.clone(),
         };
-        let engine = engine::start(sockets, setup, report.clone()).map_err(no_thread)?;
-        let sender = engine.senders[0].clone();
-        let sink = Box::new(move |packet| sender.send(packet));
-        let encoder = runner::start(station.clone(), source, sink, report.clone()).map_err(no_thread)?;
+        let engine = engine::start(setup, report.clone()).map_err(no_thread)?;
+        let broadcast = Broadcast::new(engine.handle.clone(), config.timeline, report.clone());
+        let station = broadcast.add(StationName::default(), config.encoding.clone(), source).map_err(no_thread)?;
         let room_metrics = RoomMetrics::default();
         let facts =
             ServerInfo { instance: instance()?, ice_servers: config.ice_servers.clone(), stun_port: local.port() };
         let hub = hub::start(config.rooms.clone(), facts, room_metrics.clone(), report.clone()).map_err(no_thread)?;
         let site = Site {
             started: Instant::now(),
-            stations: Arc::new([station.clone()]),
+            stations: broadcast.directory.clone(),
             rtc: engine.handle.clone(),
             rtc_metrics,
             rooms: hub.handle.clone(),
@@ -130,7 +129,7 @@ impl App {
         let supervisor = Supervisor::of(&config.supervision);
         supervisor.tell(State::Ready);
         let port = local.port();
-        Ok(App { port, addresses, admin_link, station, reports, report, door, hub, encoder, engine, supervisor })
+        Ok(App { port, addresses, admin_link, station, reports, report, door, hub, broadcast, engine, supervisor })
     }
 
     /// The port of the door.
@@ -211,7 +210,7 @@ impl App {
         // Before the door, which would cut the connections that peers are told goodbye on.
         let hub = self.hub.stop();
         self.door.stop();
-        let encoder = self.encoder.stop();
+        let encoder = self.broadcast.stop();
         let engine = self.engine.stop();
         for (name, ended) in [("hub", hub), ("encoder", encoder), ("rtc", engine)] {
             if ended.is_err() {
@@ -357,15 +356,6 @@ fn assets(config: &Config) -> Result<Assets, StartError> {
                 format!("--www {}: there is no such folder. Name one that holds the pages.", folder.display());
             Err(StartError::new(ExitCode::File, message))
         }
-    }
-}
-
-fn station_setup(station: &Station) -> StationSetup {
-    StationSetup {
-        stereo: station.encoding.channels == 2,
-        fec: station.encoding.fec,
-        packet_ms: station.encoding.packet_ms().ceil() as u8,
-        metrics: station.metrics.clone(),
     }
 }
 

@@ -4,6 +4,7 @@ pub mod start_error;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use log::LevelFilter;
 
@@ -47,6 +48,8 @@ pub struct Config {
     pub rtc_threads: usize,
     /// Sessions in all.
     pub max_listeners: usize,
+    /// How much of its sound each station keeps in memory, besides what resends need.
+    pub timeline: Duration,
     /// What rooms put up with.
     pub rooms: rooms::Limits,
     /// STUN and TURN servers besides this host, for peers and listeners.
@@ -123,6 +126,7 @@ impl Default for Config {
             encoding: Encoding::default(),
             rtc_threads: 1,
             max_listeners: 4_000,
+            timeline: Duration::ZERO,
             rooms: rooms::Limits::default(),
             ice_servers: vec![],
             private: false,

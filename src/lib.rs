@@ -26,17 +26,19 @@
 //!                       HTTP as values
 //! web/transport         socket · readiness · tls · certificate · metrics
 //!                       sockets, TLS, certificates
-//! rtc                   engine · engine/thread
+//! broadcast
+//!                       stations on the air: the only place that knows stations and the engine
+//! rtc                   engine · engine/thread · engine/handle · engine/shared
 //!                       the rtc threads, and how others reach them
-//! rtc                   sessions* · session* · requests* · metrics
+//! rtc                   sessions* · session* · profile · requests* · metrics
 //!                       who gets which datagram; one WebRTC session
-//! rtc/tracks            send*
+//! rtc/tracks            forward* · send*
 //!                       one receiver's RTP stream
 //! rtc/srtp              provider · gcm · keys* · prefetch
 //!                       keys, and the sealing of packets beside the engine
-//! rtc/udp               socket · sendmmsg · batch* · stun*
+//! rtc/udp               socket · sendmmsg · classify* · batch* · stun*
 //! rtc                   sdp* · mailbox
-//! station               runner · metrics · source_status · timeline
+//! station               runner · feed · pipeline · meter · directory · station · source · metrics · timeline*
 //!                       one programme of host sound: its source, its encoder, its latest packets
 //! signal                hub · rooms* · rooms/moderation* · rooms/peer* · rooms/events* · messages* · heartbeat* · metrics
 //!                       rooms: who is where, who is told what
@@ -145,7 +147,7 @@
 //! ```no_run
 //! use roomtone::app::App;
 //! use roomtone::config::Config;
-//! use roomtone::station::runner::Source;
+//! use roomtone::station::source::Source;
 //!
 //! # fn main() -> Result<(), roomtone::config::start_error::StartError> {
 //! let app = App::start(Config::default(), Source::Sine { tone_hz: 440.0 })?;
@@ -162,6 +164,7 @@
 pub mod access;
 pub mod app;
 pub mod audio;
+pub mod broadcast;
 pub mod cli;
 pub mod config;
 pub mod ids;

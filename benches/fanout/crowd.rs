@@ -15,6 +15,7 @@ use crossbeam_channel::{Receiver, unbounded};
 use hdrhistogram::Histogram;
 use mio::{Events, Interest, Poll, Token, Waker};
 use roomtone::rtc::srtp::provider;
+use roomtone::rtc::udp::classify::Datagram;
 use roomtone::rtc::udp::socket::{self, Datagrams};
 use serde::{Deserialize, Serialize};
 use str0m::change::{SdpAnswer, SdpPendingOffer};
@@ -209,7 +210,8 @@ impl Crowd {
         loop {
             let now = Instant::now();
             let (clients, gaps) = (&mut self.clients, &mut self.gaps);
-            let read = self.sockets[socket].receive(|source, destination, bytes| {
+            let read = self.sockets[socket].receive(|datagram| {
+                let &Datagram { source, destination, bytes, .. } = datagram;
                 let Some(n) = number(destination.ip()).filter(|n| *n < clients.len()) else { return };
                 // The floor's.
                 if bytes.first() == Some(&0xff) {

@@ -6,7 +6,8 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use roomtone::rtc::engine::Handle;
+use roomtone::media::track::TrackId;
+use roomtone::rtc::engine::handle::Handle;
 use roomtone::rtc::requests::Offer;
 
 use super::crowd::Report;
@@ -59,7 +60,7 @@ impl Listeners {
             let before = processor::time_of(processor::this_thread());
             let offer = Offer {
                 sdp,
-                station: 0,
+                track: TrackId::new(0),
                 reached_at: Some(Ipv4Addr::LOCALHOST.into()),
                 client: Ipv4Addr::LOCALHOST.into(),
             };

@@ -1,18 +1,22 @@
 //! One number of listeners: the server, the crowd that listens to it, the floor, and what was measured.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::unbounded;
 use roomtone::media::packet::Packet;
-use roomtone::rtc::engine::{self, Engine, EngineSetup, StationSetup};
+use roomtone::media::track::TrackId;
+use roomtone::observe::metrics::{Counter, Gauge};
+use roomtone::observe::service::Running;
+use roomtone::rtc::engine::handle::{Handle, PacketSender, TrackSetup};
+use roomtone::rtc::engine::{self, EngineSetup};
 use roomtone::rtc::metrics::RtcMetrics;
+use roomtone::rtc::profile::OpusTrack;
 use roomtone::rtc::srtp::gcm::Gcm;
 use roomtone::rtc::udp::batch::{Batch, Route};
 use roomtone::rtc::udp::socket::{self, Datagrams};
-use roomtone::station::metrics::StationMetrics;
+use roomtone::station::timeline::{self, Capacity, TimelineWriter};
 use serde::{Deserialize, Serialize};
 
 use super::crowd::Report;
@@ -100,10 +104,9 @@ pub fn measure(plan: &Plan) -> Row {
     let engine = start_engine(plan, metrics);
     let rtc = rtc_threads(threads);
     let times = || rtc.iter().map(|thread| processor::time_of(*thread)).collect::<Vec<_>>();
-    let sender = engine.senders[0].clone();
-    let mut sound = Sound { at: 0 };
-    // One packet puts the station on the air.
-    sender.send(sound.next_packet());
+    let mut sound = Sound::of(&engine.handle);
+    // One packet puts the station on air.
+    sound.send_packet();
     let mut crowd = Listeners::start();
 
     // The first one pays for what all share.
@@ -117,7 +120,7 @@ pub fn measure(plan: &Plan) -> Row {
     let mut play = move |rounds: u32| {
         let start = Instant::now();
         for round in 0..rounds {
-            sender.send(sound.next_packet());
+            sound.send_packet();
             let due = start + Duration::from_millis(PACKET_MS) * (round + 1);
             thread::sleep(due.saturating_duration_since(Instant::now()));
         }
@@ -218,31 +221,43 @@ fn rtc_threads(threads: usize) -> Vec<i32> {
     (0..threads).map(find).collect()
 }
 
-fn start_engine(plan: &Plan, metrics: RtcMetrics) -> Engine {
-    let station = StationSetup { stereo: true, fec: false, packet_ms: 20, metrics: StationMetrics::default() };
+fn start_engine(plan: &Plan, metrics: RtcMetrics) -> Running<Handle> {
     let setup = EngineSetup {
-        stations: vec![station],
-        max_listeners: usize::MAX,
-        max_listeners_per_address: usize::MAX,
+        sockets: (0..plan.threads).map(|_| socket::bind(None, 0).expect("a UDP port")).collect(),
+        max_sessions: usize::MAX,
+        max_sessions_per_address: usize::MAX,
+        seal: !plan.through_engine,
         metrics,
     };
-    let (reports, _) = unbounded();
-    let sockets = (0..plan.threads).map(|_| socket::bind(None, 0).expect("a UDP port"));
-    let engine = match plan.through_engine {
-        true => engine::start_unsealed(sockets, setup, reports),
-        false => engine::start(sockets, setup, reports),
-    };
-    engine.expect("an engine")
+    engine::start(setup, unbounded().0).expect("an engine")
 }
 
+/// A station without an encoder.
 struct Sound {
     at: u64,
+    timeline: TimelineWriter,
+    sender: PacketSender,
 }
 
 impl Sound {
-    fn next_packet(&mut self) -> Packet {
+    fn of(engine: &Handle) -> Sound {
+        let capacity = Capacity::new(Duration::ZERO, Duration::from_millis(PACKET_MS), 128_000);
+        let (writer, timeline) = timeline::new(capacity, Instant::now());
+        let setup = TrackSetup {
+            id: TrackId::new(0),
+            opus: OpusTrack { stereo: true, fec: false, min_packet_ms: 20 },
+            timeline,
+            listeners: Gauge::default(),
+            packets_dropped: Counter::default(),
+        };
+        Sound { at: 0, timeline: writer, sender: engine.add_track(setup).expect("a track") }
+    }
+
+    fn send_packet(&mut self) {
         self.at += 960;
-        Packet { payload: vec![0xfc; PAYLOAD_BYTES].into(), rtp_time_samples: self.at, captured: Instant::now() }
+        let payload = vec![0xfc; PAYLOAD_BYTES].into();
+        let packet = Packet { payload, rtp_time_samples: self.at, captured: Instant::now() };
+        self.sender.send(self.timeline.push(&packet), &packet);
     }
 }
 

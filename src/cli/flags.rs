@@ -79,6 +79,12 @@ fn options() -> Options {
     o.optflag("", "dtx", "send nothing while the source is silent");
     o.optopt("", "max-listeners", "listeners at the same time (default 4000)", "N");
     o.optopt("", "max-listeners-per-address", "listeners at the same time from one address (default 500)", "N");
+    o.optopt(
+        "",
+        "timeline-minutes",
+        "minutes of its sound that a station keeps in memory (default 0: what resends need)",
+        "N",
+    );
     o.optopt("", "rtc-threads", "threads that send to listeners, each on the next UDP port (default 1)", "N");
     o.optopt("", "max-connections", "TCP connections at the same time (default 12000)", "N");
     o.optopt("", "max-connections-per-address", "the same from one address (default 1000)", "N");
@@ -144,6 +150,8 @@ fn config(matches: &Matches, env: impl Fn(&str) -> Option<String>) -> Result<Con
         encoding: encoding(matches)?,
         rtc_threads: number(matches, "rtc-threads", 1..=64)?.unwrap_or(defaults.rtc_threads),
         max_listeners: number(matches, "max-listeners", 1..=1_000_000)?.unwrap_or(defaults.max_listeners),
+        timeline: number(matches, "timeline-minutes", 0..=1_440)?
+            .map_or(defaults.timeline, |minutes| Duration::from_secs(60 * minutes as u64)),
         rooms,
         ice_servers: matches.opt_strs("ice-server").iter().map(|text| ice_server(text)).collect::<Result<_, _>>()?,
         private: matches.opt_present("private"),

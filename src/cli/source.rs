@@ -7,7 +7,7 @@ use crate::audio::sources::device::{self, DeviceChoice, DeviceEntry};
 use crate::cli::menu;
 use crate::config::start_error::{ExitCode, StartError};
 use crate::config::{Config, SourceChoice};
-use crate::station::runner::Source;
+use crate::station::source::Source;
 
 /// Turns the choice into a source.
 ///

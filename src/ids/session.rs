@@ -2,19 +2,24 @@
 
 use std::fmt;
 
-/// Names a listener's session; 128 unguessable bits, and whoever knows it may end it.
+/// Bits of the id that hold the number of its rtc thread: 64 to 71.
+const THREAD_SHIFT: u32 = 64;
+
+/// Names a session: 120 unguessable bits, since knowing the id is the right to end the session, and the number of the rtc
+/// thread that drives it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SessionId(u128);
 
 impl SessionId {
-    /// A fresh one, from the operating system's random numbers.
+    /// A fresh one for a session of that rtc thread, from the operating system's random numbers.
     ///
     /// # Panics
     /// If the operating system has no random numbers: nothing can be kept private then.
-    pub fn random() -> Self {
+    pub fn random(thread: u8) -> Self {
         let mut bytes = [0; 16];
         getrandom::fill(&mut bytes).expect("the operating system provides random numbers");
-        SessionId(u128::from_be_bytes(bytes))
+        let random = u128::from_be_bytes(bytes) & !(0xff << THREAD_SHIFT);
+        SessionId(random | u128::from(thread) << THREAD_SHIFT)
     }
 
     /// Reads what [`fmt::Display`] wrote: 32 lower-case hexadecimal digits, nothing else.
@@ -23,13 +28,13 @@ impl SessionId {
         digits.then(|| u128::from_str_radix(text, 16).ok().map(SessionId))?
     }
 
-    /// Which of so many threads drives it: the one thing that everybody who knows the id agrees on.
-    pub fn thread(&self, threads: usize) -> usize {
-        ((self.0 >> 64) as u64 % (threads as u64).max(1)) as usize
+    /// The rtc thread that drives the session. An id that a client made up may name a thread that there is not.
+    pub fn thread(&self) -> u8 {
+        (self.0 >> THREAD_SHIFT) as u8
     }
 
     /// Sixteen of its random bits.
-    pub fn low_bits(&self) -> u16 {
+    pub fn random_bits(&self) -> u16 {
         self.0 as u16
     }
 
@@ -48,5 +53,25 @@ impl fmt::Display for SessionId {
 impl fmt::Debug for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SessionId({}…)", self.short())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_carries_its_thread_and_is_written_in_one_way_only() {
+        for thread in [0, 1, 63, 255] {
+            let id = SessionId::random(thread);
+            assert_eq!((id.thread(), SessionId::parse(&id.to_string())), (thread, Some(id)));
+            assert_ne!(SessionId::random(thread), id);
+            assert!(!format!("{id:?}").contains(&id.to_string()[8..]));
+        }
+        let digits = "00112233445566778899aabbccddeeff";
+        assert!(SessionId::parse(digits).is_some());
+        for odd in ["", &digits[1..], &digits.to_uppercase(), &digits.replacen('0', "+", 1), &format!("{digits}0")] {
+            assert_eq!(SessionId::parse(odd), None, "{odd}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 pub mod engine;
 pub mod mailbox;
 pub mod metrics;
+pub mod profile;
 pub mod requests;
 pub mod sdp;
 pub mod session;

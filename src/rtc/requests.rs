@@ -1,17 +1,18 @@
-//! What a listener asks for and what it is told: the words between `web` and the rtc thread. Plain data.
+//! What `web` asks of the rtc threads and what it is answered. Plain data.
 
 use std::net::IpAddr;
 
 use crate::ids::session::SessionId;
+use crate::media::track::TrackId;
 
-/// Somebody wants to hear a station.
+/// A client wants to receive a track.
 #[derive(Clone, Debug)]
 pub struct Offer {
     /// The SDP offer, as it came.
     pub sdp: String,
-    /// Index of the station in the list the engine was started with.
-    pub station: usize,
-    /// The client's address, of which only so many listeners are taken.
+    /// What it wants to receive.
+    pub track: TrackId,
+    /// The client's address; sessions per address are limited.
     pub client: IpAddr,
     /// The address under which the client reached this host, if it named one: behind a port-forwarding router it is the
     /// only candidate that works, so it is offered besides the host's own.
@@ -22,7 +23,7 @@ pub struct Offer {
 #[derive(Clone, Debug)]
 pub struct Admitted {
     /// How to speak of it later.
-    pub listener: SessionId,
+    pub session: SessionId,
     /// The SDP answer: `sendonly`, with every candidate.
     pub answer: String,
     /// Strong entity tag of the ICE session, quotes included.
@@ -34,11 +35,11 @@ pub struct Admitted {
 pub enum Refusal {
     /// The SDP cannot be used; the sentence says what is wrong with it.
     BadOffer(String),
-    /// As many listeners as are allowed are here.
+    /// The limit of sessions is reached.
     Full,
-    /// As many listeners of this client's address as are allowed are here.
+    /// The limit of sessions from this client's address is reached.
     FullFromAddress,
-    /// The station has not sent anything yet.
+    /// There is no such track, or it has not sent anything yet.
     NotOnAir,
     /// The rtc thread is behind.
     Busy,
@@ -60,7 +61,7 @@ pub enum IfMatch {
 pub enum Patched {
     /// Candidates were added.
     Trickled,
-    /// ICE began anew.
+    /// ICE was restarted.
     Restarted {
         /// The answer's `application/trickle-ice-sdpfrag`.
         fragment: String,
@@ -72,7 +73,7 @@ pub enum Patched {
 /// Why a `PATCH` did nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PatchRefusal {
-    /// No session of that id (any more).
+    /// No session of that id (any more). (404)
     Unknown,
     /// Not an SDP fragment; the sentence says what is wrong with it. (400)
     BadFragment(String),
@@ -82,6 +83,6 @@ pub enum PatchRefusal {
     TagRequired,
     /// A fragment that this session cannot take, and why. (422)
     Unprocessable(String),
-    /// The rtc thread is behind.
+    /// The rtc thread is behind. (503)
     Busy,
 }

@@ -1,17 +1,10 @@
 //! What a station counts.
 
-use std::sync::Arc;
-
-use arc_swap::ArcSwap;
-
 use crate::observe::metrics::{Counter, Gauge, Level};
-use crate::station::source_status::SourceStatus;
 
 /// One station.
 #[derive(Clone, Debug, Default)]
 pub struct StationMetrics {
-    /// Where the sound comes from.
-    pub source: Arc<ArcSwap<SourceStatus>>,
     /// Peak of the last 100 ms or so, first channel.
     pub left: Level,
     /// Peak of the last 100 ms or so, second channel (the first again, if mono).

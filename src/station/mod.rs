@@ -1,6 +1,11 @@
 //! Stations: one named programme of host sound each.
 
+pub mod directory;
+mod feed;
+mod meter;
 pub mod metrics;
+mod pipeline;
 pub mod runner;
-pub mod source_status;
+pub mod source;
+pub mod station;
 pub mod timeline;

@@ -1,99 +1,74 @@
-//! A station: one programme of host sound, from its source to Opus packets, on the thread `enc-<name>`.
+//! A station's own thread, `enc-<name>`: from its source to packets.
 //!
-//! It outlives its source. When a device vanishes, a sound server restarts or samples just stop coming, silence goes on
-//! in time, the source is opened again with back-off, and listeners stay connected. It knows nothing of listeners: a
-//! finished packet is handed to whatever it was given to call.
+//! A station outlives its source. When a device vanishes, a sound server restarts or samples just stop coming, silence goes
+//! on in time, the source is opened again with back-off, and listeners stay connected. The source can be replaced while the
+//! station runs; RTP time goes on. The thread knows no listeners: a finished packet goes into the timeline and to the sink.
 
 use std::io;
-use std::sync::Arc;
-use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use crossbeam_channel::{Receiver, Sender, bounded, never, select};
+use crossbeam_channel::{Receiver, Sender, bounded, select};
 
-use crate::audio::encoder::{Encoder, Encoding};
-use crate::audio::pcm::{CaptureBlock, CaptureFormat, PcmBlock};
-use crate::audio::processing::blocks::{Blocks, Output};
-use crate::audio::sources::capture::{Capture, CaptureEvent, Finder};
+use crate::audio::pcm::{CaptureBlock, CaptureFormat};
+use crate::audio::sources::capture::CaptureEvent;
 use crate::audio::sources::device::DeviceEntry;
-use crate::audio::sources::tone::Sine;
-use crate::media::packet::{Packet, SAMPLE_RATE_HZ};
+use crate::media::packet::SAMPLE_RATE_HZ;
 use crate::observe::reports::{self, Report};
+use crate::observe::service::Running;
 use crate::os::priority;
-use crate::station::metrics::StationMetrics;
-use crate::station::source_status::{SourceState, SourceStatus};
+use crate::station::feed::{Due, Feed};
+use crate::station::pipeline::{PacketSink, Pipeline};
+use crate::station::source::{Source, SourceState, SourceStatus};
+use crate::station::station::Station;
+use crate::station::timeline::TimelineWriter;
 
-/// A source that is open but delivers nothing for this long is taken for dead and opened again. Some devices die without
-/// an error; others (what a Windows host plays, while it plays nothing) are only quiet, and opening them again does no harm.
-/// Longer than the 2 s that a PulseAudio sink may take to wake up.
-const STALLED_AFTER: Duration = Duration::from_secs(5);
+/// Commands that wait for the thread. Full means that the caller waits; the thread takes them at once.
+const COMMANDS: usize = 4;
 
-/// First and longest pause between two attempts to open a source.
-const BACK_OFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
+/// What a station's thread is given.
+pub struct RunnerSetup {
+    /// The station; its runner keeps what others see of it up to date.
+    pub station: Station,
+    /// Where its sound comes from.
+    pub source: Source,
+    /// The writing end of the station's timeline.
+    pub timeline: TimelineWriter,
+    /// Takes each packet.
+    pub sink: PacketSink,
+}
 
-/// The status page's levels are peaks over this many samples: 100 ms.
-const METER_SAMPLES: usize = 4_800;
-
-/// What others need to know of a station.
+/// Reaches a station's thread.
 #[derive(Clone, Debug)]
-pub struct Station {
-    /// What it is called in `/whep/NAME`: 1 to 64 of letters, digits, `-`, `_` and `.`.
-    pub name: String,
-    /// How it is encoded.
-    pub encoding: Encoding,
-    /// What it is doing.
-    pub metrics: StationMetrics,
+pub struct Handle(Sender<Command>);
+
+impl Handle {
+    /// Replaces the source. False if the thread has ended.
+    pub fn set_source(&self, source: Source) -> bool {
+        self.0.send(Command::SetSource(source)).is_ok()
+    }
 }
 
-/// Where the sound comes from.
-pub enum Source {
-    /// A test tone.
-    Sine {
-        /// Its frequency in Hz.
-        tone_hz: f64,
-    },
-    /// A capture device, asked for anew at each opening.
-    Device {
-        /// `device` or `loopback`, for the status page.
-        kind: &'static str,
-        /// Finds it.
-        finder: Finder,
-    },
+#[derive(Debug)]
+enum Command {
+    SetSource(Source),
+    Stop,
 }
 
-/// Takes finished packets; must not wait.
-pub type PacketSink = Box<dyn FnMut(Packet) + Send>;
-
-/// The running thread.
-pub struct Running {
-    stop: Sender<()>,
-    thread: JoinHandle<()>,
-}
-
-/// Starts a station.
+/// Starts a station's thread.
 ///
 /// # Errors
 /// If libopus refuses the encoding or the operating system a thread.
-pub fn start(station: Station, source: Source, sink: PacketSink, reports: Sender<Report>) -> io::Result<Running> {
-    let pipeline = Pipeline::new(&station, sink, Instant::now())?;
-    let (stop, stopped) = bounded(1);
-    let name = format!("enc-{}", station.name);
-    let thread = reports::spawn(name, reports, move || {
+pub fn start(setup: RunnerSetup, reports: Sender<Report>) -> io::Result<Running<Handle>> {
+    let RunnerSetup { station, source, timeline, sink } = setup;
+    let pipeline = Pipeline::new(&station, timeline, sink, Instant::now())?;
+    let (sender, commands) = bounded(COMMANDS);
+    let thread = reports::spawn(format!("enc-{}", station.name), reports, move || {
         priority::raise();
-        StationThread::new(station, source, pipeline, stopped, Instant::now()).run();
+        Runner::new(station, source, pipeline, commands, Instant::now()).run();
     })?;
-    Ok(Running { stop, thread })
-}
-
-impl Running {
-    /// Ends the thread and waits for it. An error means that it panicked.
-    ///
-    /// # Errors
-    /// The panic's payload.
-    pub fn stop(self) -> thread::Result<()> {
-        let _ = self.stop.try_send(());
-        self.thread.join()
-    }
+    let handle = Handle(sender.clone());
+    // Fails only if the thread has ended already.
+    Ok(Running::new(handle, vec![thread], move || drop(sender.send(Command::Stop))))
 }
 
 /// Everything that can make the thread act.
@@ -101,150 +76,117 @@ enum Event {
     Opened { entry: DeviceEntry, format: CaptureFormat },
     Block(CaptureBlock),
     Failed { reason: String },
+    Command(Command),
     Deadline,
-    Stop,
 }
 
-struct StationThread {
+struct Runner {
     station: Station,
     feed: Feed,
     pipeline: Pipeline,
-    stopped: Receiver<()>,
+    commands: Receiver<Command>,
 }
 
-/// The source, as the thread drives it.
-enum Feed {
-    Tone { sine: Sine, due: Instant },
-    Device { kind: &'static str, finder: Finder, opening: Opening },
-}
-
-enum Opening {
-    /// Open or being opened. Since when nothing came, and the pause that follows if it fails.
-    Capture { capture: Capture, quiet_since: Instant, back_off: Duration },
-    /// To be opened again then.
-    Pause { until: Instant, back_off: Duration },
-}
-
-impl StationThread {
-    fn new(station: Station, source: Source, pipeline: Pipeline, stopped: Receiver<()>, now: Instant) -> StationThread {
-        let (feed, status) = match source {
-            Source::Sine { tone_hz } => {
-                log::info!("station {}: a test tone of {tone_hz} Hz", station.name);
-                (Feed::Tone { sine: Sine::new(tone_hz), due: now }, tone_status(tone_hz, station.encoding.channels))
-            }
-            Source::Device { kind, finder } => {
-                let opening = Opening::Pause { until: now, back_off: BACK_OFF.0 };
-                (Feed::Device { kind, finder, opening }, SourceStatus { kind, ..SourceStatus::default() })
-            }
-        };
-        station.metrics.source.store(Arc::new(status));
-        StationThread { station, feed, pipeline, stopped }
+impl Runner {
+    fn new(station: Station, source: Source, pipeline: Pipeline, commands: Receiver<Command>, now: Instant) -> Runner {
+        let feed = Feed::new(source.clone(), now);
+        let runner = Runner { station, feed, pipeline, commands };
+        runner.announce(&source);
+        runner
     }
 
     fn run(mut self) {
         loop {
             let deadline = self.pipeline.drain().min(self.feed.deadline());
             match self.next_event(deadline) {
-                Event::Stop => return,
+                Event::Command(Command::Stop) => return,
                 event => self.handle_event(event, Instant::now()),
             }
         }
     }
 
     fn next_event(&self, deadline: Instant) -> Event {
-        let nothing = never();
-        let captured = match &self.feed {
-            Feed::Device { opening: Opening::Capture { capture, .. }, .. } => capture.events(),
-            _ => &nothing,
-        };
         select! {
-            recv(captured) -> event => match event {
+            recv(self.feed.events()) -> event => match event {
                 Ok(CaptureEvent::Opened { entry, format }) => Event::Opened { entry, format },
                 Ok(CaptureEvent::Block(block)) => Event::Block(block),
                 Ok(CaptureEvent::Failed { reason }) => Event::Failed { reason },
                 Err(_) => Event::Failed { reason: "the thread that opened it is gone".into() },
             },
-            recv(self.stopped) -> _ => Event::Stop,
+            // Without a handle there is nobody left to ask for anything.
+            recv(self.commands) -> command => Event::Command(command.unwrap_or(Command::Stop)),
             default(deadline.saturating_duration_since(Instant::now())) => Event::Deadline,
         }
     }
 
     fn handle_event(&mut self, event: Event, now: Instant) {
         match event {
-            Event::Opened { entry, format } => self.note_opened(entry, format),
+            Event::Opened { entry, format } => self.handle_opened(entry, format),
             Event::Block(block) => self.handle_block(block, now),
             Event::Failed { reason } => self.close(&reason, now),
-            Event::Deadline | Event::Stop => {}
+            Event::Command(Command::SetSource(source)) => self.set_source(source, now),
+            Event::Command(Command::Stop) | Event::Deadline => {}
         }
         self.handle_deadline(now);
     }
 
+    fn set_source(&mut self, source: Source, now: Instant) {
+        self.feed = Feed::new(source.clone(), now);
+        self.announce(&source);
+    }
+
+    fn announce(&self, source: &Source) {
+        log::info!("station {}: source {source:?}", self.station.name);
+        let channels = self.station.encoding.channels;
+        self.station.update_source(|status| {
+            *status = match source {
+                Source::Sine { tone_hz } => tone_status(*tone_hz, channels),
+                Source::Device { kind, .. } => SourceStatus { kind, ..SourceStatus::default() },
+            };
+        });
+    }
+
     fn handle_block(&mut self, block: CaptureBlock, now: Instant) {
         self.pipeline.blocks.handle_capture(&block, now);
-        if let Feed::Device { opening: Opening::Capture { capture, quiet_since, back_off }, .. } = &mut self.feed {
-            capture.give_back(block);
-            (*quiet_since, *back_off) = (now, BACK_OFF.0);
-        }
-        if self.station.metrics.source.load().state != SourceState::Live {
-            self.change_status(|status| (status.state, status.problem) = (SourceState::Live, None));
-            log::info!("station {}: live from {}", self.station.name, self.station.metrics.source.load().name);
+        self.feed.give_back(block, now);
+        if self.station.source().state != SourceState::Live {
+            self.station.update_source(|status| (status.state, status.problem) = (SourceState::Live, None));
+            log::info!("station {}: live from {}", self.station.name, self.station.source().name);
         }
     }
 
     fn handle_deadline(&mut self, now: Instant) {
-        match &mut self.feed {
-            Feed::Tone { sine, due } => {
-                let encoding = &self.station.encoding;
-                // After a sleep of the host the tone goes on from here; `Blocks` has the time right.
-                *due = (*due).max(now.checked_sub(STALLED_AFTER).unwrap_or(*due));
-                while *due <= now {
-                    let samples = sine.next_block(encoding.packet_samples, encoding.channels);
-                    self.pipeline.blocks.handle_pcm(&samples, *due, now);
+        loop {
+            match self.feed.take_due(&self.station.encoding, now) {
+                Due::Nothing => break,
+                Due::Tone(samples, due) => {
+                    self.pipeline.blocks.handle_pcm(&samples, due, now);
                     self.pipeline.drain();
-                    *due += encoding.packet_duration();
                 }
+                Due::Open => {
+                    let thread = format!("cap-{}", self.station.name);
+                    let blocks_dropped = self.station.metrics.blocks_dropped.clone();
+                    self.feed.open(self.station.encoding.packet_samples, blocks_dropped, &thread, now);
+                }
+                Due::Stalled => self.close("it delivers no sound", now),
             }
-            Feed::Device { opening: Opening::Pause { until, back_off }, .. } if *until <= now => {
-                let back_off = *back_off;
-                self.open(back_off, now);
-            }
-            Feed::Device { opening: Opening::Capture { quiet_since, .. }, .. }
-                if *quiet_since + STALLED_AFTER <= now =>
-            {
-                self.close("it delivers no sound", now);
-            }
-            Feed::Device { .. } => {}
         }
         self.pipeline.blocks.handle_timeout(now);
     }
 
-    fn open(&mut self, back_off: Duration, now: Instant) {
-        let Feed::Device { finder, opening, .. } = &mut self.feed else { return };
-        let encoding = &self.station.encoding;
-        // A device's buffer of 10 ms serves longer packets as well, and its sound is sooner here.
-        let wanted = encoding.packet_samples.min(480);
-        let thread = format!("cap-{}", self.station.name);
-        let capture = Capture::open(finder.clone(), wanted, self.station.metrics.blocks_dropped.clone(), &thread);
-        *opening = Opening::Capture { capture, quiet_since: now, back_off };
-    }
-
     fn close(&mut self, reason: &str, now: Instant) {
-        let Feed::Device { kind, opening, .. } = &mut self.feed else { return };
-        let back_off = match opening {
-            Opening::Capture { back_off, .. } | Opening::Pause { back_off, .. } => *back_off,
-        };
-        *opening = Opening::Pause { until: now + back_off, back_off: (back_off * 2).min(BACK_OFF.1) };
+        let Some(kind) = self.feed.close(now) else { return };
         self.station.metrics.reopened.add(1);
-        if self.station.metrics.source.load().problem.as_deref() != Some(reason) {
+        if self.station.source().problem.as_deref() != Some(reason) {
             log::warn!("station {}: {kind}: {reason}; silence until it is back", self.station.name);
         }
-        self.change_status(|status| {
+        self.station.update_source(|status| {
             (status.state, status.problem) = (SourceState::Reopening, Some(reason.to_owned()));
         });
     }
 
-    fn note_opened(&mut self, entry: DeviceEntry, format: CaptureFormat) {
-        self.change_status(|status| {
+    fn handle_opened(&mut self, entry: DeviceEntry, format: CaptureFormat) {
+        self.station.update_source(|status| {
             status.name = entry.name;
             status.id = Some(entry.id);
             status.rate_hz = format.rate_hz;
@@ -252,91 +194,6 @@ impl StationThread {
             status.sample_format = format.sample_format.to_string();
             status.state = SourceState::Silent;
         });
-    }
-
-    fn change_status(&self, change: impl FnOnce(&mut SourceStatus)) {
-        let mut status = SourceStatus::clone(&self.station.metrics.source.load());
-        change(&mut status);
-        self.station.metrics.source.store(Arc::new(status));
-    }
-}
-
-impl Feed {
-    fn deadline(&self) -> Instant {
-        match self {
-            Feed::Tone { due, .. } => *due,
-            Feed::Device { opening: Opening::Pause { until, .. }, .. } => *until,
-            Feed::Device { opening: Opening::Capture { quiet_since, .. }, .. } => *quiet_since + STALLED_AFTER,
-        }
-    }
-}
-
-/// From samples to packets on their way.
-struct Pipeline {
-    blocks: Blocks,
-    encoder: Encoder,
-    sink: PacketSink,
-    meter: Meter,
-    metrics: StationMetrics,
-}
-
-impl Pipeline {
-    fn new(station: &Station, sink: PacketSink, now: Instant) -> io::Result<Pipeline> {
-        let encoding = &station.encoding;
-        Ok(Pipeline {
-            blocks: Blocks::new(encoding.channels, encoding.packet_samples, random_start(), now),
-            encoder: Encoder::new(encoding).map_err(io::Error::other)?,
-            sink,
-            meter: Meter::default(),
-            metrics: station.metrics.clone(),
-        })
-    }
-
-    /// Encodes and sends what is finished. Until when there is nothing more to do.
-    fn drain(&mut self) -> Instant {
-        loop {
-            match self.blocks.poll_output() {
-                Output::Packet { pcm, position_samples } => self.send(&pcm, position_samples),
-                Output::Wait(deadline) => {
-                    self.metrics.silence_samples.add(self.blocks.take_silence_samples());
-                    self.metrics.late_samples.add(self.blocks.take_late_samples());
-                    return deadline;
-                }
-            }
-        }
-    }
-
-    fn send(&mut self, pcm: &PcmBlock, rtp_time_samples: u64) {
-        // Only a wrong duration makes Opus refuse, and `Blocks` cuts no other than the encoder was made for.
-        let payload = self.encoder.encode(&pcm.samples).expect("packets have the duration the encoder was made for");
-        if let Some(payload) = payload {
-            self.metrics.packets.add(1);
-            (self.sink)(Packet { payload, rtp_time_samples, captured: pcm.captured });
-        }
-        self.meter.measure(pcm, &self.metrics);
-    }
-}
-
-/// Peaks for the status page.
-#[derive(Default)]
-struct Meter {
-    peaks: [f32; 2],
-    samples: usize,
-}
-
-impl Meter {
-    fn measure(&mut self, pcm: &PcmBlock, metrics: &StationMetrics) {
-        let channels = usize::from(pcm.channels);
-        for sample in pcm.samples.chunks_exact(channels) {
-            self.peaks[0] = self.peaks[0].max(sample[0].abs());
-            self.peaks[1] = self.peaks[1].max(sample[channels - 1].abs());
-        }
-        self.samples += pcm.samples.len() / channels;
-        if self.samples >= METER_SAMPLES {
-            metrics.left.set_dbfs(20.0 * self.peaks[0].log10());
-            metrics.right.set_dbfs(20.0 * self.peaks[1].log10());
-            *self = Meter::default();
-        }
     }
 }
 
@@ -350,9 +207,4 @@ fn tone_status(tone_hz: f64, channels: u16) -> SourceStatus {
         sample_format: "f32".into(),
         ..SourceStatus::default()
     }
-}
-
-/// RFC 3550 §5.1: the first RTP time should be random. Below 2³¹, so that a test can watch it for a day before it wraps.
-fn random_start() -> u64 {
-    u64::from(getrandom::u32().unwrap_or(0) >> 1)
 }

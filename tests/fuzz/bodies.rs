@@ -11,13 +11,16 @@ use roomtone::ids::names::RoomName;
 use roomtone::ids::peer::{PeerId, ResumeToken};
 use roomtone::ids::session::SessionId;
 use roomtone::media::packet::Packet;
+use roomtone::media::track::TrackId;
+use roomtone::rtc::profile::{OpusTrack, Profile, Role};
 use roomtone::rtc::requests::IfMatch;
-use roomtone::rtc::session::{Listener, SessionConfig};
-use roomtone::rtc::sessions::{Fanout, Output};
+use roomtone::rtc::session::Session;
+use roomtone::rtc::sessions::{Output, Sessions};
 use roomtone::rtc::udp::batch::Batch;
+use roomtone::rtc::udp::classify::Datagram;
 use roomtone::signal::messages::{self, ClientMessage};
 use roomtone::signal::rooms::{self, JoinRequest, Link, Rooms, ServerInfo};
-use roomtone::station::timeline::History;
+use roomtone::station::timeline::{self, Capacity, Timeline, TimelineWriter};
 use roomtone::web::handlers::whep;
 use roomtone::web::http::body::Chunked;
 use roomtone::web::http::head::Framing;
@@ -171,16 +174,16 @@ pub fn names(bytes: &[u8]) {
 pub fn offer(bytes: &[u8]) {
     let Ok(sdp) = whep::described_offer(bytes) else { return };
     let now = Instant::now();
-    match Listener::accept(SessionId::random(), &sdp, 0, session_config(), &[server()], None, now) {
+    match Session::accept(SessionId::random(0), &sdp, profile(), &[server()], None, now) {
         Err(sentence) => assert!(!sentence.is_empty() && !sentence.contains('\n'), "{sentence}"),
-        Ok((listener, answer)) => {
+        Ok((session, answer)) => {
             assert!(answer.starts_with("v=0\r\n") && answer.contains("a=sendonly\r\n"), "{answer}");
-            let mut fanout = Fanout::new([History::default()]);
-            fanout.admit(listener, now);
-            drain(&mut fanout, now);
-            fanout.handle_timeout(now + Duration::from_secs(60));
-            drain(&mut fanout, now + Duration::from_secs(60));
-            assert!(fanout.is_empty(), "who never comes is given up");
+            let (mut sessions, _writers) = sessions_with_tracks(1, now);
+            sessions.admit(session, TrackId::new(0), now);
+            drain(&mut sessions, now);
+            sessions.handle_timeout(now + Duration::from_secs(60));
+            drain(&mut sessions, now + Duration::from_secs(60));
+            assert!(sessions.is_empty(), "a client that never comes is given up");
         }
     }
 }
@@ -199,13 +202,13 @@ pub fn datagrams(bytes: &[u8]) {
             (which, Some(genuine)) if which & 1 == 1 => forged(genuine, datagram),
             _ => datagram.to_vec(),
         };
-        pair.fanout.handle_datagram(source, server(), &forged, pair.now);
+        pair.sessions.handle_datagram(&datagram_of(source, &forged), pair.now);
         pair.pass();
     }
     for _ in 0..5 {
         pair.hear_a_packet();
     }
-    assert_eq!(pair.fanout.len(), 1, "the session ended");
+    assert_eq!(pair.sessions.len(), 1, "the session ended");
     assert_eq!(pair.heard, before + 5, "packets were lost");
 }
 
@@ -226,8 +229,7 @@ fn forged(genuine: &[u8], changes: &[u8]) -> Vec<u8> {
 pub fn sessions(bytes: &[u8]) {
     const MOST: usize = 8;
     let mut now = Instant::now();
-    let histories = [History::default(), History::default()];
-    let mut fanout = Fanout::new(histories.clone());
+    let (mut sessions, mut writers) = sessions_with_tracks(2, now);
     let mut ids: Vec<SessionId> = vec![];
     let mut alive: HashMap<SessionId, ()> = HashMap::new();
     let mut rest = bytes;
@@ -236,23 +238,15 @@ pub fn sessions(bytes: &[u8]) {
         let nth = usize::from(*argument);
         match op % 7 {
             0 if alive.len() < MOST => {
-                let accepted = Listener::accept(
-                    SessionId::random(),
-                    &plain_offer(),
-                    nth % 2,
-                    session_config(),
-                    &[server()],
-                    None,
-                    now,
-                );
-                let (listener, _) = accepted.expect("our own offer is a good one");
-                alive.insert(listener.id, ());
-                ids.push(listener.id);
-                fanout.admit(listener, now);
+                let accepted = Session::accept(SessionId::random(0), &plain_offer(), profile(), &[server()], None, now);
+                let (session, _) = accepted.expect("our own offer is a good one");
+                alive.insert(session.id, ());
+                ids.push(session.id);
+                sessions.admit(session, TrackId::new(nth as u64 % 2), now);
             }
             1 => {
                 if let Some(&id) = ids.get(nth % ids.len().max(1)) {
-                    assert_eq!(fanout.dismiss(id, now), alive.contains_key(&id));
+                    assert_eq!(sessions.close(id, now), alive.contains_key(&id));
                 }
             }
             2 => {
@@ -261,59 +255,78 @@ pub fn sessions(bytes: &[u8]) {
                 let fragment = String::from_utf8_lossy(fragment);
                 let if_match = [IfMatch::Absent, IfMatch::Any, IfMatch::Tags(vec!["\"x\"".into()])][nth % 3].clone();
                 if let Some(&id) = ids.get(nth % ids.len().max(1)) {
-                    let _ = fanout.handle_patch(id, &fragment, &if_match, now);
+                    let _ = sessions.handle_patch(id, &fragment, &if_match, now);
                 }
             }
             3 => {
                 let (datagram, tail) = rest.split_at(rest.len().min(nth));
                 rest = tail;
-                fanout.handle_datagram(SocketAddr::from(([203, 0, 113, 1], 9)), server(), datagram, now);
+                let source = SocketAddr::from(([203, 0, 113, 1], 9));
+                sessions.handle_datagram(&datagram_of(source, datagram), now);
             }
             4 => {
                 let packet = Packet { payload: vec![0xfc; nth].into(), rtp_time_samples: 960, captured: now };
-                let place = histories[nth % 2].push(packet.clone());
-                fanout.handle_packet(nth % 2, place, packet, now);
+                let index = writers[nth % 2].push(&packet);
+                sessions.handle_packet(TrackId::new(nth as u64 % 2), index, packet, now);
             }
             5 => {
                 now += Duration::from_millis(nth as u64 * 50);
-                fanout.handle_timeout(now);
+                sessions.handle_timeout(now);
             }
             _ => {}
         }
-        for id in drain(&mut fanout, now) {
+        for id in drain(&mut sessions, now) {
             assert!(alive.remove(&id).is_some(), "a session ended twice");
         }
-        assert_eq!(fanout.len(), alive.len());
+        assert_eq!(sessions.len(), alive.len());
     }
-    fanout.dismiss_all(now);
-    drain(&mut fanout, now);
-    assert!(fanout.is_empty());
+    sessions.close_all(now);
+    drain(&mut sessions, now);
+    assert!(sessions.is_empty());
 }
 
-/// Who is gone. Stops: nothing makes the fanout talk for ever.
-fn drain(fanout: &mut Fanout, now: Instant) -> Vec<SessionId> {
+/// The sessions that are gone. It ends: no input makes the sessions send for ever.
+fn drain(sessions: &mut Sessions, now: Instant) -> Vec<SessionId> {
     let mut gone = vec![];
     let mut batch = Batch::default();
     for _ in 0..10_000 {
-        match fanout.poll_output(now, &mut batch) {
+        match sessions.poll_output(now, &mut batch) {
             Output::Wait(_) => return gone,
-            Output::Gone { listener, .. } => gone.push(listener),
+            Output::Gone { session, .. } => gone.push(session),
             _ => {}
         }
     }
-    panic!("the fanout has something to say for ever")
+    panic!("the sessions never stop sending")
 }
 
 fn server() -> SocketAddr {
     SocketAddr::from(([192, 0, 2, 1], 8088))
 }
 
-fn session_config() -> &'static SessionConfig {
-    static CONFIG: OnceLock<SessionConfig> = OnceLock::new();
-    CONFIG.get_or_init(|| {
+fn datagram_of(source: SocketAddr, bytes: &[u8]) -> Datagram<'_> {
+    Datagram { protocol: Protocol::Udp, source, destination: server(), bytes }
+}
+
+/// Sessions that may receive so many tracks, numbered from 0, and the tracks' timelines.
+fn sessions_with_tracks(count: u64, now: Instant) -> (Sessions, Vec<TimelineWriter>) {
+    let mut sessions = Sessions::default();
+    let writers = (0..count).map(|nth| {
+        let capacity = Capacity::new(Duration::ZERO, Duration::from_millis(20), 128_000);
+        let (writer, timeline): (TimelineWriter, Timeline) = timeline::new(capacity, now);
+        sessions.add_track(TrackId::new(nth), timeline);
+        writer
+    });
+    let writers = writers.collect();
+    (sessions, writers)
+}
+
+fn profile() -> &'static Profile {
+    static PROFILE: OnceLock<Profile> = OnceLock::new();
+    PROFILE.get_or_init(|| {
         let dtls = str0m::crypto::from_feature_flags().dtls_provider;
         let certificate = dtls.generate_certificate().expect("a certificate can be made");
-        SessionConfig { certificate, stereo: true, fec: false, min_packet_ms: 10, seal: true }
+        let role = Role::Listener(OpusTrack { stereo: true, fec: false, min_packet_ms: 10 });
+        Profile { certificate, role, seal: true }
     })
 }
 
@@ -335,13 +348,13 @@ fn plain_offer() -> String {
 /// A listener who is on, over a network without delay, in virtual time.
 struct Pair {
     now: Instant,
-    fanout: Fanout,
-    history: History,
+    sessions: Sessions,
+    timeline: TimelineWriter,
     rtc: Rtc,
     address: SocketAddr,
     position: u64,
     heard: usize,
-    /// PeerEvent the client sent so far.
+    /// What the client sent so far.
     captured: Vec<Vec<u8>>,
 }
 
@@ -354,15 +367,14 @@ impl Pair {
         let mut change = rtc.sdp_api();
         change.add_media(MediaKind::Audio, Direction::RecvOnly, None, None, None);
         let (offer, pending) = change.apply().expect("there is something to offer");
-        let accepted =
-            Listener::accept(SessionId::random(), &offer.to_sdp_string(), 0, session_config(), &[server()], None, now);
-        let (listener, answer) = accepted.expect("our own offer is a good one");
+        let accepted = Session::accept(SessionId::random(0), &offer.to_sdp_string(), profile(), &[server()], None, now);
+        let (session, answer) = accepted.expect("our own offer is a good one");
         let answer = SdpAnswer::from_sdp_string(&answer).expect("our own answer");
         rtc.sdp_api().accept_answer(pending, answer).expect("our own answer");
-        let history = History::default();
-        let mut fanout = Fanout::new([history.clone()]);
-        fanout.admit(listener, now);
-        let mut pair = Pair { now, fanout, history, rtc, address, position: 0, heard: 0, captured: vec![] };
+        let (mut sessions, mut writers) = sessions_with_tracks(1, now);
+        sessions.admit(session, TrackId::new(0), now);
+        let timeline = writers.remove(0);
+        let mut pair = Pair { now, sessions, timeline, rtc, address, position: 0, heard: 0, captured: vec![] };
         for _ in 0..200 {
             pair.hear_a_packet();
             if pair.heard >= 3 {
@@ -376,12 +388,12 @@ impl Pair {
         let packet =
             Packet { payload: vec![0xfc, 0xff, 0xfe].into(), rtp_time_samples: self.position, captured: self.now };
         self.position += 960;
-        let place = self.history.push(packet.clone());
-        self.fanout.handle_packet(0, place, packet, self.now);
+        let index = self.timeline.push(&packet);
+        self.sessions.handle_packet(TrackId::new(0), index, packet, self.now);
         self.pass();
         for _ in 0..4 {
             self.now += Duration::from_millis(5);
-            self.fanout.handle_timeout(self.now);
+            self.sessions.handle_timeout(self.now);
             let _ = self.rtc.handle_input(Input::Timeout(self.now));
             self.pass();
         }
@@ -393,7 +405,7 @@ impl Pair {
         for _ in 0..1_000 {
             let mut silent = true;
             loop {
-                match self.fanout.poll_output(self.now, &mut batch) {
+                match self.sessions.poll_output(self.now, &mut batch) {
                     Output::Transmit(t) => self.arrive(t.source, t.destination, &t.contents, &mut silent),
                     Output::Batch => {
                         for (route, bytes) in batch.iter() {
@@ -429,7 +441,7 @@ impl Pair {
                 ClientOutput::Transmit(t) => {
                     *silent = false;
                     self.captured.push(t.contents.to_vec());
-                    self.fanout.handle_datagram(t.source, t.destination, &t.contents, self.now);
+                    self.sessions.handle_datagram(&datagram_of(t.source, &t.contents), self.now);
                 }
                 ClientOutput::Event(Event::RtpPacket(_)) => self.heard += 1,
                 ClientOutput::Event(_) => {}

@@ -1,7 +1,7 @@
-//! One rtc thread: drives its [`Fanout`] with datagrams, packets, commands and time.
+//! One rtc thread: drives its [`Sessions`] with datagrams, packets, commands and time.
 //!
-//! It owns its UDP socket and its sessions. It blocks in one place, on socket, doorbell and the next deadline; commands and
-//! packets come through bounded queues whose senders ring the doorbell.
+//! It owns its UDP socket and its sessions. It blocks in one place, on socket, waker and the next deadline; commands and
+//! packets come through bounded queues whose senders use the waker.
 
 use std::collections::HashMap;
 use std::io;
@@ -13,78 +13,80 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Sender;
 use mio::{Events, Interest, Poll, Token, Waker};
 
-use super::{Command, Shared};
 use crate::ids::session::SessionId;
 use crate::net::quota::Permit;
+use crate::observe::metrics::Gauge;
 use crate::observe::reports::{self, Report};
 use crate::os::memory::HighWater;
 use crate::os::priority;
-use crate::rtc::sessions::{Fanout, Output};
+use crate::rtc::sessions::{Output, Sessions};
 use crate::rtc::udp::batch::Batch;
 use crate::rtc::udp::socket::{Datagrams, Flushed};
+
+use super::shared::{Command, Shared};
 
 /// Batches of datagrams read in one turn before commands, packets and deadlines are looked after again.
 const READS_PER_TURN: usize = 16;
 
 /// How long the kernel may take over the last datagrams.
-const GOODBYES_WITHIN: Duration = Duration::from_secs(1);
+const LAST_DATAGRAMS_TIMEOUT: Duration = Duration::from_secs(1);
 
 const SOCKET: Token = Token(0);
-const DOORBELL: Token = Token(1);
+const WAKER: Token = Token(1);
 
-/// Where one thread waits.
-pub(super) struct Ear {
+/// A socket that can be waited for.
+pub(super) struct Socket {
     datagrams: Datagrams,
     poll: Poll,
 }
 
-impl Ear {
-    /// On a bound socket; and what wakes it.
-    pub(super) fn new(socket: std::net::UdpSocket) -> io::Result<(Ear, Waker)> {
+impl Socket {
+    /// Takes a bound socket over.
+    ///
+    /// Returns what wakes the thread that waits for it.
+    pub(super) fn new(socket: std::net::UdpSocket) -> io::Result<(Socket, Waker)> {
         let mut datagrams = Datagrams::new(socket)?;
         let poll = Poll::new()?;
         poll.registry().register(datagrams.source(), SOCKET, Interest::READABLE)?;
-        let doorbell = Waker::new(poll.registry(), DOORBELL)?;
-        Ok((Ear { datagrams, poll }, doorbell))
+        let waker = Waker::new(poll.registry(), WAKER)?;
+        Ok((Socket { datagrams, poll }, waker))
     }
 }
 
 pub(super) struct RtcThread {
-    /// Which of the lines it serves.
-    n: usize,
-    fanout: Fanout,
+    /// Its number, which is its place in `shared.threads`.
+    nth: usize,
+    sessions: Sessions,
     datagrams: Datagrams,
     poll: Poll,
     shared: Arc<Shared>,
-    reports: Sender<Report>,
     high_water: HighWater,
-    /// One for each session, given back when it is gone.
-    seats: HashMap<SessionId, Permit>,
+    /// Its client's share of the limit per address, for each session.
+    permits: HashMap<SessionId, Permit>,
     batch: Batch,
-    /// Whether the poll tells of room in the socket. It does so after each datagram that leaves, so it is asked only while
-    /// something waits for room.
+    /// Whether the poll reports that the socket is writable. It does so after each datagram that leaves, so it is asked only
+    /// while something waits for room.
     awaits_room: bool,
 }
 
 impl RtcThread {
-    pub(super) fn new(n: usize, ear: Ear, shared: Arc<Shared>, reports: Sender<Report>) -> RtcThread {
+    pub(super) fn new(nth: usize, socket: Socket, shared: Arc<Shared>, reports: Sender<Report>) -> RtcThread {
         RtcThread {
-            n,
-            fanout: Fanout::new(shared.histories.iter().cloned()),
-            datagrams: ear.datagrams,
-            poll: ear.poll,
+            nth,
+            sessions: Sessions::default(),
+            datagrams: socket.datagrams,
+            poll: socket.poll,
             shared,
-            high_water: HighWater::new(reports.clone()),
-            reports,
-            seats: HashMap::new(),
+            high_water: HighWater::new(reports),
+            permits: HashMap::new(),
             batch: Batch::default(),
             awaits_room: false,
         }
     }
 
-    pub(super) fn start(self) -> io::Result<JoinHandle<()>> {
-        let name = if self.shared.lines.len() == 1 { "rtc".into() } else { format!("rtc-{}", self.n) };
-        reports::spawn(name, self.reports.clone(), move || {
+    pub(super) fn start(self, reports: Sender<Report>) -> io::Result<JoinHandle<()>> {
+        let name = if self.shared.threads.len() == 1 { "rtc".into() } else { format!("rtc-{}", self.nth) };
+        reports::spawn(name, reports, move || {
             priority::raise();
             self.run();
         })
@@ -95,7 +97,7 @@ impl RtcThread {
         // Readiness is told once, at its edge, so what was left unread is remembered here.
         let mut unread = true;
         let mut deadline = Instant::now();
-        while !self.shared.closing.load(Ordering::Acquire) {
+        while !self.shared.stopping.load(Ordering::Acquire) {
             let timeout = if unread { Duration::ZERO } else { deadline.saturating_duration_since(Instant::now()) };
             self.wait(&mut events, timeout);
             unread |= events.iter().any(|event| event.token() == SOCKET && event.is_readable());
@@ -106,13 +108,13 @@ impl RtcThread {
                 unread = self.handle_datagrams(now);
             }
             self.handle_commands(now);
-            self.fanout.handle_timeout(now);
-            deadline = self.drain_fanout(now);
+            self.sessions.handle_timeout(now);
+            deadline = self.drain(now);
         }
         let now = Instant::now();
-        self.fanout.dismiss_all(now);
-        self.drain_fanout(now);
-        self.say_goodbyes(&mut events);
+        self.sessions.close_all(now);
+        self.drain(now);
+        self.send_last_datagrams(&mut events);
     }
 
     fn wait(&mut self, events: &mut Events, timeout: Duration) {
@@ -131,9 +133,9 @@ impl RtcThread {
         }
     }
 
-    /// Lets the kernel take the last datagrams, as long as that may reasonably last.
-    fn say_goodbyes(&mut self, events: &mut Events) {
-        let until = Instant::now() + GOODBYES_WITHIN;
+    /// Waits until the kernel has taken the last datagrams, for a limited time.
+    fn send_last_datagrams(&mut self, events: &mut Events) {
+        let until = Instant::now() + LAST_DATAGRAMS_TIMEOUT;
         while self.datagrams.is_waiting() {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -144,17 +146,19 @@ impl RtcThread {
         }
     }
 
-    /// Sends what the fanout has to say. Until when there is nothing more.
-    fn drain_fanout(&mut self, now: Instant) -> Instant {
+    /// Sends what the sessions want sent.
+    ///
+    /// Returns their next deadline.
+    fn drain(&mut self, now: Instant) -> Instant {
         let deadline = loop {
-            match self.fanout.poll_output(now, &mut self.batch) {
+            match self.sessions.poll_output(now, &mut self.batch) {
                 Output::Transmit(transmit) => self.datagrams.queue(transmit),
                 Output::Batch => {
                     let flushed = self.datagrams.send(&self.batch);
                     self.count(flushed);
                 }
                 Output::Wait(deadline) => break deadline,
-                event => self.note(event),
+                event => self.handle_event(event),
             }
         };
         let flushed = self.datagrams.flush();
@@ -167,39 +171,39 @@ impl RtcThread {
         self.shared.metrics.datagrams_unsent.add(flushed.dropped);
     }
 
-    fn note(&mut self, event: Output) {
-        self.high_water.set(self.fanout.len());
+    fn handle_event(&mut self, event: Output) {
+        self.high_water.set(self.sessions.len());
         match event {
-            Output::Connected { listener, station } => {
-                let listeners = self.shared.stations[station].metrics.listeners.raise();
-                log::info!("listener {}: connected, {listeners} listening", listener.short());
+            Output::Connected { session, track } => {
+                let listeners = self.shared.track(track).map_or(0, |track| track.listeners.raise());
+                log::info!("listener {}: connected, {listeners} listening", session.short());
             }
-            Output::Gone { listener, station, was_connected, reason } => {
-                self.seats.remove(&listener);
-                self.shared.metrics.sessions.lower();
-                let listeners = &self.shared.stations[station].metrics.listeners;
-                let listeners = if was_connected { listeners.lower() } else { listeners.read() };
-                log::info!("listener {}: gone ({reason}), {listeners} listening", listener.short());
+            Output::Gone { session, track, was_connected, reason } => {
+                self.permits.remove(&session);
+                self.shared.end_session();
+                let count = |gauge: &Gauge| if was_connected { gauge.lower() } else { gauge.read() };
+                let listeners = self.shared.track(track).map_or(0, |track| count(&track.listeners));
+                log::info!("listener {}: gone ({reason}), {listeners} listening", session.short());
             }
             Output::Transmit(_) | Output::Batch | Output::Wait(_) => {}
         }
     }
 
-    /// Each is on its way to everybody before the next is taken.
+    /// One packet is sent to all receivers before the next is taken.
     fn handle_packets(&mut self, now: Instant) {
-        while let Ok((station, place, packet)) = self.shared.lines[self.n].oldest.try_recv() {
-            self.fanout.handle_packet(station, place, packet, now);
-            self.drain_fanout(now);
+        while let Ok((track, index, packet)) = self.shared.threads[self.nth].packets.try_recv() {
+            self.sessions.handle_packet(track, index, packet, now);
+            self.drain(now);
         }
     }
 
     /// True if there may be more to read.
     fn handle_datagrams(&mut self, now: Instant) -> bool {
         for _ in 0..READS_PER_TURN {
-            let (fanout, metrics) = (&mut self.fanout, &self.shared.metrics);
-            let read = self.datagrams.receive(|source, destination, bytes| {
+            let (sessions, metrics) = (&mut self.sessions, &self.shared.metrics);
+            let read = self.datagrams.receive(|datagram| {
                 metrics.datagrams_in.add(1);
-                if !fanout.handle_datagram(source, destination, bytes, now) {
+                if !sessions.handle_datagram(datagram, now) {
                     metrics.datagrams_unknown.add(1);
                 }
             });
@@ -217,30 +221,38 @@ impl RtcThread {
     }
 
     fn handle_commands(&mut self, now: Instant) {
-        for command in self.shared.lines[self.n].commands.take() {
+        for command in self.shared.threads[self.nth].commands.take() {
             self.handle_command(command, now);
         }
     }
 
     fn handle_command(&mut self, command: Command, now: Instant) {
-        // Nobody may be waiting for the reply any more; that is their time-out, not our fault.
+        // A caller that has given up does not take the reply; there is nothing to do about that.
         match command {
-            Command::Admit { listener, seat, reply } => {
-                let room = self.shared.metrics.sessions.raise_below(self.shared.max_listeners as u64);
-                if room {
-                    self.seats.insert(listener.id, seat);
-                    self.fanout.admit(listener, now);
+            Command::AddTrack { track, reply } => {
+                self.sessions.add_track(track.id, track.timeline.clone());
+                let _ = reply.send(());
+            }
+            Command::RemoveTrack { track, reply } => {
+                self.sessions.remove_track(track, now);
+                let _ = reply.send(());
+            }
+            Command::Admit { session, track, permit, reply } => {
+                let has_room = self.shared.begin_session();
+                if has_room {
+                    self.permits.insert(session.id, permit);
+                    self.sessions.admit(session, track, now);
                     self.shared.metrics.admitted.add(1);
                 }
-                let _ = reply.send(room);
+                let _ = reply.send(has_room);
             }
             Command::Patch { id, fragment, if_match, reply } => {
-                let _ = reply.send(self.fanout.handle_patch(id, &fragment, &if_match, now));
+                let _ = reply.send(self.sessions.handle_patch(id, &fragment, &if_match, now));
             }
-            Command::Dismiss { id, reply } => {
-                let _ = reply.send(self.fanout.dismiss(id, now));
+            Command::Close { id, reply } => {
+                let _ = reply.send(self.sessions.close(id, now));
             }
-            Command::Knock { reply } => {
+            Command::Ping { reply } => {
                 let _ = reply.send(());
             }
         }

@@ -1,9 +1,9 @@
-//! AES-GCM of one key, as near to the crypto library as can be: its own C interface.
+//! AES-GCM of one key, through the C interface of the crypto library.
 //!
-//! Runs on the rtc threads, thousands of times for each packet, each time with another key that has been out of the
-//! processor's caches for a packet's time. The Rust interface of the same library costs twice as much then, most of it for
-//! one more layer of memory to wait for; and only here is it known which memory comes next, so that it can be
-//! [fetched ahead](Gcm::fetch).
+//! Runs on the rtc threads, thousands of times for each packet, each time with another key that has left the processor's
+//! caches since the packet before. The Rust interface of the same library costs twice as much then, mostly for one more
+//! level of memory to wait for. Only here is it known which memory the next key needs, so it can be
+//! [prefetched](Gcm::prefetch).
 #![allow(unsafe_code)]
 
 use std::mem::MaybeUninit;
@@ -15,7 +15,7 @@ use aws_lc_sys::{
 };
 
 use crate::rtc::srtp::keys::Key;
-use crate::rtc::srtp::prefetch::fetch;
+use crate::rtc::srtp::prefetch::prefetch;
 
 /// Bytes GCM appends (RFC 7714 §12).
 pub const TAG_BYTES: usize = 16;
@@ -70,15 +70,15 @@ impl Gcm {
         done == 1 && tag_bytes == TAG_BYTES
     }
 
-    /// Lets the processor fetch the key while it does something else.
-    pub fn fetch(&self) {
-        fetch(&*self.0);
+    /// Prefetches the expanded key into the processor's cache.
+    pub fn prefetch(&self) {
+        prefetch(&*self.0);
     }
 }
 
 impl Drop for Gcm {
     fn drop(&mut self) {
-        // SAFETY: it was initialised, and is of no use from here on.
+        // SAFETY: it was initialised, and is not used after this.
         unsafe { EVP_AEAD_CTX_cleanup(&raw mut *self.0) }
     }
 }
@@ -93,7 +93,7 @@ mod tests {
         let sealed = |key: Key, header: &[u8]| {
             let (mut body, mut tag) = ([0; 16], [0; 16]);
             let key = Gcm::new(&key).unwrap();
-            key.fetch();
+            key.prefetch();
             assert!(key.seal(&[0; 12], header, &mut body, &mut tag));
             (u128::from_be_bytes(body), u128::from_be_bytes(tag))
         };

@@ -1,7 +1,7 @@
-//! What DTLS-SRTP (RFC 5764) gives one session to protect its own packets with, for the profiles that are sealed beside
+//! The keys that DTLS-SRTP (RFC 5764) gives one session for the packets it sends, for the profiles that are sealed beside
 //! the engine: AEAD_AES_128_GCM and AEAD_AES_256_GCM (RFC 7714).
 //!
-//! Pure. Knows neither packets nor sessions, and nothing of the older profiles.
+//! Pure. Knows neither packets nor sessions, and none of the older profiles.
 
 /// Bytes of a key of AES-128.
 const SHORT_KEY_BYTES: usize = 16;
@@ -10,10 +10,9 @@ const LONG_KEY_BYTES: usize = 32;
 /// Bytes of a salt of GCM in SRTP, and of its nonce (RFC 7714 §12).
 pub const SALT_BYTES: usize = 12;
 
-/// RFC 3711 §4.3.2: what a derived key is for.
+/// Labels of derived keys (RFC 3711 §4.3.2).
 const RTP_ENCRYPTION: u8 = 0;
 const RTP_SALT: u8 = 2;
-const RTCP_ENCRYPTION: u8 = 3;
 
 /// One AES-128 encryption of one block: key, block in, block out.
 pub type Block<'a> = &'a dyn Fn(&[u8], &[u8; 16]) -> [u8; 16];
@@ -53,13 +52,11 @@ pub struct Keys {
     pub rtp: Key,
     /// Salt of RTP's nonces.
     pub rtp_salt: [u8; SALT_BYTES],
-    /// Encrypts RTCP; here only to be recognised.
-    pub rtcp: Key,
 }
 
 impl Keys {
-    /// Derives them from what the handshake exported: client's key, server's key, client's salt, server's salt
-    /// (RFC 5764 §4.2). None if that has another length.
+    /// Derives them from the handshake's exported keying material: client's key, server's key, client's salt, server's salt
+    /// (RFC 5764 §4.2). None if it has another length.
     pub fn derive(exported: &[u8], are_client: bool, block: Block<'_>) -> Option<Keys> {
         let key_bytes = match exported.len() / 2 {
             half if half == SHORT_KEY_BYTES + SALT_BYTES => SHORT_KEY_BYTES,
@@ -88,7 +85,7 @@ impl Keys {
             }
         };
         let [rtp_salt @ .., _, _, _, _] = derive(RTP_SALT, 0);
-        Some(Keys { rtp: key(RTP_ENCRYPTION), rtp_salt, rtcp: key(RTCP_ENCRYPTION) })
+        Some(Keys { rtp: key(RTP_ENCRYPTION), rtp_salt })
     }
 }
 
@@ -96,7 +93,7 @@ impl Keys {
 mod tests {
     use super::*;
 
-    /// A block cipher that only shows what it was asked.
+    /// A block cipher that returns its input and one byte of its key.
     fn shown(key: &[u8], input: &[u8; 16]) -> [u8; 16] {
         let mut out = *input;
         out[14] = key[0];
@@ -104,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn the_two_sides_protect_with_different_halves_of_what_was_exported() {
+    fn client_and_server_use_different_halves_of_the_exported_material() {
         for (length, key_bytes) in [(56, 16), (88, 32)] {
             let mut exported = vec![0; length];
             for (at, value) in [(0, 1), (key_bytes, 2), (2 * key_bytes, 3), (2 * key_bytes + 12, 4)] {
@@ -114,7 +111,7 @@ mod tests {
             let server = Keys::derive(&exported, false, &shown).unwrap();
             let seen = |keys: &Keys| (keys.rtp.bytes()[0], keys.rtp.bytes()[14], keys.rtp_salt[0]);
             assert_eq!((seen(&client), seen(&server)), ((3, 1, 3), (4, 2, 4)));
-            assert_eq!((server.rtp.bytes()[7], server.rtp_salt[7], server.rtcp.bytes()[7]), (0, 2, 3));
+            assert_eq!((server.rtp.bytes()[7], server.rtp_salt[7]), (0, 2));
             assert_eq!(server.rtp.bytes().len(), key_bytes);
             // Each block of a longer key has the next counter.
             assert!(server.rtp.bytes().chunks_exact(16).map(|block| block[15]).eq(0..key_bytes as u8 / 16));

@@ -1,17 +1,16 @@
-//! The engine's crypto provider: str0m's own for aws-lc-rs, with three things of ours around it.
+//! The engine's crypto provider: str0m's own for aws-lc-rs, with three changes.
 //!
-//! 1. One DTLS configuration for all sessions. The provider it wraps builds one for each, with a self-test of every cipher
-//!    and curve, which costs more than the handshake.
-//! 2. Nobody who only forges datagrams ends a session: what DTLS cannot authenticate or read is dropped (RFC 6347
-//!    §4.1.2.7), alerts in clear among it.
-//! 3. [`Secrets`]: a session's SRTP keys, so that sound can be sealed beside the engine, and the counts of what was, so
-//!    that the engine's sender reports say the truth.
+//! 1. One DTLS configuration for all sessions. The wrapped provider builds one for each session, with a self-test of every
+//!    cipher and curve, which costs more than the handshake.
+//! 2. A forged datagram does not end a session: what DTLS cannot authenticate or read is dropped (RFC 6347 §4.1.2.7),
+//!    alerts in clear included.
+//! 3. Packets can be sealed beside the engine: [`SessionKeys`] hands out a session's SRTP keys, and [`with_sent`] puts the
+//!    counts of such packets into the engine's sender reports.
 //!
 //! Runs on whatever thread drives a session. Decides nothing about packets, addresses or time.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
@@ -32,77 +31,93 @@ const TAG_BYTES: usize = 16;
 const RECORD_HEADER_BYTES: usize = 13;
 const ALERT: u8 = 21;
 
-/// RTCP packet type of a sender report (RFC 3550 §6.4.1), and where its sender info lies behind the first eight bytes.
+/// RTCP packet type of a sender report (RFC 3550 §6.4.1).
 const SENDER_REPORT: u8 = 200;
+/// Where the authenticated first eight bytes of an SRTCP packet carry the sender's SSRC (RFC 7714 §9.2).
+const SENDER_SSRC: std::ops::Range<usize> = 4..8;
+/// Where RTP time, packet count and octet count lie behind those eight bytes (RFC 3550 §6.4.1).
 const RTP_TIME_AND_COUNTS: std::ops::Range<usize> = 8..20;
 
 /// The provider for every session of this process.
 pub fn provider() -> Arc<CryptoProvider> {
-    // The engine wants providers that live for ever.
+    // The engine asks for providers with a static lifetime.
     static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
     PROVIDER
-        .get_or_init(|| Arc::new(CryptoProvider { dtls_provider: &Ours, srtp_provider: &Ours, ..from_feature_flags() }))
+        .get_or_init(|| {
+            Arc::new(CryptoProvider { dtls_provider: &Wrapped, srtp_provider: &Wrapped, ..from_feature_flags() })
+        })
         .clone()
 }
 
 thread_local! {
-    /// Left by the engine's construction for [`take_secrets`]: the engine knows no way to say whose instance it makes.
-    static MADE: RefCell<Option<Arc<Secrets>>> = const { RefCell::new(None) };
-    /// Whose keys were just exported; the engine asks for its ciphers before it does anything else.
-    static KEYED: RefCell<Option<Arc<Secrets>>> = const { RefCell::new(None) };
+    /// Left by the engine's construction for [`take_session_keys`]: the engine has no way to say whose instance it makes.
+    static LATEST_INSTANCE: RefCell<Option<Arc<SessionKeys>>> = const { RefCell::new(None) };
+    /// See [`with_sent`].
+    static SENT: Cell<Option<Sent>> = const { Cell::new(None) };
 }
 
-/// Those of the session that this thread built last.
-pub fn take_secrets() -> Option<Arc<Secrets>> {
-    MADE.with(RefCell::take)
+/// Where the keys of the session that this thread built last will be found.
+pub fn take_session_keys() -> Option<Arc<SessionKeys>> {
+    LATEST_INSTANCE.with(RefCell::take)
 }
 
-/// What the crypto beneath a session shares with the session.
+/// A session's own SRTP keys, from the moment that DTLS is up.
 #[derive(Default)]
-pub struct Secrets {
-    keys: OnceLock<Keys>,
-    counts_are_ours: AtomicU32,
-    counts: [AtomicU32; 3],
-}
+pub struct SessionKeys(OnceLock<Keys>);
 
-impl Secrets {
-    /// Our keys, once DTLS is up and if its profile is one of GCM (RFC 7714).
-    pub fn keys(&self) -> Option<&Keys> {
-        self.keys.get()
-    }
-
-    /// What the next sender report shall say (RFC 3550 §6.4.1): the RTP time of this moment, packets and payload bytes
-    /// sent. Without a call the engine's own figures stand.
-    pub fn report(&self, rtp_time: u32, packets: u32, octets: u32) {
-        for (place, value) in self.counts.iter().zip([rtp_time, packets, octets]) {
-            place.store(value, Ordering::Relaxed);
-        }
-        self.counts_are_ours.store(1, Ordering::Relaxed);
-    }
-
-    /// Corrects a sender report on its way into the cipher; `body` begins behind the sender's SSRC.
-    fn correct(&self, body: &mut [u8]) {
-        if self.counts_are_ours.load(Ordering::Relaxed) == 0 {
-            return;
-        }
-        if let Some(place) = body.get_mut(RTP_TIME_AND_COUNTS) {
-            for (bytes, value) in place.chunks_exact_mut(4).zip(&self.counts) {
-                bytes.copy_from_slice(&value.load(Ordering::Relaxed).to_be_bytes());
-            }
-        }
+impl SessionKeys {
+    /// The keys with which this host protects what it sends; None before DTLS is up, and for profiles other than GCM
+    /// (RFC 7714).
+    pub fn get(&self) -> Option<&Keys> {
+        self.0.get()
     }
 }
 
-impl fmt::Debug for Secrets {
+impl fmt::Debug for SessionKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secrets")
+        f.write_str("SessionKeys")
+    }
+}
+
+/// What a sender report says of one stream (RFC 3550 §6.4.1) whose packets do not pass through the engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// Which stream.
+    pub ssrc: u32,
+    /// RTP time of this moment.
+    pub rtp_time: u32,
+    /// Packets sent, modulo 2³².
+    pub packets: u32,
+    /// Payload bytes sent, modulo 2³².
+    pub octets: u32,
+}
+
+/// Drives a session's engine. Sender reports of that stream that leave the engine meanwhile carry these figures instead of
+/// the engine's own. `None` leaves them as they are.
+pub fn with_sent<T>(sent: Option<Sent>, drive: impl FnOnce() -> T) -> T {
+    SENT.set(sent);
+    let result = drive();
+    SENT.set(None);
+    result
+}
+
+/// Corrects a sender report on its way into the cipher. `header` is its first eight bytes, `body` what follows.
+fn correct_sender_report(header: &[u8], body: &mut [u8]) {
+    let Some(sent) = SENT.get().filter(|_| header.get(1) == Some(&SENDER_REPORT)) else { return };
+    if header.get(SENDER_SSRC) != Some(&sent.ssrc.to_be_bytes()) {
+        return;
+    }
+    if let Some(place) = body.get_mut(RTP_TIME_AND_COUNTS) {
+        for (bytes, value) in place.chunks_exact_mut(4).zip([sent.rtp_time, sent.packets, sent.octets]) {
+            bytes.copy_from_slice(&value.to_be_bytes());
+        }
     }
 }
 
 #[derive(Debug)]
-struct Ours;
+struct Wrapped;
 
-impl DtlsProvider for Ours {
+impl DtlsProvider for Wrapped {
     fn generate_certificate(&self) -> Option<DtlsCert> {
         from_feature_flags().dtls_provider.generate_certificate()
     }
@@ -114,15 +129,15 @@ impl DtlsProvider for Ours {
         _version: DtlsVersion,
         mtu: Option<usize>,
     ) -> Result<Box<dyn DtlsInstance>, CryptoError> {
-        // DTLS 1.2 is what every browser speaks in WebRTC, and the engine's default.
+        // Every browser speaks DTLS 1.2 in WebRTC, and it is the engine's default.
         let certificate = DtlsCertificate {
             certificate: certificate.certificate.clone(),
             private_key: certificate.private_key.clone(),
         };
         let dtls = Dtls::new_12(shared_config(mtu)?, certificate, now);
-        let secrets = Arc::<Secrets>::default();
-        MADE.with(|made| made.replace(Some(secrets.clone())));
-        Ok(Box::new(Instance { dtls, secrets }))
+        let keys = Arc::<SessionKeys>::default();
+        LATEST_INSTANCE.with(|latest| latest.replace(Some(keys.clone())));
+        Ok(Box::new(Instance { dtls, keys }))
     }
 }
 
@@ -132,7 +147,7 @@ fn shared_config(mtu: Option<usize>) -> Result<Arc<dimpl::Config>, CryptoError> 
     if let Some(config) = CONFIG.get() {
         return Ok(config.clone());
     }
-    // ICE has proved that the client is where it says; cookies would only cost a round trip.
+    // ICE has checked the client's address; a cookie would only cost a round trip.
     let builder = dimpl::Config::builder().use_server_cookie(false);
     let builder = mtu.into_iter().fold(builder, dimpl::ConfigBuilder::mtu);
     let config = builder.build().map_err(|error| CryptoError::Other(error.to_string()))?;
@@ -141,7 +156,7 @@ fn shared_config(mtu: Option<usize>) -> Result<Arc<dimpl::Config>, CryptoError> 
 
 struct Instance {
     dtls: Dtls,
-    secrets: Arc<Secrets>,
+    keys: Arc<SessionKeys>,
 }
 
 impl fmt::Debug for Instance {
@@ -156,13 +171,13 @@ impl DtlsInstance for Instance {
     }
 
     fn handle_packet(&mut self, packet: &[u8]) -> Result<(), Error> {
-        if !is_worth_reading(packet) {
+        if !is_plausible(packet) {
             return Ok(());
         }
         match self.dtls.handle_packet(packet) {
-            // No alert in clear came this far, so this one is the client's own.
+            // Alerts in clear were dropped above, so the client itself sent this one.
             Err(error @ Error::SecurityError(SecurityError::FatalAlert { .. })) => Err(error),
-            // A handshake that cannot go on is given up when its time is over, by whoever it was spoilt.
+            // A handshake that a forged datagram has spoilt is given up by its own time-out.
             _ => Ok(()),
         }
     }
@@ -174,8 +189,8 @@ impl DtlsInstance for Instance {
             && matches!(profile, SrtpProfile::AEAD_AES_128_GCM | SrtpProfile::AEAD_AES_256_GCM)
             && let Some(keys) = Keys::derive(exported, are_client, &aes_block)
         {
-            let _ = self.secrets.keys.set(keys);
-            KEYED.with(|keyed| keyed.replace(Some(self.secrets.clone())));
+            // Exported once; a second export would be the same keys.
+            let _ = self.keys.0.set(keys);
         }
         output
     }
@@ -211,7 +226,7 @@ impl DtlsInstance for Instance {
 
 /// False for a datagram with an alert in clear (epoch zero), which anybody could have sent, and for one whose records do
 /// not fill it exactly.
-fn is_worth_reading(mut packet: &[u8]) -> bool {
+fn is_plausible(mut packet: &[u8]) -> bool {
     while let Some((header, rest)) = packet.split_first_chunk::<RECORD_HEADER_BYTES>() {
         let length = usize::from(u16::from_be_bytes([header[11], header[12]]));
         if header[0] == ALERT && header[3..5] == [0, 0] {
@@ -234,17 +249,17 @@ fn aes_block(key: &[u8], block: &[u8; 16]) -> [u8; 16] {
     block
 }
 
-impl SrtpProvider for Ours {
+impl SrtpProvider for Wrapped {
     fn aes_128_cm_sha1_80(&self) -> &'static dyn SupportedAes128CmSha1_80 {
         from_feature_flags().srtp_provider.aes_128_cm_sha1_80()
     }
 
     fn aead_aes_128_gcm(&self) -> &'static dyn SupportedAeadAes128Gcm {
-        &Ours
+        &Wrapped
     }
 
     fn aead_aes_256_gcm(&self) -> &'static dyn SupportedAeadAes256Gcm {
-        &Ours
+        &Wrapped
     }
 
     fn srtp_aes_128_ecb_round(&self, key: &[u8], input: &[u8], output: &mut [u8]) {
@@ -256,25 +271,23 @@ impl SrtpProvider for Ours {
     }
 }
 
-impl SupportedAeadAes128Gcm for Ours {
+impl SupportedAeadAes128Gcm for Wrapped {
     fn create_cipher(&self, key: [u8; 16], _encrypt: bool) -> Box<dyn AeadAes128GcmCipher> {
         Box::new(Cipher::new(key.into()))
     }
 }
 
-impl SupportedAeadAes256Gcm for Ours {
+impl SupportedAeadAes256Gcm for Wrapped {
     fn create_cipher(&self, key: [u8; 32], _encrypt: bool) -> Box<dyn AeadAes256GcmCipher> {
         Box::new(Cipher::new(key.into()))
     }
 }
 
-/// GCM for one direction of RTP or RTCP. The engine makes eight for a session and uses two or three, so the key is
+/// GCM for one direction of RTP or RTCP. The engine makes eight ciphers for a session and uses two or three, so a key is
 /// expanded when it is first needed.
 struct Cipher {
     key: Key,
     expanded: Option<LessSafeKey>,
-    /// Of the session whose outgoing RTCP this protects.
-    secrets: Option<Arc<Secrets>>,
 }
 
 impl fmt::Debug for Cipher {
@@ -285,9 +298,7 @@ impl fmt::Debug for Cipher {
 
 impl Cipher {
     fn new(key: Key) -> Cipher {
-        let protects_rtcp = |secrets: &&Arc<Secrets>| secrets.keys().is_some_and(|keys| keys.rtcp == key);
-        let secrets = KEYED.with_borrow(|keyed| keyed.as_ref().filter(protects_rtcp).cloned());
-        Cipher { key, expanded: None, secrets }
+        Cipher { key, expanded: None }
     }
 
     fn expanded(&mut self) -> Result<&LessSafeKey, CryptoError> {
@@ -301,10 +312,8 @@ impl Cipher {
         let (body, tag) = output.split_at_mut_checked(input.len()).ok_or_else(|| refused("a buffer"))?;
         let tag = tag.get_mut(..TAG_BYTES).ok_or_else(|| refused("a buffer"))?;
         body.copy_from_slice(input);
-        // RFC 7714 §9.2: the eight bytes before the encrypted part are those of the first packet's header.
-        if let Some(secrets) = self.secrets.as_ref().filter(|_| aad.get(1) == Some(&SENDER_REPORT)) {
-            secrets.correct(body);
-        }
+        // RTP passes here too. RFC 5761 §4 keeps payload types 64 to 95 unused, so no RTP header looks like a report's.
+        correct_sender_report(aad, body);
         let nonce = Nonce::assume_unique_for_key(*iv);
         let sealed = self.expanded()?.seal_in_place_separate_tag(nonce, Aad::from(aad), body);
         tag.copy_from_slice(sealed.map_err(|_| refused("a packet"))?.as_ref());
@@ -371,5 +380,5 @@ pub fn gcm_key(key: &Key) -> Result<LessSafeKey, CryptoError> {
 }
 
 fn refused(what: &str) -> CryptoError {
-    CryptoError::Other(format!("AES-GCM took {what} for impossible"))
+    CryptoError::Other(format!("AES-GCM refused {what}"))
 }

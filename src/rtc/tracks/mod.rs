@@ -1,3 +1,4 @@
 //! RTP streams: what sessions send.
 
+pub mod forward;
 pub mod send;

@@ -1,6 +1,7 @@
-//! UDP: sockets, batches of datagrams, plain STUN.
+//! UDP: sockets, batches of datagrams, what a datagram is, plain STUN.
 
 pub mod batch;
+pub mod classify;
 #[cfg(target_os = "linux")]
 mod sendmmsg;
 pub mod socket;

@@ -9,10 +9,11 @@ use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSocketState};
-use socket2::{Domain, Protocol, Socket, Type};
-use str0m::net::Transmit;
+use socket2::{Domain, Socket, Type};
+use str0m::net::{Protocol, Transmit};
 
 use crate::rtc::udp::batch::{Batch, Route};
+use crate::rtc::udp::classify::Datagram;
 #[cfg(target_os = "linux")]
 use crate::rtc::udp::sendmmsg::Outbox;
 
@@ -41,7 +42,7 @@ pub fn bind(address: Option<IpAddr>, port: u16) -> io::Result<std::net::UdpSocke
 }
 
 fn bind_to(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
-    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(socket2::Protocol::UDP))?;
     if address.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED) {
         socket.set_only_v6(false)?;
     }
@@ -102,7 +103,7 @@ impl Datagrams {
     ///
     /// # Errors
     /// As the operating system says; the socket stays usable.
-    pub fn receive(&mut self, mut deliver: impl FnMut(SocketAddr, SocketAddr, &[u8])) -> io::Result<bool> {
+    pub fn receive(&mut self, mut deliver: impl FnMut(&Datagram<'_>)) -> io::Result<bool> {
         let mut metas = [RecvMeta::default(); BATCH_SIZE];
         let mut slices: Vec<IoSliceMut> = self.buffers.iter_mut().map(|b| IoSliceMut::new(b)).collect();
         let count = match self.state.recv((&self.socket).into(), &mut slices, &mut metas) {
@@ -114,7 +115,7 @@ impl Datagrams {
             let source = canonical(meta.addr);
             let destination = SocketAddr::new(meta.dst_ip.unwrap_or(self.local.ip()).to_canonical(), self.local.port());
             for bytes in buffer[..meta.len].chunks(meta.stride.max(1)) {
-                deliver(source, destination, bytes);
+                deliver(&Datagram { protocol: Protocol::Udp, source, destination, bytes });
             }
         }
         // In one call Linux reads as many as there are; elsewhere it may be one at a time.

@@ -4,12 +4,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::rtc::engine;
+use crate::rtc::engine::handle::Handle as EngineHandle;
 use crate::rtc::metrics::RtcMetrics;
 use crate::signal::hub;
 use crate::signal::messages::IceServer;
 use crate::signal::metrics::RoomMetrics;
-use crate::station::runner::Station;
+use crate::station::directory::Directory;
 use crate::web::handlers::authorize::Gate;
 use crate::web::handlers::pages::Assets;
 use crate::web::http::client_address::Proxies;
@@ -21,10 +21,10 @@ use crate::web::transport::tls::Tls;
 pub struct Site {
     /// When the process began to serve.
     pub started: Instant,
-    /// The stations, in the order the rtc engine was given them; the first is what `/whep` and `/offer` mean.
-    pub stations: Arc<[Station]>,
+    /// The stations; the first is what `/whep` and `/offer` mean.
+    pub stations: Directory,
     /// The rtc thread.
-    pub rtc: engine::Handle,
+    pub rtc: EngineHandle,
     /// PeerEvent the rtc thread counts.
     pub rtc_metrics: RtcMetrics,
     /// The hub of all rooms.

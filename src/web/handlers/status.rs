@@ -6,8 +6,8 @@ use serde_json::json;
 
 use crate::audio::encoder::Application;
 use crate::observe::metrics::Level;
-use crate::station::runner::Station;
-use crate::station::source_status::SourceStatus;
+use crate::station::source::SourceStatus;
+use crate::station::station::Station;
 use crate::web::handlers::authorize::{Shown, Wish};
 use crate::web::handlers::context::Site;
 use crate::web::http::message::{Answer, ErrorCode, Request};
@@ -48,7 +48,7 @@ pub(crate) fn status(site: &Site, _request: &Request) -> Answer {
             name: env!("CARGO_PKG_NAME"),
             version: env!("CARGO_PKG_VERSION"),
             uptime_s: site.started.elapsed().as_secs(),
-            stations: site.stations.iter().map(station).collect(),
+            stations: site.stations.all().iter().map(station).collect(),
             rtc: Rtc {
                 sessions: rtc.sessions.read(),
                 admitted: rtc.admitted.read(),
@@ -91,11 +91,11 @@ pub(crate) fn status(site: &Site, _request: &Request) -> Answer {
     )
 }
 
-fn station(station: &Station) -> StationStatus<'_> {
+fn station(station: &Station) -> StationStatus {
     let (encoding, metrics) = (&station.encoding, &station.metrics);
     StationStatus {
-        name: &station.name,
-        source: SourceStatus::clone(&metrics.source.load()),
+        name: station.name.to_string(),
+        source: SourceStatus::clone(&station.source()),
         level: Levels { left_dbfs: finite(&metrics.left), right_dbfs: finite(&metrics.right) },
         encoding: EncodingStatus {
             channels: encoding.channels,
@@ -121,11 +121,11 @@ fn finite(level: &Level) -> Option<f64> {
 }
 
 #[derive(Serialize)]
-struct Status<'a> {
+struct Status {
     name: &'static str,
     version: &'static str,
     uptime_s: u64,
-    stations: Vec<StationStatus<'a>>,
+    stations: Vec<StationStatus>,
     rtc: Rtc,
     rooms: Rooms,
     door: Door,
@@ -133,8 +133,8 @@ struct Status<'a> {
 }
 
 #[derive(Serialize)]
-struct StationStatus<'a> {
-    name: &'a str,
+struct StationStatus {
+    name: String,
     source: SourceStatus,
     level: Levels,
     encoding: EncodingStatus,

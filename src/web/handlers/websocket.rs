@@ -21,7 +21,7 @@ use crate::signal::heartbeat::{Beat, Heartbeat};
 use crate::signal::hub::{self, Delivery, Line};
 use crate::signal::messages::{self, ErrorCode, ServerMessage};
 use crate::signal::rooms::Reason;
-use crate::station::runner::Station;
+use crate::station::directory::Directory;
 use crate::web::handlers::authorize::{Entry, Pass};
 use crate::web::http::client_address::Caller;
 use crate::web::transport::readiness;
@@ -47,7 +47,7 @@ const ROOM_ENDED: u16 = 4005;
 pub(crate) struct Lobby {
     pub hub: hub::Handle,
     pub readiness: readiness::Handle,
-    pub stations: Arc<[Station]>,
+    pub stations: Directory,
 }
 
 /// Somebody whose request for a room was granted.
@@ -81,8 +81,9 @@ pub(crate) fn attend(
         .max_message_size(Some(limits.message_bytes))
         .max_frame_size(Some(limits.message_bytes));
     let socket = WebSocket::from_partially_read(duplex, inbox, Role::Server, Some(config));
-    let on_air = lobby.stations.iter().filter(|station| pass.may_listen() && station.metrics.packets.read() > 0);
-    let on_air = on_air.map(|station| station.name.clone()).collect();
+    let stations = lobby.stations.all();
+    let on_air = stations.iter().filter(|station| pass.may_listen() && station.is_on_air());
+    let on_air = on_air.map(|station| station.name.to_string()).collect();
     let line = lobby.hub.open(room, token, on_air, pass.is_host())?;
     let heartbeat = Heartbeat::new(limits.ping_every, limits.gone_after, Instant::now());
     let mut peer = Peer { socket, line, heartbeat, entry, texts: Vec::new().into_iter(), blocked: false, more: true };

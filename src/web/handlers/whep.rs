@@ -7,10 +7,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::ids::names::StationName;
 use crate::ids::session::SessionId;
 use crate::rtc::requests::{Admitted, IfMatch, Offer, PatchRefusal, Patched, Refusal};
 use crate::signal::messages::IceServer;
-use crate::station::runner::Station;
+use crate::station::station::Station;
 use crate::web::handlers::context::Site;
 use crate::web::http::message::{Answer, ErrorCode, Request};
 
@@ -23,7 +24,7 @@ const FULL_RETRY_S: u32 = 10;
 
 /// `POST /whep[/{station}]`: WHEP §4.2.
 pub(crate) fn admit(site: &Site, request: &Request, name: Option<&str>) -> Answer {
-    let Some((index, station)) = station(site, name) else { return unknown_station() };
+    let Some(station) = station(site, name) else { return unknown_station() };
     if request.media_type() != SDP {
         let answer = Answer::error(ErrorCode::WrongType, format!("An offer has the Content-Type {SDP}."));
         return answer.header("Accept-Post", SDP);
@@ -31,7 +32,7 @@ pub(crate) fn admit(site: &Site, request: &Request, name: Option<&str>) -> Answe
     match text(&request.body, "offer") {
         Err(answer) => answer,
         Ok(sdp) => {
-            let answer = admitted(site.rtc.admit(offer(request, sdp, index)), &station.name);
+            let answer = admitted(site.rtc.admit(offer(request, sdp, &station)), &station.name);
             if answer.status == 201 { with_ice_servers(site, answer) } else { answer }
         }
     }
@@ -56,10 +57,8 @@ pub(crate) fn offer_as_json(site: &Site, request: &Request) -> Answer {
         Ok(sdp) => sdp,
         Err(answer) => return answer,
     };
-    if station(site, None).is_none() {
-        return unknown_station();
-    }
-    answered(site.rtc.admit(offer(request, sdp, 0)))
+    let Some(station) = station(site, None) else { return unknown_station() };
+    answered(site.rtc.admit(offer(request, sdp, &station)))
 }
 
 /// The SDP in a body of `POST /offer`.
@@ -101,7 +100,7 @@ pub(crate) fn patch(site: &Site, request: &Request, name: &str, id: &str) -> Ans
 /// `DELETE` on a session.
 pub(crate) fn dismiss(site: &Site, name: &str, id: &str) -> Answer {
     match listener(site, name, id) {
-        Some(listener) if site.rtc.dismiss(listener) => Answer::new(200),
+        Some(listener) if site.rtc.close(listener) => Answer::new(200),
         _ => unknown_listener(),
     }
 }
@@ -134,17 +133,20 @@ fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
-fn station<'a>(site: &'a Site, name: Option<&str>) -> Option<(usize, &'a Station)> {
-    site.stations.iter().enumerate().find(|(_, station)| name.is_none_or(|name| station.name == name))
+fn station(site: &Site, name: Option<&str>) -> Option<Station> {
+    match name {
+        None => site.stations.default_station(),
+        Some(name) => site.stations.find(&StationName::parse(name)?),
+    }
 }
 
 fn listener(site: &Site, name: &str, id: &str) -> Option<SessionId> {
     station(site, Some(name)).and_then(|_| SessionId::parse(id))
 }
 
-fn offer(request: &Request, sdp: String, station: usize) -> Offer {
+fn offer(request: &Request, sdp: String, station: &Station) -> Offer {
     let reached_at = request.header("host").and_then(|host| reached_at(&host));
-    Offer { sdp, station, client: request.client.ip(), reached_at }
+    Offer { sdp, track: station.track, client: request.client.ip(), reached_at }
 }
 
 fn text(body: &[u8], what: &str) -> Result<String, Answer> {
@@ -164,10 +166,10 @@ fn unknown_listener() -> Answer {
 }
 
 /// PeerEvent an offer to `/whep` is answered.
-fn admitted(reply: Result<Admitted, Refusal>, station: &str) -> Answer {
+fn admitted(reply: Result<Admitted, Refusal>, station: &StationName) -> Answer {
     match reply {
-        Ok(Admitted { listener, answer, etag }) => Answer::new(201)
-            .header("Location", format!("/whep/{station}/{listener}"))
+        Ok(Admitted { session, answer, etag }) => Answer::new(201)
+            .header("Location", format!("/whep/{station}/{session}"))
             .header("ETag", etag)
             .header("Accept-Patch", FRAGMENT)
             .header("Cache-Control", "no-store")
@@ -284,8 +286,8 @@ mod tests {
     }
 
     fn admission() -> Admitted {
-        let listener = SessionId::parse("00112233445566778899aabbccddeeff").unwrap();
-        Admitted { listener, answer: "v=0\r\n".into(), etag: "\"e1\"".into() }
+        let session = SessionId::parse("00112233445566778899aabbccddeeff").unwrap();
+        Admitted { session, answer: "v=0\r\n".into(), etag: "\"e1\"".into() }
     }
 
     #[test]
@@ -319,7 +321,7 @@ mod tests {
 
     #[test]
     fn an_admitted_listener_learns_its_address_and_tag() {
-        let answer = admitted(Ok(admission()), "main");
+        let answer = admitted(Ok(admission()), &StationName::default());
         assert_eq!(answer.status, 201);
         assert_eq!(answer.find("location"), Some("/whep/main/00112233445566778899aabbccddeeff"));
         assert_eq!(answer.find("etag"), Some("\"e1\""));
@@ -344,7 +346,7 @@ mod tests {
             (Refusal::Busy, 503, "busy", Some("1")),
         ];
         for (refusal, status, word, retry) in cases {
-            for answer in [admitted(Err(refusal.clone()), "main"), answered(Err(refusal))] {
+            for answer in [admitted(Err(refusal.clone()), &StationName::default()), answered(Err(refusal))] {
                 assert_eq!((answer.status, code(&answer).as_str(), answer.find("retry-after")), (status, word, retry));
             }
         }

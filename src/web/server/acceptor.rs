@@ -124,11 +124,8 @@ impl Door {
         let loopback = Loopback::open(settings.http_threads, http.address, Arc::clone(&http.secret))?;
         let metrics = site.door_metrics.clone();
         let readiness = Readiness::start()?;
-        let rooms = Lobby {
-            hub: site.rooms.clone(),
-            readiness: readiness.handle.clone(),
-            stations: Arc::clone(&site.stations),
-        };
+        let rooms =
+            Lobby { hub: site.rooms.clone(), readiness: readiness.handle.clone(), stations: site.stations.clone() };
         let inside = Arc::new(Inside {
             limits: site.limits.clone(),
             tls: site.tls.clone(),

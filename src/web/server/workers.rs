@@ -266,7 +266,9 @@ mod tests {
     use super::*;
     use std::net::Ipv4Addr;
 
+    use crate::observe::service::Running;
     use crate::rtc::engine;
+    use crate::rtc::engine::handle::Handle as EngineHandle;
     use crate::rtc::udp::socket;
     use crate::signal::hub;
     use crate::web::handlers::authorize::Gate;
@@ -281,15 +283,16 @@ mod tests {
         assert!(String::from_utf8_lossy(&answer.body).contains("\"internal\""));
     }
 
-    fn idle_engine() -> engine::Engine {
+    fn idle_engine() -> Running<EngineHandle> {
         let socket = socket::bind(Some(Ipv4Addr::LOCALHOST.into()), 0).unwrap();
         let setup = engine::EngineSetup {
-            stations: vec![],
-            max_listeners: 0,
-            max_listeners_per_address: 0,
+            sockets: vec![socket],
+            max_sessions: 0,
+            max_sessions_per_address: 0,
+            seal: true,
             metrics: Default::default(),
         };
-        engine::start([socket], setup, crossbeam_channel::bounded(1).0).unwrap()
+        engine::start(setup, crossbeam_channel::bounded(1).0).unwrap()
     }
 
     fn idle_hub() -> hub::Hub {
@@ -300,7 +303,7 @@ mod tests {
     fn only_who_knows_the_secret_is_answered() {
         let site = Site {
             started: Instant::now(),
-            stations: [].into(),
+            stations: Default::default(),
             rtc: idle_engine().handle.clone(),
             rtc_metrics: Default::default(),
             rooms: idle_hub().handle,

@@ -45,7 +45,9 @@ fn picture() -> HashMap<String, File> {
         }
         for (n, name) in names.iter().enumerate() {
             let bare = name.trim_end_matches('*').replace('/', "::");
-            let path = if bare == module { bare } else { format!("{module}::{bare}") };
+            // `config` in the folder `config` is `config.rs` beside it, if there is such a file.
+            let is_own = bare == module && source_folder().join(format!("{folder}.rs")).is_file();
+            let path = if is_own { bare } else { format!("{module}::{bare}") };
             let doubled = files.insert(path.clone(), File { place: (line, n), is_pure: name.ends_with('*') });
             assert!(doubled.is_none(), "{path} is twice in the picture");
         }

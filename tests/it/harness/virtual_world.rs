@@ -1,4 +1,4 @@
-//! A world for the fanout: real str0m clients, a seeded lossy network and virtual time. No socket, no thread, no clock.
+//! Sessions against real str0m clients over a seeded lossy network, in virtual time. No socket, no thread, no clock.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -7,10 +7,13 @@ use std::time::{Duration, Instant};
 
 use roomtone::ids::session::SessionId;
 use roomtone::media::packet::Packet;
-use roomtone::rtc::session::{Listener, Reason, SessionConfig};
-use roomtone::rtc::sessions::{Fanout, Output};
+use roomtone::media::track::TrackId;
+use roomtone::rtc::profile::{OpusTrack, Profile, Role};
+use roomtone::rtc::session::{Reason, Session};
+use roomtone::rtc::sessions::{Output, Sessions};
 use roomtone::rtc::udp::batch::Batch;
-use roomtone::station::timeline::History;
+use roomtone::rtc::udp::classify::Datagram;
+use roomtone::station::timeline::{self, Capacity, TimelineWriter};
 use str0m::change::{SdpAnswer, SdpPendingOffer};
 use str0m::media::{Direction, MediaKind};
 use str0m::net::{Protocol, Receive};
@@ -19,6 +22,9 @@ use str0m::rtp::rtcp::Rtcp;
 use str0m::{Candidate, Event, Input, Output as ClientOutput, Rtc};
 
 pub const SERVER: &str = "192.0.2.1:8088";
+
+/// The one track there is.
+pub const TRACK: TrackId = TrackId::new(0);
 
 /// xorshift64*: the same seed gives the same network.
 pub struct Dice(pub u64);
@@ -55,11 +61,11 @@ pub struct Client {
 pub struct World {
     pub now: Instant,
     pub start: Instant,
-    pub fanout: Fanout,
-    pub history: History,
+    pub sessions: Sessions,
+    pub timeline: TimelineWriter,
     pub deadline: Instant,
     pub clients: Vec<Client>,
-    pub config: SessionConfig,
+    pub profile: Profile,
     /// Datagrams on their way: due, and a count that keeps equal times in order.
     pub wire: BTreeMap<(Instant, u64), (SocketAddr, SocketAddr, Vec<u8>)>,
     pub sent: u64,
@@ -81,15 +87,19 @@ impl World {
     pub fn new(seed: u64, loss_percent: u64, jitter_ms: u64) -> World {
         let now = Instant::now();
         let certificate = str0m::crypto::from_feature_flags().dtls_provider.generate_certificate().unwrap();
-        let history = History::default();
+        let capacity = Capacity::new(Duration::ZERO, Duration::from_millis(20), 128_000);
+        let (writer, timeline) = timeline::new(capacity, now);
+        let mut sessions = Sessions::default();
+        sessions.add_track(TRACK, timeline);
+        let opus = OpusTrack { stereo: true, fec: false, min_packet_ms: 10 };
         World {
             now,
             start: now,
-            fanout: Fanout::new([history.clone()]),
-            history,
+            sessions,
+            timeline: writer,
             deadline: now,
             clients: vec![],
-            config: SessionConfig { certificate, stereo: true, fec: false, min_packet_ms: 10, seal: true },
+            profile: Profile { certificate, role: Role::Listener(opus), seal: true },
             wire: BTreeMap::new(),
             sent: 0,
             dice: Dice(seed | 1),
@@ -118,14 +128,13 @@ impl World {
         }
         let (offer, pending) = recvonly_offer(&mut rtc);
         let server = SERVER.parse().unwrap();
-        let (listener, answer) =
-            Listener::accept(SessionId::random(), &offer, 0, &self.config, &[server], None, self.now).unwrap();
+        let id = SessionId::random(0);
+        let (session, answer) = Session::accept(id, &offer, &self.profile, &[server], None, self.now).unwrap();
         assert!(answer.contains("a=sendonly") && answer.contains("stereo=1") && answer.contains("sprop-stereo=1"));
         assert!(answer.contains("a=ice-lite") && answer.contains("192.0.2.1 8088 typ host"), "{answer}");
         assert!(!answer.contains("transport-cc") && !answer.contains("transport-wide-cc"), "{answer}");
         rtc.sdp_api().accept_answer(pending, SdpAnswer::from_sdp_string(&answer).unwrap()).unwrap();
-        let id = listener.id;
-        self.fanout.admit(listener, self.now);
+        self.sessions.admit(session, TRACK, self.now);
         self.clients.push(Client {
             address,
             rtc,
@@ -158,7 +167,7 @@ impl World {
                 self.send_packet();
             }
             self.deliver();
-            self.fanout.handle_timeout(self.now);
+            self.sessions.handle_timeout(self.now);
             for client in &mut self.clients {
                 if client.deadline <= self.now {
                     client.rtc.handle_input(Input::Timeout(self.now)).unwrap();
@@ -176,8 +185,8 @@ impl World {
         payload.resize(8 + (self.position / 960 % 200) as usize, self.position as u8);
         let packet = Packet { payload: payload.into(), rtp_time_samples: self.position, captured: self.now };
         self.position += 960;
-        let place = self.history.push(packet.clone());
-        self.fanout.handle_packet(0, place, packet, self.now);
+        let index = self.timeline.push(&packet);
+        self.sessions.handle_packet(TRACK, index, packet, self.now);
     }
 
     fn deliver(&mut self) {
@@ -186,7 +195,7 @@ impl World {
         {
             let (source, destination, bytes) = entry.remove();
             if destination == SERVER.parse().unwrap() {
-                if !self.fanout.handle_datagram(source, destination, &bytes, self.now) {
+                if !self.receive(source, &bytes) {
                     self.unknown += 1;
                 }
             } else if let Some(client) =
@@ -201,10 +210,16 @@ impl World {
         }
     }
 
+    /// A datagram reaches the server. False if it belongs to nobody.
+    pub fn receive(&mut self, source: SocketAddr, bytes: &[u8]) -> bool {
+        let datagram = Datagram { protocol: Protocol::Udp, source, destination: SERVER.parse().unwrap(), bytes };
+        self.sessions.handle_datagram(&datagram, self.now)
+    }
+
     pub fn drain(&mut self) {
         let mut batch = Batch::default();
         loop {
-            match self.fanout.poll_output(self.now, &mut batch) {
+            match self.sessions.poll_output(self.now, &mut batch) {
                 Output::Transmit(t) => self.post(t.source, t.destination, t.contents.to_vec()),
                 Output::Batch => {
                     for (route, bytes) in batch.iter() {
@@ -213,7 +228,7 @@ impl World {
                     }
                 }
                 Output::Connected { .. } => {}
-                Output::Gone { listener, reason, .. } => self.gone.push((listener, reason)),
+                Output::Gone { session, reason, .. } => self.gone.push((session, reason)),
                 Output::Wait(deadline) => {
                     self.deadline = deadline;
                     break;

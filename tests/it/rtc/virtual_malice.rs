@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::harness::virtual_world::{Dice, SERVER, World};
+use crate::harness::virtual_world::{Dice, World};
 
 /// RFC 6347 §4.1: a record in clear.
 fn record(kind: u8, body: &[u8]) -> Vec<u8> {
@@ -72,7 +72,7 @@ fn garbage_from_a_listeners_own_address_costs_it_nothing() {
         for _ in 0..150 {
             for _ in 0..40 {
                 let bytes = garbage(&mut dice, &recorded);
-                world.fanout.handle_datagram(address, SERVER.parse().unwrap(), &bytes, world.now);
+                world.receive(address, &bytes);
                 world.drain();
             }
             world.run(Duration::from_millis(20));
@@ -98,7 +98,7 @@ fn a_forged_alert_does_not_end_a_handshake() {
     for _ in 0..200 {
         world.run(Duration::from_millis(1));
         for body in [[2, 40], [1, 0], [2, 0]] {
-            world.fanout.handle_datagram(address, SERVER.parse().unwrap(), &record(21, &body), world.now);
+            world.receive(address, &record(21, &body));
             world.drain();
         }
     }
@@ -118,7 +118,7 @@ fn strangers_datagrams_change_nothing() {
     for round in 0..20_000u64 {
         let bytes = garbage(&mut dice, &recorded);
         let stranger = SocketAddr::new(stranger.ip(), 1_024 + (round % 1_000) as u16);
-        let taken = world.fanout.handle_datagram(stranger, SERVER.parse().unwrap(), &bytes, world.now);
+        let taken = world.receive(stranger, &bytes);
         assert!(!taken, "a stranger's datagram found a session");
         world.drain();
     }
@@ -134,7 +134,7 @@ fn plain_stun_is_answered_so_often_a_second_and_no_more() {
     let question = [&[0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42][..], &[7; 12]].concat();
     let ask = |world: &mut World| {
         let stranger = "203.0.113.9:9".parse().unwrap();
-        let answered = world.fanout.handle_datagram(stranger, SERVER.parse().unwrap(), &question, world.now);
+        let answered = world.receive(stranger, &question);
         world.drain();
         answered
     };

@@ -13,7 +13,7 @@ fn sealed_share(world: &World) -> f64 {
 
 fn world(seed: u64, loss_percent: u64, jitter_ms: u64, seal: bool) -> World {
     let mut world = World::new(seed, loss_percent, jitter_ms);
-    world.config.seal = seal;
+    world.profile.seal = seal;
     world
 }
 

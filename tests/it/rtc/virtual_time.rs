@@ -1,4 +1,4 @@
-//! The fanout against real str0m clients, over a seeded lossy network, in virtual time.
+//! Sessions against real str0m clients, over a seeded lossy network, in virtual time.
 
 use std::time::Duration;
 
@@ -49,8 +49,8 @@ fn a_dismissed_listener_is_told_and_forgotten_and_the_other_hears_on() {
     let a = world.join();
     let b = world.join();
     world.run(Duration::from_secs(2));
-    assert!(world.fanout.dismiss(world.clients[a].id, world.now));
-    assert!(!world.fanout.dismiss(world.clients[a].id, world.now), "a session ends once");
+    assert!(world.sessions.close(world.clients[a].id, world.now));
+    assert!(!world.sessions.close(world.clients[a].id, world.now), "a session ends once");
     world.run(Duration::from_millis(100));
     assert!(world.clients[a].closed, "no goodbye of DTLS arrived");
     let said_bye = world.clients[a].told.iter().any(|(_, packet)| matches!(packet, Rtcp::Goodbye(_)));
@@ -59,7 +59,7 @@ fn a_dismissed_listener_is_told_and_forgotten_and_the_other_hears_on() {
     world.run(Duration::from_secs(2));
     assert!(world.clients[b].heard.len() >= before + 99);
     assert_eq!(world.gone, [(world.clients[a].id, Reason::Closed)]);
-    assert_eq!(world.fanout.len(), 1);
+    assert_eq!(world.sessions.len(), 1);
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn a_client_that_never_comes_or_vanishes_is_given_up() {
     assert_eq!(world.gone, [(world.clients[never].id, Reason::NoPath)]);
     world.run(GIVE_UP_AFTER + Duration::from_secs(20));
     assert!(world.gone.contains(&(world.clients[n].id, Reason::NoPath)), "{:?}", world.gone);
-    assert!(world.fanout.is_empty());
+    assert!(world.sessions.is_empty());
     assert!(world.now.duration_since(world.start) < Duration::from_secs(70));
 }
 
@@ -98,7 +98,7 @@ fn ice_restarts_only_with_the_right_tag_and_sound_goes_on() {
     let (_offer, pending) = change.apply().unwrap();
     let fragment =
         format!("a=ice-ufrag:{}\r\na=ice-pwd:{}\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\n", fresh.ufrag, fresh.pass);
-    let mut patch = |if_match: IfMatch| world.fanout.handle_patch(id, &fragment, &if_match, world.now);
+    let mut patch = |if_match: IfMatch| world.sessions.handle_patch(id, &fragment, &if_match, world.now);
     assert_eq!(patch(IfMatch::Absent), Err(PatchRefusal::TagRequired));
     assert_eq!(patch(IfMatch::Tags(vec!["\"other\"".into()])), Err(PatchRefusal::StaleTag));
     let Ok(Patched::Restarted { fragment: answer, etag }) = patch(IfMatch::Any) else { panic!("no restart") };

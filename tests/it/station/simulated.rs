@@ -7,9 +7,14 @@ use crossbeam_channel::bounded;
 use roomtone::audio::encoder::Encoding;
 use roomtone::audio::sources::capture::Finder;
 use roomtone::audio::sources::device::Found;
+use roomtone::ids::names::StationName;
 use roomtone::media::packet::Packet;
-use roomtone::station::runner::{self, Running, Source, Station};
-use roomtone::station::source_status::SourceState;
+use roomtone::media::track::TrackId;
+use roomtone::observe::service::Running;
+use roomtone::station::runner::{self, Handle, RunnerSetup};
+use roomtone::station::source::{Source, SourceState};
+use roomtone::station::station::Station;
+use roomtone::station::timeline::{self, Capacity};
 
 use crate::harness::simulated_device::Simulated;
 use crate::harness::sound_server::tone_hz;
@@ -17,7 +22,7 @@ use crate::web::http::wait_until;
 
 struct OnAir {
     station: Station,
-    running: Running,
+    running: Running<Handle>,
     packets: Arc<Mutex<Vec<(Instant, Packet)>>>,
 }
 
@@ -26,17 +31,21 @@ impl OnAir {
         let device = device.clone();
         let finder: Finder =
             Arc::new(move || Ok(Found::of(cpal::platform::CustomDevice::from_device(device.clone()).into())));
-        let station = Station { name: "test".into(), encoding, metrics: Default::default() };
+        let capacity = Capacity::new(Duration::ZERO, encoding.packet_duration(), encoding.bitrate_bps);
+        let (writer, timeline) = timeline::new(capacity, Instant::now());
+        let name = StationName::parse("test").unwrap();
+        let station = Station::new(name, TrackId::new(0), encoding, timeline);
         let packets: Arc<Mutex<Vec<(Instant, Packet)>>> = Arc::default();
         let notes = packets.clone();
-        let sink = Box::new(move |packet| notes.lock().unwrap().push((Instant::now(), packet)));
+        let sink = Box::new(move |_, packet: &Packet| notes.lock().unwrap().push((Instant::now(), packet.clone())));
         let source = Source::Device { kind: "device", finder };
-        let running = runner::start(station.clone(), source, sink, bounded(8).0).unwrap();
+        let setup = RunnerSetup { station: station.clone(), source, timeline: writer, sink };
+        let running = runner::start(setup, bounded(8).0).unwrap();
         OnAir { station, running, packets }
     }
 
     fn state(&self) -> SourceState {
-        self.station.metrics.source.load().state
+        self.station.source().state
     }
 
     fn wait_for(&self, state: SourceState) {
@@ -75,7 +84,7 @@ fn a_device_of_any_rate_and_channels_is_heard_in_stereo_at_its_pitch() {
         let on_air = OnAir::of(&device, Encoding::default());
         on_air.wait_for(SourceState::Live);
         wait_until("two seconds of sound", || on_air.packets.lock().unwrap().len() >= 110);
-        let status = on_air.station.metrics.source.load_full();
+        let status = on_air.station.source();
         assert_eq!((status.rate_hz, status.channels), (rate_hz, channels));
         assert_eq!(on_air.station.metrics.blocks_dropped.read(), 0);
         let packets = on_air.packets();
@@ -96,7 +105,7 @@ fn a_device_that_vanishes_is_silence_on_time_until_it_is_back() {
     on_air.wait_for(SourceState::Live);
     device.vanish(true);
     on_air.wait_for(SourceState::Reopening);
-    assert!(on_air.station.metrics.source.load().problem.is_some(), "the status says why");
+    assert!(on_air.station.source().problem.is_some(), "the status says why");
     let before = on_air.packets.lock().unwrap().len();
     let begun = Instant::now();
     wait_until("a second of silence", || on_air.packets.lock().unwrap().len() >= before + 50);

@@ -9,16 +9,22 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use roomtone::audio::encoder::Encoding;
+use roomtone::ids::names::StationName;
 use roomtone::media::packet::Packet;
+use roomtone::media::track::TrackId;
+use roomtone::observe::service::Running;
 use roomtone::os::file_limits;
-use roomtone::rtc::engine::{self, EngineSetup, StationSetup};
+use roomtone::rtc::engine::handle::{Handle as EngineHandle, TrackSetup};
+use roomtone::rtc::engine::{self, EngineSetup};
 use roomtone::rtc::metrics::RtcMetrics;
+use roomtone::rtc::profile::OpusTrack;
 use roomtone::rtc::udp::socket;
 use roomtone::signal::messages::IceServer;
 use roomtone::signal::metrics::RoomMetrics;
 use roomtone::signal::{hub, rooms};
-use roomtone::station::metrics::StationMetrics;
-use roomtone::station::runner::Station;
+use roomtone::station::directory::Directory;
+use roomtone::station::station::Station;
+use roomtone::station::timeline::{self, Capacity};
 use roomtone::web::handlers::authorize::Gate;
 use roomtone::web::handlers::context::{Limits, Site};
 use roomtone::web::handlers::pages::Assets;
@@ -41,7 +47,7 @@ pub struct House {
     pub door: DoorHandle,
     pub metrics: ConnectionMetrics,
     www: tempfile::TempDir,
-    _engine: engine::Engine,
+    _engine: Running<EngineHandle>,
     pub hub: hub::Hub,
     /// The UDP port.
     pub media: SocketAddr,
@@ -89,13 +95,7 @@ impl House {
         fs::write(www.path().join("listen.html"), "<!doctype html><p>listen").unwrap();
         fs::write(www.path().join("room.html"), "<!doctype html><p>room").unwrap();
         let metrics = ConnectionMetrics::default();
-        let station = |name: &str| Station {
-            name: name.to_owned(),
-            encoding: Encoding::default(),
-            metrics: StationMetrics::default(),
-        };
-        let stations: Arc<[Station]> = [station("main"), station("other")].into();
-        stations[0].metrics.packets.add(1);
+        let stations = Directory::default();
         let listener = bind(Some(Ipv4Addr::LOCALHOST.into()), 0).unwrap();
         let rtc_metrics = RtcMetrics::default();
         let (engine, media) = start_engine(&stations, &rtc_metrics, limits.max_listeners_per_address);
@@ -155,21 +155,39 @@ fn ice_server() -> IceServer {
     IceServer { urls: vec!["turn:turn.example.net".into()], username: Some("u".into()), credential: Some("c".into()) }
 }
 
-fn start_engine(stations: &[Station], metrics: &RtcMetrics, per_address: usize) -> (engine::Engine, SocketAddr) {
-    let setup =
-        |station: &Station| StationSetup { stereo: true, fec: false, packet_ms: 20, metrics: station.metrics.clone() };
-    let setup = EngineSetup {
-        stations: stations.iter().map(setup).collect(),
-        max_listeners: MAX_LISTENERS,
-        max_listeners_per_address: per_address,
-        metrics: metrics.clone(),
-    };
+/// An engine with two stations, of which the first is on air.
+fn start_engine(stations: &Directory, metrics: &RtcMetrics, per_address: usize) -> (Running<EngineHandle>, SocketAddr) {
     let socket = socket::bind(Some(Ipv4Addr::LOCALHOST.into()), 0).unwrap();
     let media = socket.local_addr().unwrap();
+    let setup = EngineSetup {
+        sockets: vec![socket],
+        max_sessions: MAX_LISTENERS,
+        max_sessions_per_address: per_address,
+        seal: true,
+        metrics: metrics.clone(),
+    };
     let (reports, _) = crossbeam_channel::bounded(8);
-    let engine = engine::start([socket], setup, reports).unwrap();
-    let payload = vec![0xfc, 0xff, 0xfe].into();
-    engine.senders[0].send(Packet { payload, rtp_time_samples: 0, captured: Instant::now() });
+    let engine = engine::start(setup, reports).unwrap();
+    for (nth, name) in ["main", "other"].into_iter().enumerate() {
+        let capacity = Capacity::new(Duration::ZERO, Duration::from_millis(20), 128_000);
+        let (mut writer, timeline) = timeline::new(capacity, Instant::now());
+        let (name, track) = (StationName::parse(name).unwrap(), TrackId::new(nth as u64));
+        let station = Station::new(name, track, Encoding::default(), timeline.clone());
+        let setup = TrackSetup {
+            id: track,
+            opus: OpusTrack { stereo: true, fec: false, min_packet_ms: 20 },
+            timeline,
+            listeners: station.metrics.listeners.clone(),
+            packets_dropped: station.metrics.packets_dropped.clone(),
+        };
+        let sender = engine.handle.add_track(setup).unwrap();
+        if nth == 0 {
+            let payload = vec![0xfc, 0xff, 0xfe].into();
+            let packet = Packet { payload, rtp_time_samples: 0, captured: Instant::now() };
+            sender.send(writer.push(&packet), &packet);
+        }
+        assert!(stations.insert(station));
+    }
     (engine, media)
 }
 

@@ -1,0 +1,165 @@
+//! How other threads reach the rtc threads. A new session is built on the thread that asks for it, so that reading a
+//! stranger's SDP costs the listeners nothing. Every call waits for the reply, for 5 s at most.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use crate::ids::session::SessionId;
+use crate::media::packet::Packet;
+use crate::media::track::TrackId;
+use crate::net::interfaces;
+use crate::observe::metrics::{Counter, Gauge};
+use crate::rtc::profile::{OpusTrack, Profile, Role};
+use crate::rtc::requests::{Admitted, IfMatch, Offer, PatchRefusal, Patched, Refusal};
+use crate::rtc::session::Session;
+use crate::station::timeline::Timeline;
+
+use super::shared::{Command, Shared, ThreadLink, Track};
+
+/// What the engine needs to know of a track.
+#[derive(Clone, Debug)]
+pub struct TrackSetup {
+    /// Which one it is.
+    pub id: TrackId,
+    /// What SDP tells of it.
+    pub opus: OpusTrack,
+    /// Where its latest packets are read for resends.
+    pub timeline: Timeline,
+    /// Sessions that receive it at present.
+    pub listeners: Gauge,
+    /// Packets dropped because an rtc thread was behind.
+    pub packets_dropped: Counter,
+}
+
+/// For the threads that answer clients. A clone reaches the same rtc threads.
+#[derive(Clone)]
+pub struct Handle {
+    shared: Arc<Shared>,
+    /// The profile of every track's listeners, but for the track itself.
+    profile: Profile,
+    /// Counts up; the remainder is the thread of the next session.
+    next_thread: Arc<AtomicUsize>,
+}
+
+/// The encoder's end of the packet queues of one track.
+#[derive(Clone)]
+pub struct PacketSender {
+    shared: Arc<Shared>,
+    track: TrackId,
+    packets_dropped: Counter,
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.shared.threads.iter().map(|thread| thread.local)).finish()
+    }
+}
+
+impl Handle {
+    pub(super) fn new(shared: Arc<Shared>, profile: Profile) -> Handle {
+        Handle { shared, profile, next_thread: Arc::default() }
+    }
+
+    /// Adds a track that sessions may receive from now on.
+    ///
+    /// Returns where its packets go.
+    ///
+    /// # Errors
+    /// If an rtc thread is behind or has ended.
+    pub fn add_track(&self, setup: TrackSetup) -> io::Result<PacketSender> {
+        let TrackSetup { id, opus, timeline, listeners, packets_dropped } = setup;
+        let profile = Profile { role: Role::Listener(opus), ..self.profile.clone() };
+        let track = Arc::new(Track { id, profile, timeline, listeners });
+        for thread in &self.shared.threads {
+            thread.ask(|reply| Command::AddTrack { track: track.clone(), reply }).ok_or_else(no_answer)?;
+        }
+        self.shared.insert_track(track);
+        Ok(PacketSender { shared: self.shared.clone(), track: id, packets_dropped })
+    }
+
+    /// Removes a track and closes the sessions that receive it. False if there is no such track.
+    ///
+    /// # Errors
+    /// If an rtc thread is behind or has ended; no new session can receive the track all the same.
+    pub fn remove_track(&self, id: TrackId) -> io::Result<bool> {
+        let was_there = self.shared.remove_track(id).is_some();
+        for thread in &self.shared.threads {
+            thread.ask(|reply| Command::RemoveTrack { track: id, reply }).ok_or_else(no_answer)?;
+        }
+        Ok(was_there)
+    }
+
+    /// Admits a session; it is registered when this returns, so that its first STUN check finds it.
+    ///
+    /// # Errors
+    /// [`Refusal`] says who is to blame.
+    pub fn admit(&self, offer: Offer) -> Result<Admitted, Refusal> {
+        let shared = &self.shared;
+        let Some(track) = shared.track(offer.track) else { return Err(Refusal::NotOnAir) };
+        if shared.is_full() {
+            return Err(Refusal::Full);
+        }
+        // Before the SDP is read, so that a flood costs little.
+        let Some(permit) = shared.per_address.take(offer.client) else { return Err(Refusal::FullFromAddress) };
+        if track.timeline.head() == 0 {
+            return Err(Refusal::NotOnAir);
+        }
+        let nth = self.next_thread.fetch_add(1, Ordering::Relaxed) % shared.threads.len();
+        let thread = &shared.threads[nth];
+        let id = SessionId::random(nth as u8);
+        let addresses = interfaces::local(thread.local, offer.reached_at);
+        let reached_at = offer.reached_at.filter(|ip| !ip.is_loopback());
+        let accepted = Session::accept(id, &offer.sdp, &track.profile, &addresses, reached_at, Instant::now());
+        let (mut session, answer) = accepted.map_err(Refusal::BadOffer)?;
+        let etag = session.etag();
+        let session = Box::new(session);
+        match thread.ask(|reply| Command::Admit { session, track: track.id, permit, reply }) {
+            Some(true) => Ok(Admitted { session: id, answer, etag }),
+            Some(false) => Err(Refusal::Full),
+            None => Err(Refusal::Busy),
+        }
+    }
+
+    /// Adds candidates or restarts ICE, as an `application/trickle-ice-sdpfrag` (RFC 8840) says.
+    ///
+    /// # Errors
+    /// [`PatchRefusal`]; the session goes on as it was.
+    pub fn patch(&self, id: SessionId, fragment: String, if_match: IfMatch) -> Result<Patched, PatchRefusal> {
+        let thread = self.thread_of(id).ok_or(PatchRefusal::Unknown)?;
+        thread.ask(|reply| Command::Patch { id, fragment, if_match, reply }).unwrap_or(Err(PatchRefusal::Busy))
+    }
+
+    /// Closes a session. False if there is none of that id.
+    pub fn close(&self, id: SessionId) -> bool {
+        self.thread_of(id).and_then(|thread| thread.ask(|reply| Command::Close { id, reply })).unwrap_or(false)
+    }
+
+    /// Whether every rtc thread answers.
+    pub fn answers(&self) -> bool {
+        self.shared.threads.iter().all(|thread| thread.ask(|reply| Command::Ping { reply }).is_some())
+    }
+
+    fn thread_of(&self, id: SessionId) -> Option<&ThreadLink> {
+        self.shared.threads.get(usize::from(id.thread()))
+    }
+}
+
+fn no_answer() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "an rtc thread does not answer")
+}
+
+impl PacketSender {
+    /// Hands a packet with its timeline index to the rtc threads; never waits.
+    pub fn send(&self, index: u64, packet: &Packet) {
+        for thread in &self.shared.threads {
+            thread.queue((self.track, index, packet.clone()), &self.packets_dropped);
+        }
+        // All queues first: the first thread to wake may displace this one from the processor.
+        for thread in &self.shared.threads {
+            thread.wake();
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! What a session of one role may negotiate: codecs, header extensions, buffers. A role is a listener today; publishers and
+//! viewers get profiles of their own. Runs on whatever thread builds a session; decides nothing about packets or addresses.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use str0m::Rtc;
+use str0m::config::DtlsCert;
+use str0m::format::{Codec, FormatParams};
+use str0m::media::{Frequency, Pt};
+use str0m::rtp::Extension;
+
+use crate::rtc::srtp::provider::{self, SessionKeys};
+
+/// Packets the engine may hold. It sends each at once, and resends come from the track's timeline.
+const SEND_BUFFER_PACKETS: usize = 2;
+
+/// Payload type when the client leaves the choice to us, which it never does in an offer.
+const OPUS_PAYLOAD_TYPE: u8 = 111;
+
+/// Id of the mid's header extension (RFC 9143 §15.1) when the client leaves the choice to us.
+const MID_EXTENSION_ID: u8 = 4;
+
+/// What every session of a role shares.
+#[derive(Clone, Debug)]
+pub struct Profile {
+    /// Certificate of this process; its fingerprint is in every answer.
+    pub certificate: DtlsCert,
+    /// What the session may receive or send.
+    pub role: Role,
+    /// Whether packets are sealed beside the engine where that is possible. If not, all of them pass through the engine:
+    /// the reference that tests and benches compare with.
+    pub seal: bool,
+}
+
+/// What a session is for.
+#[derive(Clone, Debug)]
+pub enum Role {
+    /// It receives one track of Opus.
+    Listener(OpusTrack),
+}
+
+/// The properties of a track of Opus that SDP tells (RFC 7587 §6.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpusTrack {
+    /// Whether it has two channels.
+    pub stereo: bool,
+    /// Whether it carries in-band FEC.
+    pub fec: bool,
+    /// Duration of its shortest packet, rounded up to whole milliseconds.
+    pub min_packet_ms: u8,
+}
+
+impl Profile {
+    /// An engine for one session, and where its SRTP keys will be found.
+    pub fn build_engine(&self, now: Instant) -> (Rtc, Option<Arc<SessionKeys>>) {
+        let Role::Listener(track) = &self.role;
+        let mut engine = Rtc::builder()
+            .set_ice_lite(true)
+            .set_rtp_mode(true)
+            // Only what clients report; the engine does not see packets that are sealed beside it.
+            .enable_raw_packets(self.seal)
+            // Nothing but the mid: every other extension costs memory and time, and tells nothing that is acted upon.
+            .clear_extension_map()
+            .set_extension(MID_EXTENSION_ID, Extension::RtpMid)
+            .set_crypto_provider(provider::provider())
+            .set_dtls_cert(self.certificate.clone())
+            .set_send_buffer_audio(SEND_BUFFER_PACKETS)
+            // A listener sends no media; a receive buffer would only cost memory.
+            .set_reordering_size_audio(1)
+            .clear_codecs();
+        engine.codec_config().add_config(
+            Pt::new_with_value(OPUS_PAYLOAD_TYPE),
+            None,
+            Codec::Opus,
+            Frequency::FORTY_EIGHT_KHZ,
+            Some(2),
+            FormatParams {
+                min_p_time: Some(track.min_packet_ms),
+                use_inband_fec: Some(track.fec),
+                stereo: Some(track.stereo),
+                sprop_stereo: Some(track.stereo),
+                ..FormatParams::default()
+            },
+        );
+        let engine = engine.build(now);
+        (engine, provider::take_session_keys())
+    }
+}
