@@ -1,5 +1,5 @@
 //! Puts stations on the air and takes them off while the program runs: the only place that knows stations and the engine.
-//! It owns every station's running thread. Called by the application, and by whoever may change stations.
+//! It owns every station's running thread. Called by the application, and by handlers that change stations.
 
 use std::collections::HashMap;
 use std::io;
@@ -33,7 +33,7 @@ pub struct Broadcast {
     /// How much sound each timeline keeps besides what resends need.
     kept: Duration,
     next_track: AtomicU64,
-    /// Held while a station is added, changed or removed, and by nobody else.
+    /// Held only while a station is added, changed or removed.
     running: Mutex<HashMap<StationName, Running<runner::Handle>>>,
 }
 
@@ -85,7 +85,7 @@ impl Broadcast {
     /// Stops a station and closes the sessions of its listeners. False if there is no station of that name.
     ///
     /// # Errors
-    /// If an rtc thread does not answer; nobody can listen to the station any more all the same.
+    /// If an rtc thread does not answer; the station is gone nevertheless, but its listeners may stay connected in silence.
     pub fn remove(&self, name: &StationName) -> io::Result<bool> {
         let Some(runner) = self.running().remove(name) else { return Ok(false) };
         let station = self.directory.remove(name);

@@ -1,15 +1,14 @@
-//! A bounded queue from threads of any priority to one that must not wait for them.
+//! A bounded queue from threads of any priority to one thread that must not wait for them.
 //!
-//! Called from the threads that answer clients and from an rtc thread. A lock-free queue does not serve here: its reader
-//! spins while a writer is in the midst of writing, and a writer that the reader itself has displaced from the processor
-//! never gets on. This reader finds the queue locked at worst, goes on, and is called again, since writers ring when they
-//! have written.
+//! Used by the threads that answer clients and by an rtc thread. A lock-free queue does not serve here: its reader spins while
+//! a writer is in the middle of a write, and a writer that the real-time reader has displaced from the processor never
+//! finishes. This reader at worst finds the queue locked, goes on, and is woken again, since writers wake it after writing.
 
 use std::collections::VecDeque;
 use std::mem;
 use std::sync::{Mutex, PoisonError, TryLockError};
 
-/// See the head of the file.
+/// A bounded queue whose reader never waits.
 #[derive(Debug)]
 pub struct Mailbox<T> {
     /// Held for a push or a swap.
@@ -18,12 +17,12 @@ pub struct Mailbox<T> {
 }
 
 impl<T> Mailbox<T> {
-    /// An empty one that takes up to `limit`.
+    /// An empty queue of at most `limit` items.
     pub fn new(limit: usize) -> Mailbox<T> {
         Mailbox { queue: Mutex::default(), limit }
     }
 
-    /// Adds one, unless it is full. Ring afterwards: the reader may have missed it.
+    /// Adds an item; false if the queue is full. Wake the reader afterwards.
     #[must_use]
     pub fn put(&self, item: T) -> bool {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
@@ -34,7 +33,7 @@ impl<T> Mailbox<T> {
         room
     }
 
-    /// Takes all there are, in order, or none while somebody writes.
+    /// Takes all items, in order, or none while a writer holds the queue.
     pub fn take(&self) -> VecDeque<T> {
         match self.queue.try_lock() {
             Ok(mut queue) => mem::take(&mut *queue),
@@ -49,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_put_is_taken_once_and_in_order_and_no_more_than_fits() {
+    fn items_are_taken_once_and_in_order_and_the_limit_holds() {
         let mailbox = Mailbox::new(3);
         assert_eq!([1, 2, 3, 4].map(|n| mailbox.put(n)), [true, true, true, false]);
         assert_eq!(mailbox.take(), [1, 2, 3]);
@@ -59,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn the_reader_does_not_wait_for_a_writer_that_got_no_further() {
+    fn the_reader_does_not_wait_for_a_stuck_writer() {
         let mailbox = Mailbox::new(3);
         assert!(mailbox.put(1));
         let writing = mailbox.queue.lock().unwrap();

@@ -1,15 +1,15 @@
-//! SDP as text: cuts an offer down to the one section a listener needs, and puts the answer together again.
+//! SDP as text: reduces an offer to the one section that a listener needs, and completes the answer.
 //!
-//! Pure. The engine beneath (str0m) negotiates the audio section; everything around it — rejecting video, making the
-//! answer `sendonly`, ICE fragments — is decided here, where it can be read in one place. Remote candidates are read and
-//! forgotten: we are an ICE-lite agent (RFC 8445 §2.5), which answers checks and never sends any.
+//! Pure. The engine (str0m) negotiates the audio section; everything around it is decided here: video is rejected, the answer
+//! is `sendonly`, ICE fragments are read and written. Remote candidates are read and dropped: this is an ICE-lite agent
+//! (RFC 8445 §2.5), which answers checks and sends none.
 
 use std::fmt::Write;
 
-/// Longest a=mid that is taken. Browsers make one or two digits.
+/// Longest accepted a=mid. Browsers use one or two digits.
 const MID_BYTES: usize = 16;
 
-/// A section that is refused in the answer (RFC 3264 §6: same media, port zero).
+/// A section that the answer rejects (RFC 3264 §6: same media, port zero).
 #[derive(Debug)]
 struct RejectedSection {
     media: String,
@@ -18,24 +18,24 @@ struct RejectedSection {
     mid: Option<String>,
 }
 
-/// An offer, cut down to the audio section that will carry the station.
+/// An offer, reduced to the audio section that will carry the track.
 #[derive(Debug)]
 pub struct AudioOffer {
-    /// Session part and one audio section, `recvonly`, without candidates: what the engine gets to see.
+    /// Session part and one audio section, `recvonly`, without candidates: what the engine reads.
     text: String,
-    /// The payload type of Opus, if the client would report what it misses (RFC 4585 §4.2).
+    /// The payload type of Opus, if the client would report lost packets (RFC 4585 §4.2).
     nack: Option<String>,
     /// Which of the offer's sections it was.
     index: usize,
     rejected: Vec<RejectedSection>,
 }
 
-/// What an `application/trickle-ice-sdpfrag` (RFC 8840 §9) says.
+/// The content of an `application/trickle-ice-sdpfrag` (RFC 8840 §9).
 #[derive(Debug, PartialEq, Eq)]
 pub struct IceFragment {
-    /// The client's ICE credentials (user fragment, password), where given.
+    /// The client's ICE credentials (user fragment, password), if given.
     pub credentials: Option<(String, String)>,
-    /// Which section it is about, where said.
+    /// The section it is about, if it says so.
     pub mid: Option<String>,
 }
 
@@ -43,7 +43,7 @@ impl AudioOffer {
     /// Reads an offer.
     ///
     /// # Errors
-    /// A sentence for the client that says why no station can be sent in answer to it.
+    /// A sentence for the client that says why nothing can be sent in answer to it.
     pub fn parse(offer: &str) -> Result<AudioOffer, String> {
         let mut sections = split_sections(offer)?;
         let session = sections.remove(0);
@@ -53,7 +53,7 @@ impl AudioOffer {
         let index = audio_section(&sections, &session)?;
         let audio = sections.remove(index);
         let mid = attribute(&audio, "mid").ok_or("the audio section has no a=mid")?.to_owned();
-        // The engine keeps 16 bytes of it; a mid cut short would answer some other section (RFC 8843 §9.1).
+        // The engine keeps 16 bytes of it; a truncated mid would answer another section (RFC 9143 §9.1).
         if !(1..=MID_BYTES).contains(&mid.len()) || !mid.bytes().all(|b| b.is_ascii_graphic()) {
             return Err(format!("the audio section's a=mid is not 1 to {MID_BYTES} plain characters"));
         }
@@ -61,7 +61,7 @@ impl AudioOffer {
         Ok(AudioOffer { text: engine_offer(&session, &audio, &mid), nack: nack(&audio), index, rejected })
     }
 
-    /// The offer as the engine gets to see it.
+    /// The offer as the engine reads it.
     pub fn text(&self) -> &str {
         &self.text
     }
@@ -84,12 +84,12 @@ impl AudioOffer {
         self.text.lines().find_map(|l| l.strip_prefix("a=ice-ufrag:"))
     }
 
-    /// From here on the client is known by these credentials.
+    /// The client has these credentials from now on.
     pub fn adopt_credentials(&mut self, ufrag: &str, pwd: &str) {
         self.text = self.with_credentials(ufrag, pwd);
     }
 
-    /// The full answer: the engine's audio section at its place, every other section refused.
+    /// The full answer: the engine's audio section at its place, every other section rejected.
     pub fn answer(&self, engine_answer: &str) -> String {
         let (session, audio) = match engine_answer.find("m=") {
             Some(at) => engine_answer.split_at(at),
@@ -138,7 +138,7 @@ impl RejectedSection {
 }
 
 impl IceFragment {
-    /// Reads a fragment. Candidates must look like candidates, though we need none of them.
+    /// Reads a fragment. Candidates must look like candidates, although none of them is used.
     ///
     /// # Errors
     /// A sentence for the client.
@@ -205,25 +205,25 @@ fn split_sections(offer: &str) -> Result<Vec<Vec<&str>>, String> {
     Ok(sections)
 }
 
-/// Which section will carry the station: the first that wants to receive Opus.
+/// The section that will carry the track: the first that wants to receive Opus.
 fn audio_section(sections: &[Vec<&str>], session: &[&str]) -> Result<usize, String> {
-    let mut complaint = "the offer has no audio section";
+    let mut problem = "the offer has no audio section";
     for (index, lines) in sections.iter().enumerate() {
         let [media, port, ..] = media_line(lines)?;
         if media != "audio" {
             continue;
         }
         if port == "0" && !lines.contains(&"a=bundle-only") {
-            complaint = "the audio section is switched off (port 0)";
+            problem = "the audio section is switched off (port 0)";
         } else if !lines.iter().any(|l| opus(l).is_some()) {
-            complaint = "the audio section does not offer Opus at 48 kHz, the only codec there is here";
+            problem = "the audio section does not offer Opus at 48 kHz, the only codec there is here";
         } else if !wants_to_receive(lines, session) {
-            complaint = "the audio section does not want to receive (it must be recvonly or sendrecv)";
+            problem = "the audio section does not want to receive (it must be recvonly or sendrecv)";
         } else {
             return Ok(index);
         }
     }
-    Err(complaint.into())
+    Err(problem.into())
 }
 
 /// RFC 8866 §6.7: a section's own direction, else the session's, else `sendrecv`.
@@ -261,13 +261,13 @@ fn engine_offer(session: &[&str], audio: &[&str], mid: &str) -> String {
             l if l.starts_with("m=audio 0 ") => push_line(&mut text, &l.replacen("m=audio 0 ", "m=audio 9 ", 1)),
             l if is_direction(l) || l == "a=bundle-only" || l == "a=end-of-candidates" => {}
             l if l.starts_with("a=candidate:") || l.starts_with("a=ssrc") || l.starts_with("a=msid:") => {}
-            // What the engine shall not even hear of: reports and extensions that would tell us nothing we act upon.
+            // Reports and extensions that would tell nothing that is acted upon; the engine would spend time on them.
             l if l.starts_with("a=rtcp-fb:") || (l.starts_with("a=extmap:") && !l.ends_with(MID_EXTENSION)) => {}
             l => push_line(&mut text, l),
         }
     }
     push_line(&mut text, "a=recvonly");
-    // It is kept as long as the session.
+    // It is kept for as long as the session lives.
     text.shrink_to_fit();
     text
 }
@@ -298,7 +298,7 @@ fn is_ice_chars(text: &str, least: usize) -> bool {
     (least..=256).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'+' || b == b'/')
 }
 
-/// The beginning of a stranger's line, fit to be shown in an error.
+/// The beginning of a client's line, safe to quote in an error.
 fn excerpt(line: &str) -> String {
     line.chars().filter(|c| !c.is_control()).take(40).collect()
 }
@@ -318,7 +318,7 @@ mod tests {
         a=candidate:1 1 udp 1 10.0.0.1 5 typ host\r\na=sendrecv\r\na=rtpmap:111 opus/48000/2\r\n";
 
     #[test]
-    fn video_is_refused_at_its_place_and_audio_is_kept() {
+    fn video_is_rejected_in_place_and_audio_is_kept() {
         let offer = AudioOffer::parse(AUDIO_VIDEO).unwrap();
         assert!(offer.text().contains("a=group:BUNDLE 1\r\n") && offer.text().contains("a=recvonly\r\n"));
         assert!(!offer.text().contains("video") && !offer.text().contains("candidate"));
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn nack_is_promised_to_who_asks_for_it_and_what_is_of_no_use_is_left_out() {
+    fn nack_is_answered_if_it_was_offered_and_unused_attributes_are_left_out() {
         let asking = AUDIO_VIDEO.to_owned()
             + "a=rtcp-fb:111 transport-cc\r\na=rtcp-fb:111 nack\r\na=extmap:1 urn:ietf:params:rtp-hdrext:ssrc-audio-level\r\n\
                a=extmap:4 urn:ietf:params:rtp-hdrext:sdes:mid\r\n";
@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_an_offer_is_named() {
+    fn an_unusable_offer_is_refused_with_the_reason() {
         let cases = [
             ("", "v=0"),
             ("hello", "`hello` is not a line of SDP"),
@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fragment_is_read_or_refused() {
+    fn fragments_are_read_or_refused() {
         let restart = "a=ice-ufrag:wxyz\r\na=ice-pwd:0123456789012345678901\r\nm=audio 9 X 0\r\na=mid:0\r\n";
         let credentials = Some(("wxyz".to_owned(), "0123456789012345678901".to_owned()));
         let mid = Some("0".to_owned());

@@ -134,7 +134,7 @@ impl Sessions {
         }
     }
 
-    /// Takes a session in that shall receive a track; datagrams for it may arrive from now on.
+    /// Takes in a session that will receive a track; datagrams for it may arrive from now on.
     pub fn admit(&mut self, session: impl Into<Box<Session>>, track: TrackId, now: Instant) {
         let mut session = session.into();
         let (id, ufrag) = (session.id, session.ufrag());

@@ -1,5 +1,5 @@
-//! The stations of this host, by name. They come and go while the program runs. Reading takes no lock; whoever changes the
-//! directory holds one for a moment.
+//! The stations of this host, by name. They come and go while the program runs. Reading takes no lock; a change holds one for a
+//! moment.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

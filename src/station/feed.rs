@@ -1,5 +1,5 @@
 //! A source as an encoder's thread drives it: the tone when it is due; a device opened, watched and opened again with
-//! back-off. It knows no encoder and waits for nothing; whoever drives it waits for its events and deadline.
+//! back-off. It knows no encoder and waits for nothing; the runner waits for its events and deadline.
 
 use std::time::{Duration, Instant};
 

@@ -113,7 +113,7 @@ impl Runner {
                 Ok(CaptureEvent::Failed { reason }) => Event::Failed { reason },
                 Err(_) => Event::Failed { reason: "the thread that opened it is gone".into() },
             },
-            // Without a handle there is nobody left to ask for anything.
+            // All handles are gone, so no command will come.
             recv(self.commands) -> command => Event::Command(command.unwrap_or(Command::Stop)),
             default(deadline.saturating_duration_since(Instant::now())) => Event::Deadline,
         }

@@ -1,21 +1,21 @@
-//! Datagrams that leave together: one block of memory, filled by the sealing and read by the system call.
+//! Datagrams that leave together: one block of memory, which sealing fills and the system call reads.
 //!
-//! Pure, and filled again and again without allocating.
+//! Pure. It is reused without allocating.
 
 use std::net::SocketAddr;
 
-/// Datagrams of one batch: enough that the system call itself no longer counts, few enough to stay in the nearest cache.
+/// Datagrams of one batch: enough to make the cost of the system call negligible, few enough for the nearest cache.
 pub const BATCH: usize = 64;
 
 /// Largest datagram: an Ethernet frame's worth. Opus packets end at 1,275 bytes (RFC 6716 §3.4).
 pub const DATAGRAM_BYTES: usize = 1_472;
 
-/// Which way a datagram goes.
+/// Between which addresses a datagram travels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Route {
-    /// From which address of this host.
+    /// The address of this host.
     pub source: SocketAddr,
-    /// To whom.
+    /// The client's address.
     pub destination: SocketAddr,
 }
 
@@ -23,7 +23,7 @@ pub struct Route {
 #[derive(Debug)]
 pub struct Batch {
     bytes: Box<[u8]>,
-    /// Where each goes, and where its bytes end.
+    /// The route of each, and where its bytes end.
     datagrams: Vec<(Route, usize)>,
 }
 
@@ -44,18 +44,18 @@ impl Batch {
         self.datagrams.is_empty()
     }
 
-    /// Whether there is room for no more.
+    /// Whether no more fits.
     pub fn is_full(&self) -> bool {
         self.datagrams.len() == BATCH
     }
 
-    /// Forgets them all.
+    /// Removes all of them.
     pub fn clear(&mut self) {
         self.datagrams.clear();
     }
 
-    /// Adds a datagram of `length` bytes and lets `fill` write it. It is left out if it is too long, if the batch is full
-    /// or if `fill` has no success.
+    /// Adds a datagram of `length` bytes and lets `fill` write it. False, and nothing added, if it is too long, if the batch
+    /// is full or if `fill` returns false.
     pub fn push(&mut self, route: Route, length: usize, fill: impl FnOnce(&mut [u8]) -> bool) -> bool {
         let start = self.datagrams.last().map_or(0, |(_, end)| *end);
         if self.is_full() || length > DATAGRAM_BYTES {
@@ -69,7 +69,7 @@ impl Batch {
         filled
     }
 
-    /// Each datagram and its way, in order.
+    /// Each datagram and its route, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&Route, &[u8])> {
         let mut start = 0;
         self.datagrams.iter().map(move |(route, end)| {
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_filled_is_read_in_order_and_what_failed_leaves_no_gap() {
+    fn datagrams_are_read_in_order_and_a_failed_one_leaves_no_gap() {
         let route = |port| Route {
             source: "192.0.2.1:8088".parse().unwrap(),
             destination: SocketAddr::from(([192, 0, 2, 7], port)),

@@ -31,7 +31,7 @@ const USERNAME: u16 = 0x0006;
 pub enum Kind {
     /// A Binding request that names a session: a check of ICE (RFC 8445 §7.1).
     IceCheck,
-    /// A Binding request without USERNAME: somebody asks for their own address (RFC 8489 §2).
+    /// A Binding request without USERNAME: a client asks for its own address (RFC 8489 §2).
     PlainBinding,
     /// A STUN response or indication. An ICE-lite agent asks nothing, so it expects none.
     StunReply,

@@ -1,6 +1,6 @@
 //! `sendmmsg`, with the source address of each datagram as ancillary data where the socket has several (ip(7), ipv6(7)).
 //!
-//! Linux only, on the rtc thread. The tables that the call wants are kept from one call to the next.
+//! Linux only, on the rtc thread. The tables that the call needs are kept between calls.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -18,7 +18,7 @@ const CONTROL_BYTES: usize = 48;
 #[derive(Clone, Copy)]
 struct Control([u8; CONTROL_BYTES]);
 
-/// Large enough for an address of either family; the family says which it is.
+/// Large enough for an address of either family; the family tells which one it is.
 #[repr(C)]
 #[derive(Clone, Copy)]
 union Name {
@@ -33,14 +33,14 @@ struct Tables {
     messages: [libc::mmsghdr; BATCH],
 }
 
-/// The call, and its tables.
+/// The system call and its tables.
 pub(crate) struct Outbox {
     tables: Box<Tables>,
     is_ipv6: bool,
-    says_source: bool,
+    sets_source: bool,
 }
 
-// SAFETY: the pointers in the tables are written anew before each call and mean nothing between calls.
+// SAFETY: the pointers in the tables are written before each call and are not used between calls.
 unsafe impl Send for Outbox {}
 
 impl Outbox {
@@ -48,10 +48,12 @@ impl Outbox {
     pub(crate) fn new(local: SocketAddr) -> Outbox {
         // SAFETY: all-zero is a valid value of every field: null pointers, zero lengths, integers.
         let tables = Box::new(unsafe { mem::zeroed::<Tables>() });
-        Outbox { tables, is_ipv6: local.is_ipv6(), says_source: local.ip().is_unspecified() }
+        Outbox { tables, is_ipv6: local.is_ipv6(), sets_source: local.ip().is_unspecified() }
     }
 
-    /// Sends one datagram or more of the first [`BATCH`]; how many. An error speaks of the first.
+    /// Sends some of the first [`BATCH`] datagrams, at least one.
+    ///
+    /// Returns how many. An error is about the first.
     pub(crate) fn send<'a>(
         &mut self,
         socket: &impl AsRawFd,
@@ -67,7 +69,7 @@ impl Outbox {
             header.msg_name = (&raw mut tables.names[n]).cast();
             header.msg_iov = &raw mut tables.vectors[n];
             header.msg_iovlen = 1;
-            if self.says_source {
+            if self.sets_source {
                 header.msg_control = tables.controls[n].0.as_mut_ptr().cast();
                 header.msg_controllen = CONTROL_BYTES as _;
                 write_source(header, route.source.ip());
@@ -78,15 +80,16 @@ impl Outbox {
             return Ok(0);
         }
         let messages = tables.messages.as_mut_ptr();
-        // SAFETY: the first `count` messages were filled above; every pointer in them leads to the tables or to the
+        // SAFETY: the first `count` messages were filled above; every pointer in them points into the tables or to the
         // datagrams' bytes, all of which outlive the call. The kernel writes to `msg_len` only.
         let sent = unsafe { libc::sendmmsg(socket.as_raw_fd(), messages, count, 0) };
         usize::try_from(sent).map_err(|_| io::Error::last_os_error())
     }
 }
 
-/// Writes an address as the socket's family wants it, and tells its length. A dual-stack socket speaks of IPv4 as
-/// `::ffff:a.b.c.d`.
+/// Writes an address in the form of the socket's family. A dual-stack socket has IPv4 addresses as `::ffff:a.b.c.d`.
+///
+/// Returns its length.
 fn write_name(name: &mut Name, address: SocketAddr, is_ipv6: bool) -> libc::socklen_t {
     match address {
         SocketAddr::V4(v4) if !is_ipv6 => {

@@ -1,8 +1,8 @@
-//! The one UDP socket: datagrams in and out, in batches, with both addresses of each.
+//! An rtc thread's UDP socket: datagrams in and out, in batches, with both addresses of each.
 //!
-//! Runs on the rtc thread. A wildcard socket must answer from the very address it was asked on, or ICE takes the answer
-//! for a stranger's, so every datagram carries source and destination. Reading is quinn-udp's (recvmmsg and GRO on
-//! Linux); so is sending, except on Linux, where one `sendmmsg` carries a whole turn's datagrams to as many listeners.
+//! Runs on the rtc thread. A wildcard socket must answer from the address that was asked, or ICE does not accept the answer,
+//! so every datagram carries source and destination. quinn-udp reads (recvmmsg and GRO on Linux) and sends, except on Linux,
+//! where one `sendmmsg` carries a whole batch to as many receivers.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSliceMut};
@@ -23,7 +23,7 @@ const SOCKET_BUFFER_BYTES: usize = 4 << 20;
 /// Room for one read. WebRTC datagrams stay under 1,500 bytes; with GRO several of one sender arrive as one read.
 const READ_BYTES: usize = 16 << 10;
 
-/// Datagrams that wait for the kernel to take them. Beyond that the oldest is dropped: late sound is no sound.
+/// Datagrams that wait for room in the kernel. Full means that the oldest is dropped: sound that comes late is useless.
 const UNSENT_LIMIT: usize = 16 << 10;
 
 /// Binds a UDP socket: to `address`, or to every address, IPv6 and IPv4 alike.
@@ -47,7 +47,7 @@ fn bind_to(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
         socket.set_only_v6(false)?;
     }
     socket.bind(&address.into())?;
-    // The kernel grants what its limits allow; less only means an earlier drop under load.
+    // The kernel grants what its limits allow; a smaller buffer only means earlier drops under load.
     let _ = socket.set_send_buffer_size(SOCKET_BUFFER_BYTES);
     let _ = socket.set_recv_buffer_size(SOCKET_BUFFER_BYTES);
     Ok(socket.into())
@@ -63,7 +63,7 @@ pub struct Datagrams {
     unsent: VecDeque<(Route, Vec<u8>)>,
 }
 
-/// What became of what was queued.
+/// What happened to queued datagrams.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Flushed {
     /// Datagrams the kernel took.
@@ -73,7 +73,7 @@ pub struct Flushed {
 }
 
 impl Datagrams {
-    /// Takes a bound socket over.
+    /// Takes over a bound socket.
     ///
     /// # Errors
     /// If the operating system lacks what is needed to learn a datagram's destination.
@@ -99,7 +99,7 @@ impl Datagrams {
         &mut self.socket
     }
 
-    /// Reads one batch and hands over each datagram: source, destination, bytes. False when nothing is left.
+    /// Reads one batch and hands over each datagram. False when nothing is left.
     ///
     /// # Errors
     /// As the operating system says; the socket stays usable.
@@ -118,7 +118,7 @@ impl Datagrams {
                 deliver(&Datagram { protocol: Protocol::Udp, source, destination, bytes });
             }
         }
-        // In one call Linux reads as many as there are; elsewhere it may be one at a time.
+        // Linux reads all that are there in one call; other systems may read one at a time.
         let all = if cfg!(target_os = "linux") { BATCH_SIZE } else { 1 };
         Ok(count >= all)
     }
@@ -140,7 +140,7 @@ impl Datagrams {
                     self.unsent.drain(..taken);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                // Unreachable, forbidden, too long: of no use to try again, and no fault of the next one.
+                // Unreachable, forbidden, too long: another try would not help, and the next datagram may succeed.
                 Err(_) => {
                     flushed.dropped += 1;
                     self.unsent.pop_front();
@@ -184,7 +184,7 @@ fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
-/// Where there is no `sendmmsg`: one system call for each datagram.
+/// Systems without `sendmmsg`: one system call for each datagram.
 #[cfg(not(target_os = "linux"))]
 struct Outbox {
     state: UdpSocketState,

@@ -1,8 +1,8 @@
-//! Plain STUN (RFC 8489): somebody asks from which address a datagram of theirs arrives here, so that browsers learn their
-//! public address from this very host. Pure: bytes in, bytes out.
+//! Plain STUN (RFC 8489): tells a browser from which address its datagram arrives, so that it learns its public address from
+//! this host. Pure: bytes in, bytes out.
 //!
-//! ICE's own checks carry a USERNAME and are none of this file's business. The answer is hardly longer than the question
-//! (32 bytes for 20 over IPv4, 44 over IPv6), so nobody gains by asking in somebody else's name.
+//! The checks of ICE carry a USERNAME and are not handled here. The answer is hardly longer than the request (32 bytes for 20
+//! over IPv4, 44 over IPv6), so a forged source address gains an attacker little.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -16,8 +16,8 @@ const XOR_MAPPED_ADDRESS: [u8; 2] = [0x00, 0x20];
 /// Attributes below must be understood, or the request is not to be answered with success (RFC 8489 §14).
 const OPTIONAL: u16 = 0x8000;
 
-/// The answer to a Binding request without attributes that must be understood; None for everything else, ICE's checks
-/// among it. `source` is where the request came from.
+/// The answer to a Binding request without attributes that must be understood; None for everything else, checks of ICE
+/// included. `source` is where the request came from.
 pub fn answer(request: &[u8], source: SocketAddr) -> Option<Vec<u8>> {
     let (header, attributes) = request.split_at_checked(HEADER_BYTES)?;
     let length = usize::from(u16::from_be_bytes([header[2], header[3]]));
@@ -47,7 +47,7 @@ fn are_optional(mut attributes: &[u8]) -> bool {
     attributes.is_empty()
 }
 
-/// RFC 8489 §14.2: the address, hidden from routers that rewrite addresses in payloads. `key` is cookie and transaction.
+/// RFC 8489 §14.2: the address, masked against routers that rewrite addresses in payloads. `key` is cookie and transaction.
 fn xor_mapped_address(source: SocketAddr, key: &[u8]) -> Vec<u8> {
     let (family, ip) = match source.ip().to_canonical() {
         IpAddr::V4(ip) => (1, ip.octets().to_vec()),
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn the_answer_is_that_of_the_rfcs_test_vectors() {
+    fn answers_equal_the_rfcs_test_vectors() {
         // RFC 5769 §2.2 and §2.3: same transaction, 192.0.2.1:32853, and its IPv6 twin.
         let v4 = answer(&request(&[]), "192.0.2.1:32853".parse().unwrap()).unwrap();
         assert_eq!(v4[..4], [1, 1, 0, 12]);
@@ -91,12 +91,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_plain_binding_request_is_not_answered() {
+    fn only_plain_binding_requests_are_answered() {
         let source = "192.0.2.1:1".parse().unwrap();
         let answered = |bytes: &[u8]| answer(bytes, source).is_some();
-        // SOFTWARE may be there.
+        // SOFTWARE is optional to understand.
         assert!(answered(&request(b"\x80\x22\x00\x03abc\0")));
-        // USERNAME makes it ICE's; CHANGE-REQUEST (RFC 3489) asks for what we do not do.
+        // USERNAME belongs to ICE; CHANGE-REQUEST (RFC 3489) asks for something that is not supported.
         assert!(!answered(&request(b"\x00\x06\x00\x03a:b\0")));
         assert!(!answered(&request(b"\x00\x03\x00\x04\0\0\0\x06")));
         // An attribute longer than the message, a message shorter than it says, another cookie, a response.

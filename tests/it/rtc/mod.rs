@@ -5,3 +5,4 @@ mod threads;
 mod virtual_malice;
 mod virtual_sealing;
 mod virtual_time;
+mod virtual_tracks;

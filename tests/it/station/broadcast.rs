@@ -1,0 +1,103 @@
+//! Stations that are added, changed and removed while the program runs, with a real engine and real threads.
+
+use std::io;
+use std::time::Duration;
+
+use crossbeam_channel::bounded;
+use roomtone::audio::encoder::Encoding;
+use roomtone::broadcast::Broadcast;
+use roomtone::ids::names::StationName;
+use roomtone::observe::service::Running;
+use roomtone::rtc::engine::handle::Handle;
+use roomtone::rtc::engine::{self, EngineSetup};
+use roomtone::rtc::metrics::RtcMetrics;
+use roomtone::rtc::requests::{Offer, Refusal};
+use roomtone::rtc::udp::socket;
+use roomtone::station::source::{Source, SourceState};
+use roomtone::station::station::Station;
+
+use crate::harness::virtual_world::recvonly_offer;
+use crate::web::http::wait_until;
+
+fn broadcast() -> (Broadcast, Running<Handle>) {
+    let setup = EngineSetup {
+        sockets: vec![socket::bind(Some([127, 0, 0, 1].into()), 0).unwrap()],
+        max_sessions: 10,
+        max_sessions_per_address: 10,
+        seal: true,
+        metrics: RtcMetrics::default(),
+    };
+    let engine = engine::start(setup, bounded(8).0).unwrap();
+    (Broadcast::new(engine.handle.clone(), Duration::ZERO, bounded(8).0), engine)
+}
+
+fn name(text: &str) -> StationName {
+    StationName::parse(text).unwrap()
+}
+
+fn sine(tone_hz: f64) -> Source {
+    Source::Sine { tone_hz }
+}
+
+fn offer(station: &Station) -> Offer {
+    let mut rtc = str0m::Rtc::builder().clear_codecs().enable_opus(true, false).build(std::time::Instant::now());
+    let (sdp, _) = recvonly_offer(&mut rtc);
+    Offer { sdp, track: station.track, client: [127, 0, 0, 1].into(), reached_at: None }
+}
+
+#[test]
+fn stations_are_added_and_removed_while_others_go_on() {
+    let (broadcast, engine) = broadcast();
+    let main = broadcast.add(name("main"), Encoding::default(), sine(440.0)).unwrap();
+    let bar = broadcast.add(name("bar"), Encoding::default(), sine(1_000.0)).unwrap();
+    let taken = broadcast.add(name("bar"), Encoding::default(), sine(1.0)).unwrap_err();
+    assert_eq!(taken.kind(), io::ErrorKind::AlreadyExists);
+    wait_until("both on air", || main.is_on_air() && bar.is_on_air());
+    let admitted = engine.handle.admit(offer(&bar)).unwrap();
+
+    assert!(broadcast.remove(&name("bar")).unwrap());
+    assert!(!broadcast.remove(&name("bar")).unwrap());
+    assert_eq!(engine.handle.admit(offer(&bar)).unwrap_err(), Refusal::NotOnAir);
+    assert!(broadcast.directory.find(&name("bar")).is_none());
+    let (ended, going) = (bar.timeline.head(), main.timeline.head());
+    wait_until("ten packets more of the other", || main.timeline.head() > going + 10);
+    assert_eq!(bar.timeline.head(), ended, "a removed station sends nothing");
+    engine.handle.close(admitted.session);
+
+    // The name is free again, and the new station is another track.
+    let again = broadcast.add(name("bar"), Encoding::default(), sine(1_000.0)).unwrap();
+    assert_ne!(again.track, bar.track);
+    wait_until("the new one on air", || again.is_on_air());
+    broadcast.stop().unwrap();
+    engine.stop().unwrap();
+}
+
+#[test]
+fn another_source_takes_over_without_a_jump_in_rtp_time() {
+    let (broadcast, engine) = broadcast();
+    let station = broadcast.add(name("main"), Encoding::default(), sine(440.0)).unwrap();
+    wait_until("the first source on air", || station.timeline.head() > 10);
+    let before = station.timeline.head();
+    assert!(broadcast.set_source(&name("main"), sine(1_000.0)));
+    assert!(!broadcast.set_source(&name("other"), sine(1_000.0)));
+    wait_until("the second source", || station.source().name.contains("1000 Hz"));
+    assert_eq!(station.source().state, SourceState::Live);
+    wait_until("packets of the second source", || station.timeline.head() > before + 50);
+    let times: Vec<u64> =
+        (before - 5..before + 50).map(|n| station.timeline.get(n).unwrap().rtp_time_samples).collect();
+    assert!(times.windows(2).all(|pair| pair[1] == pair[0] + 960), "{times:?}");
+    broadcast.stop().unwrap();
+    engine.stop().unwrap();
+}
+
+#[test]
+fn a_station_that_cannot_be_encoded_leaves_nothing_behind() {
+    let (broadcast, engine) = broadcast();
+    let impossible = Encoding { complexity: 99, ..Encoding::default() };
+    assert!(broadcast.add(name("main"), impossible, sine(440.0)).is_err());
+    assert!(broadcast.directory.default_station().is_none());
+    let station = broadcast.add(name("main"), Encoding::default(), sine(440.0)).unwrap();
+    wait_until("on air", || station.is_on_air());
+    broadcast.stop().unwrap();
+    engine.stop().unwrap();
+}
