@@ -41,7 +41,7 @@ use crossbeam_channel::{bounded, unbounded};
 use hdrhistogram::Histogram;
 use roomtone::audio::encoder::{Encoder, Encoding};
 use roomtone::audio::sources::capture::Finder;
-use roomtone::audio::sources::device::{self, DeviceChoice, Found};
+use roomtone::audio::sources::device::{self, CaptureDevice, DeviceChoice};
 use roomtone::audio::sources::tone::Sine;
 use roomtone::media::packet::Packet;
 use roomtone::rtc::engine::{self, Engine, EngineSetup, StationSetup};
@@ -75,8 +75,9 @@ fn main() {
         print_row(&format!("  Opus alone, {} ms", encoding.packet_ms()), &encoding_alone(&encoding), &bare);
         let device = Simulated::new(48_000, 2, [440.0, 660.0]);
         let seen = device.clone();
-        let finder: Finder =
-            Arc::new(move || Ok(Found::of(cpal::platform::CustomDevice::from_device(device.clone()).into())));
+        let finder: Finder = Arc::new(move || {
+            Ok(CaptureDevice::from_cpal(cpal::platform::CustomDevice::from_device(device.clone()).into()))
+        });
         let packets = run(finder, &encoding, duration);
         let [encoded, arrived] = since_callback(&packets, &seen.calls(), &encoding);
         print_row("  of which until encoded", &encoded, &bare);
@@ -88,8 +89,9 @@ fn main() {
         let encoding = Encoding { packet_samples, ..Encoding::default() };
         let device = Simulated::new(48_000, 2, [440.0, 660.0]);
         let seen = device.clone();
-        let finder: Finder =
-            Arc::new(move || Ok(Found::of(cpal::platform::CustomDevice::from_device(device.clone()).into())));
+        let finder: Finder = Arc::new(move || {
+            Ok(CaptureDevice::from_cpal(cpal::platform::CustomDevice::from_device(device.clone()).into()))
+        });
         let listeners = if quick { 20 } else { 1_000 };
         let [first, last] = run_among(finder, &encoding, duration, listeners);
         for (which, packets) in [("first", first), ("last", last)] {

@@ -42,11 +42,13 @@
 //!                       rooms: who is where, who is told what
 //! access                links · token_store · tokens*
 //!                       signed tokens, what became of them, links that carry them
-//! audio/sources         capture · device · tone
-//! audio/sources/pulse   host · stream · connection · clock*
+//! audio/sources         capture · capture_callbacks · capture_event · stream_config · device
+//! audio/sources/platform  linux · cpal_hosts
+//! audio/sources         device_choice* · device_entry · tone*
+//! audio/sources/pulse   host · stream · stream_reader · default_device · connection · server_paths · errors* · clock*
 //! audio/sources/alsa    cards · configuration · messages
-//! audio/processing      blocks* · convert* · resample
-//! audio                 encoder · pcm
+//! audio/processing      blocks* · convert* · resample*
+//! audio                 encoder* · pcm*
 //!                       from a device, a sound server or an oscillator to Opus packets
 //! net                   addresses · interfaces · quota*
 //! os                    state_dir · priority · sd_notify · nss · memory · file_limits
@@ -67,8 +69,9 @@
 //! | `ready` | nothing | any WebSocket's readiness; it wakes the `conn-<n>` whose it is |
 //! | `http-<n>` | nothing | the next request |
 //! | `hub` | all rooms, the outbox of every peer | what browsers say, until the next deadline |
-//! | audio callback (cpal's own) | a few empty blocks | the device |
-//! | `cap-<station>` | the open stream | opening, then the order to close; never waited for |
+//! | audio callback (a thread of cpal's) | a few empty blocks | the device |
+//! | `pulse-<n>` (the callback's thread for a sound server) | the connection to the server | its socket; never waited for |
+//! | `cap-<station>` | the open stream | opening the device, then the end of the capture; never waited for |
 //! | `enc-<station>` | timing, resampler, Opus | captured blocks, until the next deadline |
 //! | `rtc` | the UDP socket and every session | socket, doorbell, next deadline |
 //!
@@ -81,7 +84,7 @@
 //! PeerEvent decides anything is pure: it takes time as an argument and touches no socket, thread or clock, so that its tests
 //! run in virtual time. All follow one contract, str0m's: change one thing, then drain `poll_output` until it says `Wait`.
 //!
-//! Timing, in [`audio::blocks`] — sound that does not come is replaced by silence when it is due:
+//! Timing, in [`audio::processing::blocks`]: missing sound is replaced by silence when it is due:
 //!
 //! ```
 //! use std::time::{Duration, Instant};
@@ -92,7 +95,7 @@
 //! blocks.handle_pcm(&[0.5; 960], start, start + Duration::from_millis(20));
 //! assert!(matches!(blocks.poll_output(), Output::Packet { position_samples: 0, .. }));
 //!
-//! // Nothing more comes from the source, and a second later a second of packets has been made all the same.
+//! // The source delivers nothing more, and a second later a second of packets has been made nevertheless.
 //! let Output::Wait(deadline) = blocks.poll_output() else { panic!() };
 //! assert!(deadline < start + Duration::from_millis(100));
 //! blocks.handle_timeout(start + Duration::from_millis(1020));

@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 
 use roomtone::audio::pcm::CaptureFormat;
 use roomtone::audio::sources::capture::{Capture, CaptureEvent, Finder};
-use roomtone::audio::sources::device::{FindError, Found};
+use roomtone::audio::sources::device::{CaptureDevice, FindError};
 use roomtone::audio::sources::pulse::host::{PulseDevice, PulseHost};
 use roomtone::observe::metrics::Counter;
 
 use crate::harness::sound_server::{SoundServer, tone_hz, write_impulses};
 
 fn finder(find: impl Fn() -> Result<PulseDevice, cpal::Error> + Send + Sync + 'static) -> Finder {
-    Arc::new(move || find().map(Found::from).map_err(|e| FindError::NoInput { why: e.to_string() }))
+    Arc::new(move || find().map(CaptureDevice::from).map_err(|e| FindError::NoInput { why: e.to_string() }))
 }
 
 fn named(host: PulseHost, name: &'static str) -> Finder {

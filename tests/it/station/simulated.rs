@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::bounded;
 use roomtone::audio::encoder::Encoding;
 use roomtone::audio::sources::capture::Finder;
-use roomtone::audio::sources::device::Found;
+use roomtone::audio::sources::device::CaptureDevice;
 use roomtone::media::packet::Packet;
 use roomtone::station::runner::{self, Running, Source, Station};
 use roomtone::station::source_status::SourceState;
@@ -24,8 +24,9 @@ struct OnAir {
 impl OnAir {
     fn of(device: &Simulated, encoding: Encoding) -> OnAir {
         let device = device.clone();
-        let finder: Finder =
-            Arc::new(move || Ok(Found::of(cpal::platform::CustomDevice::from_device(device.clone()).into())));
+        let finder: Finder = Arc::new(move || {
+            Ok(CaptureDevice::from_cpal(cpal::platform::CustomDevice::from_device(device.clone()).into()))
+        });
         let station = Station { name: "test".into(), encoding, metrics: Default::default() };
         let packets: Arc<Mutex<Vec<(Instant, Packet)>>> = Arc::default();
         let notes = packets.clone();
