@@ -224,7 +224,7 @@ fn run_among(finder: Finder, encoding: &Encoding, duration: Duration, listeners:
 /// A real client on this thread, until it is over: RTP time and arrival of each packet.
 fn client(handle: &engine::Handle, is_over: impl Fn() -> bool) -> Vec<(u32, Instant)> {
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a UDP port");
-    stamps::ask_for_stamps(&socket);
+    stamps::enable_timestamps(&socket);
     let here: SocketAddr = socket.local_addr().expect("an address");
     let start = Instant::now();
     let mut rtc = Rtc::builder().set_rtp_mode(true).clear_codecs().enable_opus(true, false).build(start);
@@ -314,7 +314,7 @@ fn encoding_alone(encoding: &Encoding) -> Histogram<u64> {
 /// The same hand-overs with nothing in them: a timer thread, a channel, a thread that sends, a thread that receives.
 fn bare_way(rounds: usize) -> Histogram<u64> {
     let receiver = UdpSocket::bind("127.0.0.1:0").expect("a UDP port");
-    stamps::ask_for_stamps(&receiver);
+    stamps::enable_timestamps(&receiver);
     let target = receiver.local_addr().expect("an address");
     let (blocks, to_encode) = bounded::<Instant>(8);
     let (packets, to_send) = bounded::<Instant>(8);
