@@ -66,8 +66,8 @@ impl Encoding {
     }
 }
 
-/// Largest Opus packet. RFC 6716 §3.2.1 allows 1,275 bytes for a frame and up to 48 frames in a packet; the packets made
-/// here hold one frame of up to 20 ms, or three of them in 60 ms.
+/// Largest Opus packet. RFC 6716 §3.2.1 allows 1,275 bytes for a frame and up to 48 frames in a packet; the packets
+/// made here hold one frame of up to 20 ms, or three of them in 60 ms.
 const MAX_PACKET_BYTES: usize = 4_000;
 
 /// The loss rate in percent that the encoder is told to expect, so that it spends bits on forward error correction.

@@ -1,5 +1,5 @@
-//! The types that carry sound from a device to the encoder. Plain data, used by every thread that handles sound; nothing
-//! here converts, waits or allocates.
+//! The types that carry sound from a device to the encoder. Plain data, used by every thread that handles sound;
+//! nothing here converts, waits or allocates.
 
 use std::time::{Duration, Instant};
 
@@ -27,8 +27,9 @@ impl CaptureFormat {
     }
 }
 
-/// Sound that one call of the data callback delivered, or a part of it, copied but not converted. The buffer is allocated
-/// once, when the device is opened, and is passed between the callback and the encoder thread while the device is open.
+/// Sound that one call of the data callback delivered, or a part of it, copied but not converted. The buffer is
+/// allocated once, when the device is opened, and is passed between the callback and the encoder thread while the
+/// device is open.
 #[derive(Debug)]
 pub struct CaptureBlock {
     /// Interleaved samples as the device stores them; its capacity never grows.
@@ -39,7 +40,8 @@ pub struct CaptureBlock {
     pub captured: Instant,
 }
 
-/// Sound at [`SAMPLE_RATE_HZ`](crate::media::packet::SAMPLE_RATE_HZ), interleaved, with one or two channels, nominally within ±1.
+/// Sound at [`SAMPLE_RATE_HZ`](crate::media::packet::SAMPLE_RATE_HZ), interleaved, with one or two channels, nominally
+/// within ±1.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PcmBlock {
     /// `channels` × N interleaved samples.

@@ -2,10 +2,10 @@
 //! encoder thread.
 //!
 //! Pure: time is an argument. After every change, poll [`Blocks::poll_output`] until it returns [`Output::Wait`]. The
-//! invariant: one second of packets for one second of wall clock, whatever the source does. Missing sound is replaced by
-//! silence when it is due. Sound that arrives after its silence, or in a burst after a stall, is dropped, so that no stall
-//! leaves a delay behind. A source whose clock runs a little fast or slow is followed, not corrected: all its samples are
-//! sent, and the listener's jitter buffer adapts to them as to any sender's clock.
+//! invariant: one second of packets for one second of wall clock, whatever the source does. Missing sound is replaced
+//! by silence when it is due. Sound that arrives after its silence, or in a burst after a stall, is dropped, so that no
+//! stall leaves a delay behind. A source whose clock runs a little fast or slow is followed, not corrected: all its
+//! samples are sent, and the listener's jitter buffer adapts to them as to any sender's clock.
 
 use std::time::{Duration, Instant};
 
@@ -14,8 +14,8 @@ use crate::audio::processing::convert::Converter;
 use crate::audio::processing::resample::Resampler;
 use crate::media::packet::SAMPLE_RATE_HZ;
 
-/// How late sound may be before silence replaces it. Short enough to stay within what a browser conceals, long enough for
-/// the scheduler of a busy machine.
+/// How late sound may be before silence replaces it. Short enough to stay within what a browser conceals, long enough
+/// for the scheduler of a busy machine.
 const SILENCE_AFTER: Duration = Duration::from_millis(60);
 
 /// How far a source may run ahead of the wall clock before the surplus is dropped as a burst.

@@ -1,11 +1,12 @@
-//! Converts samples as a device stores them to one or two channels of `f32`. Pure; runs on the encoder thread. It does not
-//! change the sample rate.
+//! Converts samples as a device stores them to one or two channels of `f32`. Pure; runs on the encoder thread. It does
+//! not change the sample rate.
 
 use cpal::SampleFormat;
 
 use crate::audio::pcm::CaptureFormat;
 
-/// The centre channel goes to both sides, and each surround channel to its own side, at −3 dB (ITU-R BS.775-3, table 2).
+/// The centre channel goes to both sides, and each surround channel to its own side, at −3 dB (ITU-R BS.775-3, table
+/// 2).
 const MINUS_3_DB: f32 = std::f32::consts::FRAC_1_SQRT_2;
 
 /// Reads samples of any format as numbers within ±1 and folds (downmixes) their channels.
@@ -71,9 +72,9 @@ impl Converter {
     }
 }
 
-/// How much of each channel goes to the left and to the right, in WAVE order (FL FR FC LFE BL BR SL SR), scaled so that the
-/// sum cannot clip. The LFE channel (subwoofer) is left out, as in ITU-R BS.775. If no standard layout has this number of
-/// channels, the first, third, fifth and so on go to the left, the others to the right.
+/// How much of each channel goes to the left and to the right, in WAVE order (FL FR FC LFE BL BR SL SR), scaled so that
+/// the sum cannot clip. The LFE channel (subwoofer) is left out, as in ITU-R BS.775. If no standard layout has this
+/// number of channels, the first, third, fifth and so on go to the left, the others to the right.
 fn gains(channels: u16) -> Vec<[f32; 2]> {
     const LEFT: [f32; 2] = [1.0, 0.0];
     const RIGHT: [f32; 2] = [0.0, 1.0];

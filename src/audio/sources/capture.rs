@@ -1,7 +1,7 @@
-//! An open device. A thread of its own (`cap-<station>`) finds the device, opens it, starts the stream and finally drops
-//! it, because each of these can hang together with a sound server. The thread is never joined, and dropping a [`Capture`]
-//! never waits. Sound arrives in blocks from a pool that is allocated once per opening. A capture does not reopen its
-//! device: drop it and open another.
+//! An open device. A thread of its own (`cap-<station>`) finds the device, opens it, starts the stream and finally
+//! drops it, because each of these can hang together with a sound server. The thread is never joined, and dropping a
+//! [`Capture`] never waits. Sound arrives in blocks from a pool that is allocated once per opening. A capture does not
+//! reopen its device: drop it and open another.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -29,19 +29,19 @@ const BLOCK_MIN_SAMPLES: u32 = 120;
 /// And never longer than this (10 ms): a block's first sample waits until the last has been captured.
 const BLOCK_MAX_SAMPLES: u32 = 480;
 
-/// The pool's size in blocks when they are shortest. The queue of empty blocks is as long. Full means that a block comes
-/// back that is not of this pool; it is dropped.
+/// The pool's size in blocks when they are shortest. The queue of empty blocks is as long. Full means that a block
+/// comes back that is not of this pool; it is dropped.
 const POOL_MAX_BLOCKS: usize = 200;
 
-/// Length of the event queue: a whole pool of blocks, and room for `Opened` and `Failed`. So it is never full, and sound is
-/// dropped, and counted, only when no empty block is left.
+/// Length of the event queue: a whole pool of blocks, and room for `Opened` and `Failed`. So it is never full, and
+/// sound is dropped, and counted, only when no empty block is left.
 const EVENT_QUEUE_LENGTH: usize = POOL_MAX_BLOCKS + 8;
 
 /// How long cpal's hosts may take to build a stream. Not all of them honour it.
 const BUILD_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Finds the device. It is called at every opening, because the default may have changed and the sound server may have been
-/// restarted.
+/// Finds the device. It is called at every opening, because the default may have changed and the sound server may have
+/// been restarted.
 pub type Finder = Arc<dyn Fn() -> Result<CaptureDevice, FindError> + Send + Sync>;
 
 /// A device that is being opened or is open. Dropping it stops the stream, without waiting.
@@ -54,8 +54,8 @@ pub struct Capture {
 }
 
 impl Capture {
-    /// Begins to open the device that `finder` finds, in blocks of `wanted_samples` per channel at 48 kHz (limited to 120
-    /// to 480, 2.5 to 10 ms).
+    /// Begins to open the device that `finder` finds, in blocks of `wanted_samples` per channel at 48 kHz (limited to
+    /// 120 to 480, 2.5 to 10 ms).
     pub fn open(finder: Finder, wanted_samples: u32, blocks_dropped: Counter, thread_name: &str) -> Capture {
         let (event_sender, events) = bounded(EVENT_QUEUE_LENGTH);
         let (empty_blocks, empty_receiver) = bounded(POOL_MAX_BLOCKS);
@@ -70,9 +70,9 @@ impl Capture {
             empty_blocks: empty_receiver,
             closed,
         };
-        // Not started by `reports::spawn`: this thread ends whenever its device fails or is closed, which is no reason to
-        // end the process, and it may hang in a sound library for ever, so nothing may wait for it. Its failure is the
-        // event `Failed`; should it panic, the event channel is disconnected.
+        // Not started by `reports::spawn`: this thread ends whenever its device fails or is closed, which is no reason
+        // to end the process, and it may hang in a sound library for ever, so nothing may wait for it. Its failure is
+        // the event `Failed`; should it panic, the event channel is disconnected.
         if let Err(e) = std::thread::Builder::new().name(thread_name.to_owned()).spawn(move || thread.run()) {
             event_sender.send_failed(format!("The operating system has no thread for opening the device: {e}."));
         }

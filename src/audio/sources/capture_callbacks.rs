@@ -1,7 +1,7 @@
-//! What cpal calls while a stream runs: the data callback and the error callback, on threads of the sound system. The data
-//! callback copies sound into blocks of the pool; it does not allocate, free, lock, log or wait. The error callback may be
-//! called on the same thread. It logs one line for the first glitch, and allocates only for the failure that ends the
-//! stream.
+//! What cpal calls while a stream runs: the data callback and the error callback, on threads of the sound system. The
+//! data callback copies sound into blocks of the pool; it does not allocate, free, lock, log or wait. The error
+//! callback may be called on the same thread. It logs one line for the first glitch, and allocates only for the failure
+//! that ends the stream.
 
 use std::time::{Duration, Instant};
 
@@ -38,8 +38,8 @@ impl DataCallback {
         DataCallback { format, block_bytes, events, empty_blocks, spare: None, blocks_dropped }
     }
 
-    /// Copies what the device delivered into as many blocks as it fills. `age` is how long before `now` the first sample
-    /// was captured.
+    /// Copies what the device delivered into as many blocks as it fills. `age` is how long before `now` the first
+    /// sample was captured.
     pub(crate) fn handle_data(&mut self, bytes: &[u8], now: Instant, age: Duration) {
         let mut captured = now.checked_sub(age.min(CAPTURE_AGE_LIMIT)).unwrap_or(now);
         for piece in bytes.chunks(self.block_bytes) {
@@ -50,8 +50,8 @@ impl DataCallback {
 
     fn send(&mut self, piece: &[u8], captured: Instant) {
         let empty = self.spare.take().or_else(|| self.empty_blocks.try_recv().ok());
-        // A block of another pool may be too small, and must not grow here. Dropping it frees memory, but only a caller that
-        // mixes up two captures gives such a block back.
+        // A block of another pool may be too small, and must not grow here. Dropping it frees memory, but only a caller
+        // that mixes up two captures gives such a block back.
         let Some(mut block) = empty.filter(|block| block.bytes.capacity() >= piece.len()) else {
             self.blocks_dropped.add(1);
             return;

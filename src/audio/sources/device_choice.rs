@@ -1,5 +1,5 @@
-//! Which device of a list a person means by what they wrote: an index, an id, a name, or a part of a name. Pure: the list
-//! is an argument. It asks no sound system.
+//! Which device of a list a person means by what they wrote: an index, an id, a name, or a part of a name. Pure: the
+//! list is an argument. It asks no sound system.
 
 use std::fmt;
 
@@ -86,8 +86,8 @@ pub(crate) fn unknown(wanted: &str, candidates: Vec<DeviceEntry>) -> FindError {
     FindError::Unknown { wanted: wanted.to_owned(), candidates }
 }
 
-/// The position of the entry that `wanted` means: an index, else an id, else a name, else a part of a name or id.
-/// Only matches of the first sound system in the list count: a sound server usually lists the same cards that ALSA lists
+/// The position of the entry that `wanted` means: an index, else an id, else a name, else a part of a name or id. Only
+/// matches of the first sound system in the list count: a sound server usually lists the same cards that ALSA lists
 /// again below it, and then the sound server's device is the one that is meant.
 pub(crate) fn choose(wanted: &str, entries: &[DeviceEntry]) -> Result<usize, FindError> {
     let wanted = wanted.trim();

@@ -7,7 +7,8 @@ use cpal::{SupportedBufferSize, SupportedStreamConfig, SupportedStreamConfigRang
 use crate::audio::pcm::CaptureFormat;
 use crate::media::packet::SAMPLE_RATE_HZ;
 
-/// 48 kHz, if the device has it in the sample format that it prefers and with at most two channels; else what it prefers.
+/// 48 kHz, if the device has it in the sample format that it prefers and with at most two channels; else what it
+/// prefers.
 pub(crate) fn choose(device: &cpal::Device) -> Result<SupportedStreamConfig, cpal::Error> {
     let inputs = device.supported_input_configs().map(Vec::from_iter).unwrap_or_default();
     let default = match device.default_input_config() {

@@ -7,7 +7,8 @@ use crate::media::packet::SAMPLE_RATE_HZ;
 /// −12 dBFS: loud enough to be heard, not so loud that it startles.
 const AMPLITUDE: f64 = 0.251_188_643;
 
-/// A sine oscillator. Its phase is computed from the number of samples and not accumulated, so it neither drifts nor clicks.
+/// A sine oscillator. Its phase is computed from the number of samples and not accumulated, so it neither drifts nor
+/// clicks.
 #[derive(Clone, Debug)]
 pub struct Sine {
     tone_hz: f64,

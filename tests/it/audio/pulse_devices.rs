@@ -19,8 +19,8 @@ fn the_list_marks_the_default_and_the_monitors() {
 #[test]
 fn every_authentication_is_accepted() {
     let server = SoundServer::start();
-    // The server asks the kernel for its client's credentials only after accepting. A quick client can send its first message
-    // before that, when both run on processors of their own.
+    // The server asks the kernel for its client's credentials only after accepting. A quick client can send its first
+    // message before that, when both run on processors of their own.
     let count_refusals = || (0..500).filter(|_| server.host().list().is_err()).count();
     let refused: usize = std::thread::scope(|scope| {
         let clients: Vec<_> = (0..4).map(|_| scope.spawn(count_refusals)).collect();

@@ -1,5 +1,5 @@
-//! What a capture does when its source is removed or suspended, when the default changes, and when the server is killed or
-//! hangs.
+//! What a capture does when its source is removed or suspended, when the default changes, and when the server is killed
+//! or hangs.
 
 use std::time::{Duration, Instant};
 

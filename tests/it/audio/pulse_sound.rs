@@ -1,5 +1,5 @@
-//! What is captured from a real PulseAudio server: complete, with left and right apart, with true capture times. Opened as a
-//! station opens its source.
+//! What is captured from a real PulseAudio server: complete, with left and right apart, with true capture times. Opened
+//! as a station opens its source.
 
 use std::time::{Duration, Instant};
 

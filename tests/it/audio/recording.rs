@@ -45,8 +45,8 @@ pub struct Recording {
     pub failed: Option<String>,
 }
 
-/// Waits for the first block. A null sink to which nothing plays renders two seconds ahead and then pauses, so this may take
-/// two seconds.
+/// Waits for the first block. A null sink to which nothing plays renders two seconds ahead and then pauses, so this may
+/// take two seconds.
 pub fn wait_for_first_block(capture: &Capture) {
     let end = Instant::now() + Duration::from_secs(5);
     while let Ok(event) = capture.events().recv_deadline(end) {
@@ -102,7 +102,8 @@ impl Recording {
         self.lengths.push(samples.len() / 2);
     }
 
-    /// The slope of the regression line through the arrivals, so that one late block at either end does not look like a loss.
+    /// The slope of the regression line through the arrivals, so that one late block at either end does not look like a
+    /// loss.
     pub fn samples_per_second(&self) -> f64 {
         let origin = self.arrivals.first().expect("blocks arrived").0;
         let points = || self.arrivals.iter().map(|&(at, samples)| ((at - origin).as_secs_f64(), samples as f64));

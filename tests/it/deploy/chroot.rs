@@ -1,5 +1,5 @@
-//! Runs the static binary on a machine that has nothing: in a chroot that holds only this file, without an environment, as an
-//! unprivileged user. `ROOMTONE_STATIC` names the binary. Needs root for chroot and mount.
+//! Runs the static binary on a machine that has nothing: in a chroot that holds only this file, without an environment,
+//! as an unprivileged user. `ROOMTONE_STATIC` names the binary. Needs root for chroot and mount.
 
 use std::fs;
 use std::io::{Read, Write};

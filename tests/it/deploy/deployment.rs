@@ -1,5 +1,5 @@
-//! The static binary as `examples/deploy` runs it: watched by systemd, behind nginx, started by hosting platforms. Run by
-//! `make static-test`; ignored otherwise.
+//! The static binary as `examples/deploy` runs it: watched by systemd, behind nginx, started by hosting platforms. Run
+//! by `make static-test`; ignored otherwise.
 
 use std::fs;
 use std::io::{Read, Write};

@@ -1,5 +1,5 @@
-//! Sources of sound for the static binary in a chroot: a sound server whose socket is bind-mounted, and ALSA devices. Run by
-//! `make static-test`; ignored otherwise.
+//! Sources of sound for the static binary in a chroot: a sound server whose socket is bind-mounted, and ALSA devices.
+//! Run by `make static-test`; ignored otherwise.
 
 use std::fs;
 use std::io::Write;

@@ -74,7 +74,8 @@ fn name_service_modules_of_another_libc_are_not_loaded() {
     let chroot = Chroot::new().with_file("etc/nsswitch.conf", foreign).with_file("etc/hosts", "127.0.0.1 here\n");
     add_fatal_nss_module(&chroot);
     check_page_room_and_tone(&chroot.start("", &[], TONE_ARGS));
-    // The server itself looks up almost no names, so that alone proves little. So the same call is made before a look-up.
+    // The server itself looks up almost no names, so that alone proves little. So the same call is made before a
+    // look-up.
     for (call, survives) in [("nss::settle();", true), ("", false)] {
         compile_resolver(chroot.path(), call);
         let output = chroot.command("mv resolve roomtone", &[], &[]).output().unwrap();
@@ -119,8 +120,8 @@ fn fifty_listeners_fit_into_64_mb() {
     for listener in &listeners {
         listener.wait_for(440.0, 440.0);
     }
-    // Without a cgroup nothing holds it to the limit, so its peak is checked too. `ulimit -v` would count stacks and heaps
-    // that are only reserved.
+    // Without a cgroup nothing holds it to the limit, so its peak is checked too. `ulimit -v` would count stacks and
+    // heaps that are only reserved.
     let peak_kib = server.memory_kib("VmHWM");
     assert!(peak_kib * 1024 < LIMIT_BYTES, "{peak_kib} KiB");
     let by = if group.is_some() { "limited by a cgroup" } else { "no cgroup available" };

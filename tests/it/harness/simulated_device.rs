@@ -1,5 +1,5 @@
-//! A simulated capture device behind cpal's traits. Its callbacks are as punctual as the operating system allows, and it can
-//! fail in the ways in which real devices fail: with an error, or by delivering nothing more.
+//! A simulated capture device behind cpal's traits. Its callbacks are as punctual as the operating system allows, and
+//! it can fail in the ways in which real devices fail: with an error, or by delivering nothing more.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};

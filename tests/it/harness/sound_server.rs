@@ -1,6 +1,6 @@
-//! A real sound server without hardware: a PulseAudio process with a temporary folder of its own and a null sink `vout`,
-//! whose monitor can be captured, and `paplay` to play into it. It can be killed, restarted and made to hang. It changes
-//! neither the environment of this process nor any other sound server of this machine.
+//! A real sound server without hardware: a PulseAudio process with a temporary folder of its own and a null sink
+//! `vout`, whose monitor can be captured, and `paplay` to play into it. It can be killed, restarted and made to hang.
+//! It changes neither the environment of this process nor any other sound server of this machine.
 
 use std::f64::consts::TAU;
 use std::io::Write;
@@ -170,8 +170,8 @@ fn wav_of_tones(left_hz: f64, right_hz: f64, seconds: u32) -> Vec<u8> {
     wav
 }
 
-/// The strongest frequency in sound at 48 kHz, exact to a fraction of a Hz. Gaps do not change it: `paplay` makes some when
-/// the machine is busy.
+/// The strongest frequency in sound at 48 kHz, exact to a fraction of a Hz. Gaps do not change it: `paplay` makes some
+/// when the machine is busy.
 pub fn tone_hz(samples: &[f32]) -> f64 {
     let length = samples.len().min(1 << 17);
     let fft = realfft::RealFftPlanner::<f32>::new().plan_fft_forward(length);
@@ -184,8 +184,8 @@ pub fn tone_hz(samples: &[f32]) -> f64 {
     peak as f64 * 48_000.0 / length as f64
 }
 
-/// Writes an impulse of 5 ms every 100 ms into a microphone's FIFO, in real time, and returns when each began: 5 ms before
-/// it was written, as a card delivers a block when its last sample has been captured.
+/// Writes an impulse of 5 ms every 100 ms into a microphone's FIFO, in real time, and returns when each began: 5 ms
+/// before it was written, as a card delivers a block when its last sample has been captured.
 pub fn write_impulses(fifo: &Path, impulses: u32) -> Vec<Instant> {
     let mut pipe = std::fs::OpenOptions::new().write(true).open(fifo).expect("the FIFO");
     let started = Instant::now();

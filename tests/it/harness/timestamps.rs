@@ -1,4 +1,5 @@
-//! Receives datagrams with the kernel's time stamp (SO_TIMESTAMPNS): when a datagram arrived, however late the reader woke up.
+//! Receives datagrams with the kernel's time stamp (SO_TIMESTAMPNS): when a datagram arrived, however late the reader
+//! woke up.
 
 #[cfg(target_os = "linux")]
 pub use linux::{enable_timestamps, receive};

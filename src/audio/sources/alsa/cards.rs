@@ -12,16 +12,16 @@ pub(crate) fn host() -> Option<cpal::Host> {
     cpal::host_from_id(HostId::Alsa).ok()
 }
 
-/// The inputs of the real sound cards, each with whether it is ALSA's default. If a sound server runs, the default is left
-/// out, because it leads to that server.
+/// The inputs of the real sound cards, each with whether it is ALSA's default. If a sound server runs, the default is
+/// left out, because it leads to that server.
 ///
-/// ALSA has about ten names for one card. `plughw` is the one that always works, and `hw` the one without any conversion;
-/// the others are mixers, upmixers, and these two once more by the number of the card.
+/// ALSA has about ten names for one card. `plughw` is the one that always works, and `hw` the one without any
+/// conversion; the others are mixers, upmixers, and these two once more by the number of the card.
 pub(crate) fn inputs(has_server: bool) -> Vec<(cpal::Device, bool)> {
     let Some(host) = host() else { return Vec::new() };
     let all: Vec<_> = host.devices().map(Iterator::collect).unwrap_or_default();
-    // cpal lists every card once more by its number, which can change at every boot. A configuration that lists no names,
-    // such as a minimal one, leaves only the numbers.
+    // cpal lists every card once more by its number, which can change at every boot. A configuration that lists no
+    // names, such as a minimal one, leaves only the numbers.
     let has_names = all.iter().any(|device| is_named(&pcm_of(device), "plughw:CARD="));
     let starting_with = |prefix: &str| -> Vec<(cpal::Device, bool)> {
         let matches = |pcm: String| if has_names { is_named(&pcm, prefix) } else { pcm.starts_with(prefix) };

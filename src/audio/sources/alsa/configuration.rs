@@ -1,6 +1,7 @@
-//! A small built-in configuration for libasound, used where the system's cannot be: in a statically linked program, which
-//! can load no plugins, and on machines that have no configuration. `main` calls this once, before it starts threads. The
-//! configuration contains the cards themselves and nothing else; sound servers are reached without libasound.
+//! A small built-in configuration for libasound, used where the system's cannot be: in a statically linked program,
+//! which can load no plugins, and on machines that have no configuration. `main` calls this once, before it starts
+//! threads. The configuration contains the cards themselves and nothing else; sound servers are reached without
+//! libasound.
 
 use std::ffi::{CString, OsString};
 use std::fs::File;
@@ -35,8 +36,8 @@ pub(crate) fn set_own_if_system_unusable() {
 /// example, runs a plugin's code while it is read.
 fn system_is_usable() -> bool {
     silence_libasound();
-    // SAFETY: takes no arguments; libasound has a lock of its own for its global configuration. It keeps what it has read
-    // only if all of it is valid.
+    // SAFETY: takes no arguments; libasound has a lock of its own for its global configuration. It keeps what it has
+    // read only if all of it is valid.
     let read = unsafe { alsa_sys::snd_config_update() >= 0 };
     read && defines_hw()
 }
@@ -45,8 +46,8 @@ fn system_is_usable() -> bool {
 fn defines_hw() -> bool {
     let mut top = std::ptr::null_mut();
     let mut found = std::ptr::null_mut();
-    // SAFETY: both out-pointers outlive the calls; our reference keeps the tree alive until `snd_config_unref`, and what
-    // was found in it is not read.
+    // SAFETY: both out-pointers outlive the calls; our reference keeps the tree alive until `snd_config_unref`, and
+    // what was found in it is not read.
     unsafe {
         if alsa_sys::snd_config_update_ref(&mut top) < 0 {
             return false;

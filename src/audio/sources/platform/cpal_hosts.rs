@@ -1,6 +1,6 @@
 //! The capture devices of Windows and macOS, by cpal's own hosts. An output that is opened as an input is a loopback
-//! there: WASAPI sets its loopback flag, Core Audio (14.6 or newer) makes a process tap and an aggregate device. Runs on
-//! the caller's thread. It opens no stream.
+//! there: WASAPI sets its loopback flag, Core Audio (14.6 or newer) makes a process tap and an aggregate device. Runs
+//! on the caller's thread. It opens no stream.
 
 use cpal::traits::{DeviceTrait, HostTrait};
 

@@ -1,5 +1,5 @@
-//! The capture devices of Linux: those of the sound server, if one answers, then the sound cards themselves. Runs on the
-//! caller's thread. It opens no stream.
+//! The capture devices of Linux: those of the sound server, if one answers, then the sound cards themselves. Runs on
+//! the caller's thread. It opens no stream.
 
 use cpal::DeviceId;
 use cpal::traits::HostTrait;

@@ -1,12 +1,12 @@
-//! When a sample was captured: a linear function from positions in a record stream to time, corrected by the latency that
-//! the server reports. Pure: positions and times are arguments. The stream's thread uses it.
+//! When a sample was captured: a linear function from positions in a record stream to time, corrected by the latency
+//! that the server reports. Pure: positions and times are arguments. The stream's thread uses it.
 
 /// A larger difference between measurement and expectation means that the source was suspended or sound was lost: the
 /// measurement is taken as it is. A smaller difference is mostly noise of the measurement and is smoothed.
 const STEP_NANOS: i64 = 5_000_000;
 
-/// A small difference is divided by this for each correction. There is one measurement a second, and the clocks of sound
-/// cards differ from ours by about 20 µs in a second, so a quarter is enough to follow them.
+/// A small difference is divided by this for each correction. There is one measurement a second, and the clocks of
+/// sound cards differ from ours by about 20 µs in a second, so a quarter is enough to follow them.
 const SMOOTHING: i64 = 4;
 
 /// See the head of the file.
@@ -40,7 +40,8 @@ impl CaptureClock {
         Some(anchor.captured_nanos.saturating_add(self.nanos_of(position_bytes.saturating_sub(anchor.position_bytes))))
     }
 
-    /// The server reported that the byte at `position_bytes` was captured at `captured_nanos`. Positions never decrease.
+    /// The server reported that the byte at `position_bytes` was captured at `captured_nanos`. Positions never
+    /// decrease.
     pub(crate) fn correct(&mut self, position_bytes: u64, captured_nanos: i64) {
         let captured_nanos = match self.captured_nanos(position_bytes) {
             Some(expected) if (captured_nanos - expected).abs() <= STEP_NANOS => {

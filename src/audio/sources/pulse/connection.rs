@@ -1,7 +1,7 @@
 //! One connection to a PulseAudio server (PipeWire speaks the same protocol): authentication, commands, and reading
-//! messages. Runs on the thread that opens it. It knows nothing of streams. Until `wait_without_limit` is called it never
-//! waits longer than `SERVER_TIMEOUT` for an answer, because a server that hangs must be an error here and must not make
-//! this process hang too.
+//! messages. Runs on the thread that opens it. It knows nothing of streams. Until `wait_without_limit` is called it
+//! never waits longer than `SERVER_TIMEOUT` for an answer, because a server that hangs must be an error here and must
+//! not make this process hang too.
 
 use std::io::{self, BufReader, Read, Write};
 use std::net::Shutdown;
@@ -15,8 +15,8 @@ use pulseaudio::protocol::{
 use crate::audio::sources::pulse::errors::error_of;
 use crate::audio::sources::pulse::server_paths::ServerPaths;
 
-/// The protocol version spoken. 14 has all that capturing needs. Its answers contain none of the enumerations (states, port
-/// types, encodings) that newer servers extend, and of which a single unknown value makes a whole list unreadable.
+/// The protocol version spoken. 14 has all that capturing needs. Its answers contain none of the enumerations (states,
+/// port types, encodings) that newer servers extend, and of which a single unknown value makes a whole list unreadable.
 const VERSION: u16 = 14;
 
 /// Longest control message read. Lists of sources with all their properties are far smaller.

@@ -1,5 +1,5 @@
-//! Which source the server's default is, and noticing that it has changed. Runs on the thread that reads the connection. It
-//! does not follow the new default: it reports an error, and the stream ends.
+//! Which source the server's default is, and noticing that it has changed. Runs on the thread that reads the
+//! connection. It does not follow the new default: it reports an error, and the stream ends.
 
 use std::ffi::{CStr, CString};
 

@@ -32,9 +32,9 @@ impl ServerPaths {
         ServerPaths { sockets: vec![socket], cookies: Vec::new() }
     }
 
-    /// The paths that both the PulseAudio client library and PipeWire use. The environment is read here, once per opening,
-    /// and not in `config`: these variables tell where the sound server is, can change when it restarts in another
-    /// session, and are not settings of this program.
+    /// The paths that both the PulseAudio client library and PipeWire use. The environment is read here, once per
+    /// opening, and not in `config`: these variables tell where the sound server is, can change when it restarts in
+    /// another session, and are not settings of this program.
     pub(crate) fn from_env() -> ServerPaths {
         let uid = std::fs::metadata("/proc/self").map(|process| process.uid()).ok();
         ServerPaths::from_vars(|name| std::env::var_os(name).map(PathBuf::from), uid)
@@ -101,9 +101,9 @@ fn connect(path: &Path) -> io::Result<UnixStream> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_write_timeout(Some(SERVER_TIMEOUT))?;
     socket.set_read_timeout(Some(SERVER_TIMEOUT))?;
-    // A server recognises its own user by the credentials (SCM_CREDENTIALS) that come with the first message, and accepts
-    // that user with any cookie. It asks for credentials only after accepting, so a message that arrives between the two
-    // carries none and is refused. With this option on our side the kernel always attaches them.
+    // A server recognises its own user by the credentials (SCM_CREDENTIALS) that come with the first message, and
+    // accepts that user with any cookie. It asks for credentials only after accepting, so a message that arrives
+    // between the two carries none and is refused. With this option on our side the kernel always attaches them.
     socket.set_passcred(true)?;
     socket.connect(&SockAddr::unix(path)?)?;
     Ok(socket.into())

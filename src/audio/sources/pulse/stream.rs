@@ -1,5 +1,5 @@
-//! A record stream, as cpal holds it: creates the stream on a connection of its own, starts the thread that reads it, pauses
-//! and ends it. Runs on the caller's thread. It reads nothing; `stream_reader` does.
+//! A record stream, as cpal holds it: creates the stream on a connection of its own, starts the thread that reads it,
+//! pauses and ends it. Runs on the caller's thread. It reads nothing; `stream_reader` does.
 
 use std::ffi::CString;
 
@@ -72,9 +72,10 @@ impl PulseStream {
         let format = StreamFormat { sample_format: request.format, frame_bytes, rate_hz: request.spec.sample_rate };
         let state = stream.state.clone();
         let reader = StreamReader::new(connection, source, created.channel, format, watch, state, data_callback);
-        // Not started by `reports::spawn`: this thread ends whenever its source or the server goes away or the stream is
-        // dropped, which is no reason to end the process, and it may block in a read for as long as the server hangs, so
-        // nothing may wait for it. Its end is reported by the error callback and becomes the capture's event `Failed`.
+        // Not started by `reports::spawn`: this thread ends whenever its source or the server goes away or the stream
+        // is dropped, which is no reason to end the process, and it may block in a read for as long as the server
+        // hangs, so nothing may wait for it. Its end is reported by the error callback and becomes the capture's event
+        // `Failed`.
         std::thread::Builder::new()
             .name(format!("pulse-{}", created.stream_index))
             .spawn(move || reader.run(error_callback))
@@ -86,8 +87,8 @@ impl PulseStream {
     }
 
     fn cork(&self, cork: bool) -> Result<(), Error> {
-        // Nothing waits for the answer: it is empty, or the stream is gone, which its thread reports. No request has the
-        // sequence number 0.
+        // Nothing waits for the answer: it is empty, or the stream is gone, which its thread reports. No request has
+        // the sequence number 0.
         let params = CorkStreamParams { channel: self.channel, cork };
         self.commands.send(0, &Command::CorkRecordStream(params))
     }
@@ -118,8 +119,8 @@ impl Drop for PulseStream {
     }
 }
 
-/// The part of the server's answer that is used. It is parsed here, because PipeWire may name no source in it, which the
-/// type of the `pulseaudio` crate takes for an error.
+/// The part of the server's answer that is used. It is parsed here, because PipeWire may name no source in it, which
+/// the type of the `pulseaudio` crate takes for an error.
 struct Created {
     channel: u32,
     stream_index: u32,

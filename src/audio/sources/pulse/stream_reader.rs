@@ -1,6 +1,6 @@
-//! The thread of a record stream, `pulse-<n>`: blocks in reading the connection and calls the data callback. For sound it
-//! does not allocate, lock or log; about once a second it also sends a request for the latency. It does not reconnect:
-//! when the stream ends, it calls the error callback once and returns.
+//! The thread of a record stream, `pulse-<n>`: blocks in reading the connection and calls the data callback. For sound
+//! it does not allocate, lock or log; about once a second it also sends a request for the latency. It does not
+//! reconnect: when the stream ends, it calls the error callback once and returns.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,8 +19,8 @@ const PIECE_BYTES: usize = 64 << 10;
 /// Every format's samples are aligned to this.
 const ALIGNMENT_BYTES: usize = 8;
 
-/// cpal's time of the stream's epoch: one hour, so that sound captured just before the stream was opened does not have a
-/// negative time.
+/// cpal's time of the stream's epoch: one hour, so that sound captured just before the stream was opened does not have
+/// a negative time.
 const ORIGIN_NANOS: i64 = 3_600_000_000_000;
 
 /// How often the server is asked for its latency, after the first answers.
@@ -193,8 +193,8 @@ impl<D: FnMut(&Data, &InputCallbackInfo)> StreamReader<D> {
         let timestamp = InputStreamTimestamp { callback: stream_instant(now), capture: stream_instant(captured) };
         let samples = piece_bytes / self.format.sample_format.sample_size();
         let start = self.piece.bytes(piece_bytes).as_mut_ptr().cast();
-        // SAFETY: `start` points to `samples` initialised samples, aligned for every format, in a buffer that nothing else
-        // reads or writes until the callback returns; every bit pattern is a valid F32, I16 and I32.
+        // SAFETY: `start` points to `samples` initialised samples, aligned for every format, in a buffer that nothing
+        // else reads or writes until the callback returns; every bit pattern is a valid F32, I16 and I32.
         let data = unsafe { Data::from_parts(start, samples, self.format.sample_format) };
         (self.data_callback)(&data, &InputCallbackInfo::new(timestamp));
     }
@@ -258,8 +258,8 @@ impl<D: FnMut(&Data, &InputCallbackInfo)> StreamReader<D> {
         if !latency.playing || (is_known && now - asked > LATENCY_ROUND_TRIP_LIMIT_NANOS) {
             return;
         }
-        // The server sends its messages in order. So the sound that it had sent when it answered is the sound that has been
-        // received, and what it had queued beyond that comes next.
+        // The server sends its messages in order. So the sound that it had sent when it answered is the sound that has
+        // been received, and what it had queued beyond that comes next.
         let queued = u64::try_from(latency.write_offset.saturating_sub(latency.read_offset)).unwrap_or(0);
         let source = i64::try_from(latency.source_usec.saturating_mul(1000)).unwrap_or(i64::MAX);
         let age = self.clock.nanos_of(queued).saturating_add(source);
