@@ -9,7 +9,7 @@ use cpal::ErrorKind;
 use crossbeam_channel::{Receiver, TrySendError};
 
 use crate::audio::pcm::{CaptureBlock, CaptureFormat};
-use crate::audio::sources::capture_event::{CaptureEvent, EventSender};
+use crate::audio::sources::capture_event::EventSender;
 use crate::observe::metrics::Counter;
 
 /// A block said to have been captured longer ago than this is a fault of the device's clock.
@@ -62,13 +62,12 @@ impl DataCallback {
         block.captured = captured;
         match self.events.try_send_block(block) {
             Ok(()) => {}
-            Err(TrySendError::Full(CaptureEvent::Block(block))) => {
+            Err(TrySendError::Full(block)) => {
                 self.spare = Some(block);
                 self.blocks_dropped.add(1);
             }
             // The receiver is gone: the stream is about to be dropped.
-            Err(TrySendError::Disconnected(CaptureEvent::Block(block))) => self.spare = Some(block),
-            Err(_) => {}
+            Err(TrySendError::Disconnected(block)) => self.spare = Some(block),
         }
     }
 }
@@ -106,6 +105,7 @@ pub(crate) fn failure(device: &str, e: &cpal::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::audio::sources::capture_event::CaptureEvent;
     use crossbeam_channel::{Sender, bounded};
 
     const FORMAT: CaptureFormat =

@@ -51,8 +51,13 @@ impl EventSender {
         }
     }
 
-    /// The audio thread calls this: no allocation, lock or log.
-    pub(crate) fn try_send_block(&self, block: CaptureBlock) -> Result<(), TrySendError<CaptureEvent>> {
-        self.events.try_send(CaptureEvent::Block(block))
+    /// Sends a block, or returns it. The audio thread calls this: no allocation, lock or log.
+    pub(crate) fn try_send_block(&self, block: CaptureBlock) -> Result<(), TrySendError<CaptureBlock>> {
+        match self.events.try_send(CaptureEvent::Block(block)) {
+            Err(TrySendError::Full(CaptureEvent::Block(block))) => Err(TrySendError::Full(block)),
+            Err(TrySendError::Disconnected(CaptureEvent::Block(block))) => Err(TrySendError::Disconnected(block)),
+            // Sent: the error of a block always returns the block.
+            _ => Ok(()),
+        }
     }
 }
