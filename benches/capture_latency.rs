@@ -41,7 +41,7 @@ use crossbeam_channel::{bounded, unbounded};
 use hdrhistogram::Histogram;
 use roomtone::audio::encoder::{Encoder, Encoding};
 use roomtone::audio::sources::capture::Finder;
-use roomtone::audio::sources::device::{self, DeviceChoice, Found};
+use roomtone::audio::sources::device::{self, CaptureDevice, DeviceChoice};
 use roomtone::audio::sources::tone::Sine;
 use roomtone::ids::names::StationName;
 use roomtone::media::packet::Packet;
@@ -83,8 +83,9 @@ fn main() {
         print_row(&format!("  Opus alone, {} ms", encoding.packet_ms()), &encoding_alone(&encoding), &bare);
         let device = Simulated::new(48_000, 2, [440.0, 660.0]);
         let seen = device.clone();
-        let finder: Finder =
-            Arc::new(move || Ok(Found::of(cpal::platform::CustomDevice::from_device(device.clone()).into())));
+        let finder: Finder = Arc::new(move || {
+            Ok(CaptureDevice::from_cpal(cpal::platform::CustomDevice::from_device(device.clone()).into()))
+        });
         let packets = run(finder, &encoding, duration);
         let [encoded, arrived] = since_callback(&packets, &seen.calls(), &encoding);
         print_row("  of which until encoded", &encoded, &bare);
@@ -96,8 +97,9 @@ fn main() {
         let encoding = Encoding { packet_samples, ..Encoding::default() };
         let device = Simulated::new(48_000, 2, [440.0, 660.0]);
         let seen = device.clone();
-        let finder: Finder =
-            Arc::new(move || Ok(Found::of(cpal::platform::CustomDevice::from_device(device.clone()).into())));
+        let finder: Finder = Arc::new(move || {
+            Ok(CaptureDevice::from_cpal(cpal::platform::CustomDevice::from_device(device.clone()).into()))
+        });
         let listeners = if quick { 20 } else { 1_000 };
         let [first, last] = run_among(finder, &encoding, duration, listeners);
         for (which, packets) in [("first", first), ("last", last)] {
@@ -243,7 +245,7 @@ fn run_among(finder: Finder, encoding: &Encoding, duration: Duration, listeners:
 /// A real client on this thread, until it is over: RTP time and arrival of each packet.
 fn client(handle: &Handle, is_over: impl Fn() -> bool) -> Vec<(u32, Instant)> {
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a UDP port");
-    stamps::ask_for_stamps(&socket);
+    stamps::enable_timestamps(&socket);
     let here: SocketAddr = socket.local_addr().expect("an address");
     let start = Instant::now();
     let mut rtc = Rtc::builder().set_rtp_mode(true).clear_codecs().enable_opus(true, false).build(start);
@@ -334,7 +336,7 @@ fn encoding_alone(encoding: &Encoding) -> Histogram<u64> {
 /// The same hand-overs with nothing in them: a timer thread, a channel, a thread that sends, a thread that receives.
 fn bare_way(rounds: usize) -> Histogram<u64> {
     let receiver = UdpSocket::bind("127.0.0.1:0").expect("a UDP port");
-    stamps::ask_for_stamps(&receiver);
+    stamps::enable_timestamps(&receiver);
     let target = receiver.local_addr().expect("an address");
     let (blocks, to_encode) = bounded::<Instant>(8);
     let (packets, to_send) = bounded::<Instant>(8);

@@ -44,11 +44,13 @@
 //!                       rooms: who is where, who is told what
 //! access                links · token_store · tokens*
 //!                       signed tokens, what became of them, links that carry them
-//! audio/sources         capture · device · tone
-//! audio/sources/pulse   host · stream · connection · clock*
+//! audio/sources         capture · capture_callbacks · capture_event · stream_config · device
+//! audio/sources/platform  linux · cpal_hosts
+//! audio/sources         device_choice* · device_entry · tone*
+//! audio/sources/pulse   host · stream · stream_reader · default_device · connection · server_paths · errors* · clock*
 //! audio/sources/alsa    cards · configuration · messages
-//! audio/processing      blocks* · convert* · resample
-//! audio                 encoder · pcm
+//! audio/processing      blocks* · convert* · resample*
+//! audio                 encoder* · pcm*
 //!                       from a device, a sound server or an oscillator to Opus packets
 //! net                   addresses · interfaces · quota*
 //! os                    state_dir · priority · sd_notify · nss · memory · file_limits
@@ -71,7 +73,8 @@
 //! | `http-<n>` | nothing | the next request |
 //! | `hub` | all rooms, every peer's outbox | its event queue, until the next deadline |
 //! | audio callback (cpal's own) | preallocated blocks | the device |
-//! | `cap-<station>` | the open stream | opening, then the order to close; it is never waited for |
+//! | `pulse-<n>` (the callback's thread for a sound server) | the connection to the server | its socket; never waited for |
+//! | `cap-<station>` | the open stream | opening the device, then the end of the capture; never waited for |
 //! | `enc-<station>` | timing, resampler, encoder, the timeline's writing end | captured blocks, until the next deadline |
 //! | `rtc` or `rtc-<n>` | a UDP socket, its sessions | socket, waker, next deadline |
 //! | `log` | terminal and log file | log lines |
@@ -92,7 +95,7 @@
 //! Whatever decides anything is pure, so that its tests run in virtual time. All cores follow the contract of str0m: change
 //! one thing, then drain `poll_output` until it says `Wait`, only then change the next.
 //!
-//! Timing, in [`audio::processing::blocks`]: sound that does not come is replaced by silence when it is due.
+//! Timing, in [`audio::processing::blocks`]: missing sound is replaced by silence when it is due:
 //!
 //! ```
 //! use std::time::{Duration, Instant};
@@ -103,7 +106,7 @@
 //! blocks.handle_pcm(&[0.5; 960], start, start + Duration::from_millis(20));
 //! assert!(matches!(blocks.poll_output(), Output::Packet { position_samples: 0, .. }));
 //!
-//! // The source delivers nothing more. A second later, a second of packets has been made nevertheless.
+//! // The source delivers nothing more, and a second later a second of packets has been made nevertheless.
 //! let Output::Wait(deadline) = blocks.poll_output() else { panic!() };
 //! assert!(deadline < start + Duration::from_millis(100));
 //! blocks.handle_timeout(start + Duration::from_millis(1020));

@@ -14,7 +14,7 @@ use roomtone::os::nss;
 fn main() {
     // While there is one thread: a static program must not use what belongs to another libc.
     nss::settle();
-    device::settle();
+    device::prepare_sound_libraries();
     let args: Vec<String> = std::env::args().skip(1).collect();
     let parsed = command::parse(&args, |name| std::env::var(name).ok());
     let code = parsed.and_then(run).unwrap_or_else(|StartError { code, message }| {

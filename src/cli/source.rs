@@ -66,7 +66,7 @@ fn ask(devices: &[DeviceEntry], tone_hz: f64) -> Result<Source, StartError> {
 }
 
 fn line(entry: &DeviceEntry) -> String {
-    let mut line = format!("{}  [{}]", entry.name, entry.host);
+    let mut line = format!("{}  [{}]", entry.name, entry.sound_system);
     if entry.is_loopback {
         line += "  what this host plays";
     }

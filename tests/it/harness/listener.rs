@@ -130,7 +130,7 @@ fn led_to(address: SocketAddr, answer: &str) -> String {
 
 fn hear(mut rtc: Rtc, nack: bool, socket: &UdpSocket, heard: &Mutex<Heard>, enough: &AtomicBool) {
     let here = socket.local_addr().unwrap();
-    timestamps::ask_for_stamps(socket);
+    timestamps::enable_timestamps(socket);
     let mut arrived = Instant::now();
     let mut bytes = [0; 2_000];
     while !enough.load(Ordering::Relaxed) {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::bounded;
 use roomtone::audio::encoder::Encoding;
 use roomtone::audio::sources::capture::Finder;
-use roomtone::audio::sources::device::Found;
+use roomtone::audio::sources::device::CaptureDevice;
 use roomtone::ids::names::StationName;
 use roomtone::media::packet::Packet;
 use roomtone::media::track::TrackId;
@@ -29,8 +29,9 @@ struct OnAir {
 impl OnAir {
     fn of(device: &Simulated, encoding: Encoding) -> OnAir {
         let device = device.clone();
-        let finder: Finder =
-            Arc::new(move || Ok(Found::of(cpal::platform::CustomDevice::from_device(device.clone()).into())));
+        let finder: Finder = Arc::new(move || {
+            Ok(CaptureDevice::from_cpal(cpal::platform::CustomDevice::from_device(device.clone()).into()))
+        });
         let capacity = Capacity::new(Duration::ZERO, encoding.packet_duration(), encoding.bitrate_bps);
         let (writer, timeline) = timeline::new(capacity, Instant::now());
         let name = StationName::parse("test").unwrap();
