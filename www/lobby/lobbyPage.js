@@ -2,13 +2,13 @@
  * The front page: what this host offers, and to whom. The module of `/` that touches `document`.
  */
 
-import { knock } from "./access.js";
-import { doorWords } from "./doorwords.js";
-import { Keys } from "./keys.js";
-import { pathOf, roomNameProblem } from "./names.js";
-import { part, write } from "./parts.js";
-import { askHost } from "./station.js";
-import { offerOf, titleOf, troubleOf } from "./words.js";
+import { knock } from "../shared/checkAccess.js";
+import { doorWords } from "../shared/accessStrings.js";
+import { Keys } from "../shared/tokenStore.js";
+import { pathOf, roomNameProblem } from "../shared/roomName.js";
+import { part, write } from "../shared/dom.js";
+import { askHost } from "../shared/status.js";
+import { offerOf, titleOf, troubleOf } from "../player/playerStrings.js";
 
 /** How often the host is asked, while somebody looks at the page. */
 const ASK_MS = 10_000;
@@ -36,7 +36,7 @@ function fill(item, name, words, state) {
   item.dataset.state = state;
 }
 
-/** @param {import("./station.js").Station[]} stations */
+/** @param {import("../shared/status.js").Station[]} stations */
 function show(stations) {
   while (list.children.length > Math.max(1, stations.length)) list.lastElementChild?.remove();
   while (list.children.length < stations.length) list.append(pattern.cloneNode(true));

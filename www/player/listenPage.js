@@ -5,15 +5,15 @@
  * Sound comes out of the `<audio>` element alone; Web Audio only looks at it.
  */
 
-import { knock } from "./access.js";
-import { doorWords } from "./doorwords.js";
-import { Keys } from "./keys.js";
-import { FLOOR_DBFS, StereoMeter, marksOf } from "./meter.js";
-import { part, write } from "./parts.js";
-import { askHost, endpointOf, stationOf } from "./station.js";
-import { figuresOf } from "./stats.js";
-import { Tuner } from "./tuner.js";
-import { countdownOf, decibelsOf, figureOf, originOf, titleOf, wordsOf } from "./words.js";
+import { knock } from "../shared/checkAccess.js";
+import { doorWords } from "../shared/accessStrings.js";
+import { Keys } from "../shared/tokenStore.js";
+import { FLOOR_DBFS, StereoMeter, marksOf } from "../shared/meter.js";
+import { part, write } from "../shared/dom.js";
+import { askHost, endpointOf, stationOf } from "../shared/status.js";
+import { figuresOf } from "./receiverStats.js";
+import { Tuner } from "./player.js";
+import { countdownOf, decibelsOf, figureOf, originOf, titleOf, wordsOf } from "./playerStrings.js";
 
 /** How often the host is asked how it is, while live. */
 const ASK_MS = 5000;
@@ -44,7 +44,7 @@ const channels = ["left", "right"].map((side) => ({
 }));
 
 const station_name = new URLSearchParams(location.search).get("station");
-/** @type {import("./station.js").Station | null} */
+/** @type {import("../shared/status.js").Station | null} */
 let station = null;
 let tap_needed = false;
 /** When a tap was used up for playing what the browser had refused. */

@@ -5,9 +5,9 @@
  * us, and a stream that stands still is given up even if every state says it is well.
  */
 
-import { Reconnect } from "./reconnect.js";
-import { snapshotOf } from "./stats.js";
-import { SessionError, WhepSession } from "./whep.js";
+import { Reconnect } from "../shared/backoff.js";
+import { snapshotOf } from "./receiverStats.js";
+import { SessionError, WhepSession } from "./whepSession.js";
 
 /** How often packets are looked for until the first one came. */
 const TUNING_TICK_MS = 200;
@@ -25,9 +25,9 @@ const HISTORY = 11;
 /** Reasons that no new try will mend. */
 const FINAL = new Set(["missing", "refused", "unsupported"]);
 
-/** @typedef {import("./whep.js").Place} Place */
-/** @typedef {import("./whep.js").Reason} Reason */
-/** @typedef {import("./stats.js").Snapshot} Snapshot */
+/** @typedef {import("./whepSession.js").Place} Place */
+/** @typedef {import("./whepSession.js").Reason} Reason */
+/** @typedef {import("./receiverStats.js").Snapshot} Snapshot */
 
 /**
  * @typedef {{ kind: "idle" }
@@ -50,7 +50,7 @@ const FINAL = new Set(["missing", "refused", "unsupported"]);
 
 /**
  * @typedef {object} Surroundings Replaced in tests.
- * @property {(place: Place, callbacks: import("./whep.js").Callbacks) => Session} session
+ * @property {(place: Place, callbacks: import("./whepSession.js").Callbacks) => Session} session
  * @property {() => number} now milliseconds that never go back
  * @property {(run: () => void, wait_ms: number) => any} later
  * @property {(timer: any) => void} never

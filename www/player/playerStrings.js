@@ -2,9 +2,9 @@
  * Every sentence that depends on what happens: states in, plain words out. Pure, so that a test can read them all.
  */
 
-/** @typedef {import("./tuner.js").TunerState} TunerState */
-/** @typedef {import("./whep.js").Reason} Reason */
-/** @typedef {import("./station.js").Station} Station */
+/** @typedef {import("./player.js").TunerState} TunerState */
+/** @typedef {import("./whepSession.js").Reason} Reason */
+/** @typedef {import("../shared/status.js").Station} Station */
 
 /**
  * @typedef {object} Words

@@ -5,9 +5,9 @@
  * `tuner.js`'s business.
  */
 
-import { iceServersOf } from "./icelinks.js";
-import { bearer } from "./keys.js";
-import { readFragment, withNack, withRestart, withStereo, writeFragment } from "./sdp.js";
+import { iceServersOf } from "./iceLinks.js";
+import { bearer } from "../shared/tokenStore.js";
+import { readFragment, withNack, withRestart, withStereo, writeFragment } from "../shared/opusSdp.js";
 
 /** A request that takes longer will not be answered. */
 const REQUEST_PATIENCE_MS = 8000;

@@ -5,7 +5,7 @@
  * whoever is known is waited for a while; who is new has offered, or will.
  */
 
-import { Peer } from "./peer.js";
+import { Peer } from "./peer/peer.js";
 import { Signaling } from "./signaling.js";
 
 /** After a restart of the server, the others come back within this time or are gone. */
@@ -29,8 +29,8 @@ const STATE_PACE_MS = 100;
  * @property {(peer: Peer, fresh: boolean) => void} onPeer somebody is there; fresh if it came after us
  * @property {(peer: Peer) => void} onGone
  * @property {(peer: Peer) => void} onChange its state or its line changed
- * @property {(peer: Peer, tracks: import("./peer.js").Tracks) => void} onTracks
- * @property {(peer: Peer, flow: import("./flow.js").Flow) => void} onFlow
+ * @property {(peer: Peer, tracks: import("./peer/peer.js").Tracks) => void} onTracks
+ * @property {(peer: Peer, flow: import("./peer/peerStats.js").Flow) => void} onFlow
  * @property {(line: ChatLine) => void} onChat
  * @property {(locked: boolean) => void} onLock nobody new comes in, or anybody again
  * @property {() => void} onMuted a host wishes our microphone off
@@ -61,7 +61,7 @@ export class Meeting {
    * @param {string} around.endpoint
    * @param {string} around.hostname
    * @param {string} around.room
-   * @param {import("./slots.js").Outgoing} around.outgoing
+   * @param {import("./peer/transceivers.js").Outgoing} around.outgoing
    * @param {import("./signaling.js").Door} around.door
    * @param {MeetingCallbacks} callbacks
    */

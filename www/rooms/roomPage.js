@@ -3,26 +3,26 @@
  * tiles, marks and words.
  */
 
-import { knock } from "./access.js";
-import { Awake } from "./awake.js";
-import { Chat } from "./chat.js";
-import { Devices } from "./devices.js";
-import { HostTools } from "./host.js";
-import { listenToKeys } from "./keyboard.js";
-import { Keys } from "./keys.js";
-import { Meeting } from "./meeting.js";
-import { recall, remember } from "./memory.js";
-import { calledOf, pathOf, personOf, roomNameProblem, roomOf } from "./names.js";
-import { Own } from "./own.js";
-import { OwnView } from "./ownview.js";
-import { announce, buttonsOf, part, write } from "./parts.js";
-import { People } from "./people.js";
-import { Pickers } from "./pickers.js";
-import { aloneWords, awayWords, farewellWords, leftWords, peopleWords, troubleWords } from "./roomwords.js";
-import { askHost, stationOf } from "./station.js";
-import { StationSwitch } from "./stationtile.js";
-import { Grid } from "./tiles.js";
-import { titleOf } from "./words.js";
+import { knock } from "../shared/checkAccess.js";
+import { Awake } from "./ui/wakeLock.js";
+import { Chat } from "./ui/chatPanel.js";
+import { Devices } from "./media/devices.js";
+import { HostTools } from "./ui/moderatorTools.js";
+import { listenToKeys } from "./ui/keyboard.js";
+import { Keys } from "../shared/tokenStore.js";
+import { Meeting } from "./roomClient.js";
+import { recall, remember } from "../shared/storage.js";
+import { calledOf, pathOf, personOf, roomNameProblem, roomOf } from "../shared/roomName.js";
+import { Own } from "./media/localMedia.js";
+import { OwnView } from "./ui/localView.js";
+import { announce, buttonsOf, part, write } from "../shared/dom.js";
+import { People } from "./ui/peerTiles.js";
+import { Pickers } from "./ui/devicePickers.js";
+import { aloneWords, awayWords, farewellWords, leftWords, peopleWords, troubleWords } from "./ui/roomStrings.js";
+import { askHost, stationOf } from "../shared/status.js";
+import { StationSwitch } from "./ui/stationTile.js";
+import { Grid } from "./ui/tile.js";
+import { titleOf } from "../player/playerStrings.js";
 
 /** How often it is looked who speaks: a syllable lasts about as long. */
 const LISTEN_MS = 150;
@@ -47,7 +47,7 @@ let by_invitation = false;
 /** The end of this room was our wish. */
 let ended = false;
 let speaker = recall("speaker") ?? "";
-/** @type {Partial<Record<import("./devices.js").Device, import("./devices.js").Trouble>>} */
+/** @type {Partial<Record<import("./media/devices.js").Device, import("./media/devices.js").Trouble>>} */
 const troubles = {};
 
 const devices = new Devices();
@@ -247,7 +247,7 @@ function enter() {
   void awake.stay();
 }
 
-/** @param {import("./roomwords.js").Farewell} farewell */
+/** @param {import("./ui/roomStrings.js").Farewell} farewell */
 function leave(farewell = leftWords(room)) {
   if (stage !== "inside") return;
   meeting?.leave();
@@ -266,9 +266,9 @@ function leave(farewell = leftWords(room)) {
   sayFarewell(farewell);
 }
 
-/** @type {import("./roomwords.js").Farewell["way"]} */
+/** @type {import("./ui/roomStrings.js").Farewell["way"]} */
 let way_back = "before";
-/** @param {import("./roomwords.js").Farewell} farewell */
+/** @param {import("./ui/roomStrings.js").Farewell} farewell */
 function sayFarewell({ title, words, way, label }) {
   become("after");
   way_back = way;

@@ -5,7 +5,7 @@
  * other person while the line is away is kept and said later; what concerns the moment alone is not.
  */
 
-import { Reconnect } from "./reconnect.js";
+import { Reconnect } from "../shared/backoff.js";
 
 /** No welcome after this time: this try has failed. */
 const WELCOME_PATIENCE_MS = 10_000;
@@ -51,7 +51,7 @@ const FINAL = new Set(FAREWELLS.values());
 /**
  * @typedef {object} Door What lets us in.
  * @property {() => string | null} key
- * @property {(resume: string | null) => Promise<import("./access.js").Knock>} knock
+ * @property {(resume: string | null) => Promise<import("../shared/checkAccess.js").Knock>} knock
  */
 
 /**

@@ -3,13 +3,13 @@
  * and an answer in time spares a person the question for the camera.
  */
 
-import { bearer } from "./keys.js";
-import { retryAfterOf } from "./whep.js";
+import { bearer } from "./tokenStore.js";
+import { retryAfterOf } from "../player/whepSession.js";
 
 /** An answer that takes longer is none. */
 const PATIENCE_MS = 5000;
 
-/** @typedef {import("./keys.js").Scope} Scope */
+/** @typedef {import("./tokenStore.js").Scope} Scope */
 
 /**
  * @typedef {object} Refusal
@@ -52,7 +52,7 @@ export async function refusalOf(response) {
 /**
  * Knocks with the best key there is. One that turns out to be no good is thrown away, and the next is tried: an old key of
  * the host's must not keep anybody out of an open room. If the door stays shut, what was wrong with the key is the answer.
- * @param {import("./keys.js").Keys} keys
+ * @param {import("./tokenStore.js").Keys} keys
  * @param {Scope} scope
  * @param {object} more
  * @param {string | null} [more.fresh] the key of a link just opened: when that is no good, nothing else is tried

@@ -2,7 +2,7 @@
  * What the host says of itself at `/api/status`.
  */
 
-import { bearer } from "./keys.js";
+import { bearer } from "./tokenStore.js";
 
 /** An answer that takes longer is none. */
 const PATIENCE_MS = 5000;

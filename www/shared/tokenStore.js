@@ -5,7 +5,7 @@
  * A key is a secret of whoever was invited: it is never written into the page, an address or the console.
  */
 
-import { roomOf } from "./names.js";
+import { roomOf } from "./roomName.js";
 
 /** Under this name the browser keeps them, as a JSON object of tokens by scope. */
 const STORED_AS = "roomtone.tokens";

@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { until } from "./house.mjs";
+import { until } from "./server.mjs";
 
 const SIZES = [[320, 640], [390, 844], [844, 390], [1440, 900], [3840, 2160]];
 

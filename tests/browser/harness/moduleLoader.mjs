@@ -6,5 +6,5 @@
 import { register } from "node:module";
 
 const hook = `export const load = (url, context, next) =>
-  next(url, /\\/www\\/[^/]+\\.js$/.test(url) ? { ...context, format: "module" } : context);`;
+  next(url, /\\/www\\/.+\\.js$/.test(url) ? { ...context, format: "module" } : context);`;
 register(`data:text/javascript,${encodeURIComponent(hook)}`);

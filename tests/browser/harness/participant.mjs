@@ -3,7 +3,7 @@
  * page's own figures.
  */
 
-import { until } from "./house.mjs";
+import { until } from "./server.mjs";
 
 /**
  * Runs in the page before its own scripts: keeps lines and sockets where a test finds them, and pictures small.
@@ -79,7 +79,7 @@ export class Guest {
    * Opens the page of a room, and stays before the door.
    * @param {import("node:test").TestContext} t
    * @param {import("puppeteer-core").Browser | import("puppeteer-core").BrowserContext} browser a context remembers
-   * @param {import("./house.mjs").House} house
+   * @param {import("./server.mjs").House} house
    * @param {string} room with the key behind it, if there is one
    * @param {string} name
    * @param {() => void} prepare runs in the page first

@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import puppeteer from "puppeteer-core";
 
-const BINARY = process.env.ROOMTONE_BIN ?? fileURLToPath(new URL("../../target/debug/roomtone", import.meta.url));
+const BINARY = process.env.ROOMTONE_BIN ?? fileURLToPath(new URL("../../../target/debug/roomtone", import.meta.url));
 const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
 const FIREFOX = process.env.FIREFOX ?? "/usr/bin/firefox-esr";
 

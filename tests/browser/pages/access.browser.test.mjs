@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { Guest } from "./guest.mjs";
-import { GUESTS, House, until } from "./house.mjs";
-import { assertLaidOut } from "./layout.mjs";
-import { speakSeed } from "./seed.mjs";
+import { Guest } from "../harness/participant.mjs";
+import { GUESTS, House, until } from "../harness/server.mjs";
+import { assertLaidOut } from "../harness/layout.mjs";
+import { speakSeed } from "../harness/minimalClient.mjs";
 
 const BAD = "bm9uZQ.b2YgdGhpcyBob3VzZQ";
 

@@ -6,8 +6,8 @@
 import assert from "node:assert/strict";
 import { networkInterfaces } from "node:os";
 import { describe, test } from "node:test";
-import { Guest } from "./guest.mjs";
-import { GUESTS, House, until } from "./house.mjs";
+import { Guest } from "../harness/participant.mjs";
+import { GUESTS, House, until } from "../harness/server.mjs";
 
 /** An address of this host that browsers do not hold for safe by itself. */
 const HERE = Object.values(networkInterfaces()).flat().find(({ family, internal }) => family === "IPv4" && !internal);

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { hear, sendTwoTones } from "./ear.mjs";
-import { House, VISITORS, until } from "./house.mjs";
+import { hear, sendTwoTones } from "../harness/audioProbe.mjs";
+import { House, VISITORS, until } from "../harness/server.mjs";
 
 /** @param {import("puppeteer-core").Page} page */
 const statusOf = (page) => page.$eval("#status", (element) => element.textContent);

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Tuner } from "../../www/tuner.js";
-import { SessionError } from "../../www/whep.js";
+import { Tuner } from "../../../www/player/player.js";
+import { SessionError } from "../../../www/player/whepSession.js";
 
 async function settle() {
   for (let turn = 0; turn < 20; turn += 1) await Promise.resolve();

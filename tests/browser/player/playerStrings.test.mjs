@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { countdownOf, decibelsOf, figureOf, offerOf, titleOf, wordsOf } from "../../www/words.js";
+import { countdownOf, decibelsOf, figureOf, offerOf, titleOf, wordsOf } from "../../../www/player/playerStrings.js";
 
 const WELL = { tap_needed: false, online: true, station: null, muted: false };
 const station = (state) => ({ name: "main", source: { kind: "device", name: "Desk", state }, encoding: { packet_ms: 20 }, listeners: 0 });

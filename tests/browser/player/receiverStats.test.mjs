@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { delayOf, figuresOf, lossOf, snapshotOf } from "../../www/stats.js";
+import { delayOf, figuresOf, lossOf, snapshotOf } from "../../../www/player/receiverStats.js";
 
 const START = {
   time_ms: 1000,

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { iceServersOf } from "../../www/icelinks.js";
-import { SessionError, WhepSession, retryAfterOf } from "../../www/whep.js";
+import { iceServersOf } from "../../../www/player/iceLinks.js";
+import { SessionError, WhepSession, retryAfterOf } from "../../../www/player/whepSession.js";
 
 const MEDIA = "m=audio 9 UDP/TLS/RTP/SAVPF 111";
 const description = (ufrag) => `v=0\r\n${MEDIA}\r\na=mid:0\r\na=ice-ufrag:${ufrag}\r\na=ice-pwd:pwd-of-${ufrag}\r\na=rtpmap:111 opus/48000/2\r\n`;

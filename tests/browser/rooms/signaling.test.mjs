@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Signaling } from "../../www/signaling.js";
+import { Signaling } from "../../../www/rooms/signaling.js";
 
 /** A server's end of sockets, a clock and timers, all moved by hand. */
 class World {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Reconnect } from "../../www/reconnect.js";
+import { Reconnect } from "../../../www/shared/backoff.js";
 
 /** Waits of so many breaks in a row, each tried when it is due. */
 function waits(reconnect, count) {

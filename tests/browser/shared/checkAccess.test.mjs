@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { knock } from "../../www/access.js";
-import { doorWords } from "../../www/doorwords.js";
-import { Keys } from "../../www/keys.js";
+import { knock } from "../../../www/shared/checkAccess.js";
+import { doorWords } from "../../../www/shared/accessStrings.js";
+import { Keys } from "../../../www/shared/tokenStore.js";
 
 const no = (status, code, headers = {}) => Response.json({ error: { code, message: "No." } }, { status, headers });
 const yes = (more = {}) => Response.json({ private: true, allowed: true, host: false, ...more });

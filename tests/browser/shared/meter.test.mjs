@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { PeakMeter, StereoMeter, dbfsOf, marksOf, peakOf } from "../../www/meter.js";
+import { PeakMeter, StereoMeter, dbfsOf, marksOf, peakOf } from "../../../www/shared/meter.js";
 
 test("the peak is the farthest from zero, on either side", () => {
   assert.equal(peakOf(new Float32Array([0, 0.25, -0.5, 0.125])), 0.5);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { readFragment, withNack, withRestart, withStereo, writeFragment, sessionOf, withMusic, withVoice } from "../../www/sdp.js";
+import { readFragment, withNack, withRestart, withStereo, writeFragment, sessionOf, withMusic, withVoice } from "../../../www/shared/opusSdp.js";
 
 const OFFER = [
   "v=0",

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { calledOf, initialsOf, pathOf, personOf, roomNameProblem, roomOf } from "../../www/names.js";
+import { calledOf, initialsOf, pathOf, personOf, roomNameProblem, roomOf } from "../../../www/shared/roomName.js";
 
 test("good names of rooms are good, and what is wrong with others is said", () => {
   for (const name of ["main", "A", "a.b-c_9", "x".repeat(64)]) assert.equal(roomNameProblem(name), "", name);

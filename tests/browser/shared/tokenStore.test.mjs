@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Keys, scopeOf } from "../../www/keys.js";
+import { Keys, scopeOf } from "../../../www/shared/tokenStore.js";
 
 /** A browser's address bar and its store. */
 function bar(address, stored = {}) {

@@ -19,7 +19,7 @@ import { troubleOf } from "./devices.js";
 export class Own {
   #devices;
   #callbacks;
-  /** @type {import("./slots.js").Outgoing} */
+  /** @type {import("../peer/transceivers.js").Outgoing} */
   outgoing;
 
   /** What the person wants, whether or not it can be had. */
@@ -239,7 +239,7 @@ export class Own {
   }
 
   /**
-   * @param {import("./slots.js").Slot} slot
+   * @param {import("../peer/transceivers.js").Slot} slot
    * @param {MediaStreamTrack | null} track
    * @param {boolean} tell
    */

@@ -7,13 +7,13 @@
  * client that knows nothing of tags is known by the session id in its descriptions.
  */
 
-import { MUSIC_BPS, VOICE_BPS } from "./budget.js";
-import { flowOf } from "./flow.js";
-import { Link } from "./link.js";
-import { NOTHING } from "./received.js";
-import { Reconnect } from "./reconnect.js";
-import { sessionOf, withMusic, withVoice } from "./sdp.js";
-import { Watch } from "./watch.js";
+import { MUSIC_BPS, VOICE_BPS } from "./sendLimits.js";
+import { flowOf } from "./peerStats.js";
+import { Link } from "./peerConnection.js";
+import { NOTHING } from "./remoteMedia.js";
+import { Reconnect } from "../../shared/backoff.js";
+import { sessionOf, withMusic, withVoice } from "../../shared/opusSdp.js";
+import { Watch } from "./packetMonitor.js";
 
 /** A path that comes back within this time needs no help. */
 const DISCONNECTED_PATIENCE_MS = 4000;
@@ -30,8 +30,8 @@ const PREPARE_PATIENCE_MS = 3000;
 /** How often packets are counted. */
 const TICK_MS = 1000;
 
-/** @typedef {import("./received.js").PeerState} PeerState */
-/** @typedef {import("./received.js").Tracks} Tracks */
+/** @typedef {import("./remoteMedia.js").PeerState} PeerState */
+/** @typedef {import("./remoteMedia.js").Tracks} Tracks */
 /** @typedef {"connecting" | "connected" | "repairing"} LineState */
 
 /**
@@ -39,7 +39,7 @@ const TICK_MS = 1000;
  * @property {(type: "offer" | "answer" | "ice-candidate", payload: object) => void} send
  * @property {(line: LineState) => void} onLine
  * @property {(tracks: Tracks) => void} onTracks
- * @property {(now: import("./flow.js").Flow) => void} onFlow once a second while there is a line
+ * @property {(now: import("./peerStats.js").Flow) => void} onFlow once a second while there is a line
  */
 
 /**
@@ -100,7 +100,7 @@ export class Peer {
 
   /**
    * @param {string} id
-   * @param {{ polite: boolean, outgoing: import("./slots.js").Outgoing, configuration: RTCConfiguration }} around
+   * @param {{ polite: boolean, outgoing: import("./transceivers.js").Outgoing, configuration: RTCConfiguration }} around
    * @param {PeerCallbacks} callbacks
    * @param {World} world
    */
@@ -421,7 +421,7 @@ export class Peer {
   }
 
   /**
-   * @param {import("./flow.js").Flow} flow
+   * @param {import("./peerStats.js").Flow} flow
    * @param {number} now_ms
    */
   #count(flow, now_ms) {

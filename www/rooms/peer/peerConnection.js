@@ -3,11 +3,11 @@
  * one try, and says nothing any more once it is closed; when and why another one is made is `peer.js`'s business.
  */
 
-import { MUSIC_BPS } from "./budget.js";
+import { MUSIC_BPS } from "./sendLimits.js";
 import { Negotiation } from "./negotiation.js";
-import { Received } from "./received.js";
-import { withMusic } from "./sdp.js";
-import { Slots } from "./slots.js";
+import { Received } from "./remoteMedia.js";
+import { withMusic } from "../../shared/opusSdp.js";
+import { Slots } from "./transceivers.js";
 
 /**
  * @typedef {object} Seen What a link says besides what its negotiation does.
@@ -27,7 +27,7 @@ export class Link {
   /**
    * @param {RTCPeerConnection} pc
    * @param {boolean} polite we give way when offers cross
-   * @param {import("./slots.js").Outgoing} outgoing
+   * @param {import("./transceivers.js").Outgoing} outgoing
    * @param {LinkCallbacks} callbacks
    */
   constructor(pc, polite, outgoing, callbacks) {

@@ -4,7 +4,7 @@
  * device can be changed or switched off without another word between the two.
  */
 
-import { cameraBudget, MUSIC_BPS, scaleOf, screenBudget, VOICE_BPS } from "./budget.js";
+import { cameraBudget, MUSIC_BPS, scaleOf, screenBudget, VOICE_BPS } from "./sendLimits.js";
 
 /** @typedef {"sound" | "camera" | "screen" | "screenSound"} Slot */
 

@@ -12,7 +12,7 @@ export class Pickers {
   #lists = { camera: [], microphone: [], speaker: [] };
 
   /**
-   * @param {import("./devices.js").Devices} devices
+   * @param {import("../media/devices.js").Devices} devices
    * @param {(device: Picked) => string | null} current what is in use
    * @param {(device: Picked, id: string) => void} onPick
    */
@@ -38,7 +38,7 @@ export class Pickers {
 
   /**
    * @param {Picked} device
-   * @param {import("./devices.js").Choice[]} choices
+   * @param {import("../media/devices.js").Choice[]} choices
    * @param {string} none
    */
   #fill(device, choices, none) {

@@ -3,7 +3,7 @@
  * module that knows nothing of what the buttons do.
  */
 
-import { buttonsOf } from "./parts.js";
+import { buttonsOf } from "../../shared/dom.js";
 
 /** @type {Record<string, string>} */
 const KEYS = { m: "mute", v: "camera", s: "screen", c: "chat", h: "station", l: "lock", "?": "more" };

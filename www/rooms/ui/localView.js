@@ -3,10 +3,10 @@
  * the screen is shared. A page module; what is sent is `own.js`'s business.
  */
 
-import { OwnLevel } from "./levels.js";
-import { announce, buttonsOf, part, press, write } from "./parts.js";
-import { enterWords } from "./roomwords.js";
-import { Tile } from "./tiles.js";
+import { OwnLevel } from "./microphoneMeter.js";
+import { announce, buttonsOf, part, press, write } from "../../shared/dom.js";
+import { enterWords } from "./roomStrings.js";
+import { Tile } from "./tile.js";
 
 export class OwnView {
   #own;
@@ -21,7 +21,7 @@ export class OwnView {
   #camera = null;
 
   /**
-   * @param {import("./own.js").Own} own
+   * @param {import("../media/localMedia.js").Own} own
    * @param {HTMLElement} tiles
    * @param {{ onRefused: () => void, onCamera: () => void }} callbacks `onCamera`: another camera is in use, or none
    */

@@ -2,7 +2,7 @@
  * How loud one's own microphone is: the bar before the door, and the mark of who speaks. A page module around the meter.
  */
 
-import { FLOOR_DBFS, StereoMeter } from "./meter.js";
+import { FLOOR_DBFS, StereoMeter } from "../../shared/meter.js";
 
 export class OwnLevel {
   #bar;

@@ -3,8 +3,8 @@
  * a wish is granted is the server's business, which knows who came with the host's key.
  */
 
-import { announce, buttonsOf, part, press, write } from "./parts.js";
-import { endQuestion, lockWords, removeQuestion } from "./roomwords.js";
+import { announce, buttonsOf, part, press, write } from "../../shared/dom.js";
+import { endQuestion, lockWords, removeQuestion } from "./roomStrings.js";
 
 /**
  * @typedef {object} HostCallbacks
@@ -103,7 +103,7 @@ export class HostTools {
 
   /**
    * Asks once. Escape, a tap beside it and the first button all mean no.
-   * @param {import("./roomwords.js").Question} question
+   * @param {import("./roomStrings.js").Question} question
    * @returns {Promise<boolean>}
    */
   #ask({ question, words, yes }) {

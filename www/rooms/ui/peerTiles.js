@@ -3,12 +3,12 @@
  * between the meeting, which knows them, and the tiles, which do not.
  */
 
-import { calledOf } from "./names.js";
-import { announce } from "./parts.js";
-import { lineWords } from "./roomwords.js";
-import { Tile } from "./tiles.js";
+import { calledOf } from "../../shared/roomName.js";
+import { announce } from "../../shared/dom.js";
+import { lineWords } from "./roomStrings.js";
+import { Tile } from "./tile.js";
 
-/** @typedef {import("./peer.js").Peer} Peer */
+/** @typedef {import("../peer/peer.js").Peer} Peer */
 
 /**
  * @typedef {object} PeopleCallbacks
@@ -78,7 +78,7 @@ export class People {
 
   /**
    * @param {Peer} peer
-   * @param {import("./peer.js").Tracks} tracks
+   * @param {import("../peer/peer.js").Tracks} tracks
    */
   show(peer, { sound, camera, screen, screenSound }) {
     const held = this.#held.get(peer.id);
@@ -100,7 +100,7 @@ export class People {
 
   /**
    * @param {Peer} peer
-   * @param {import("./flow.js").Flow} flow
+   * @param {import("../peer/peerStats.js").Flow} flow
    */
   count(peer, flow) {
     this.#held.get(peer.id)?.tile.count(flow);

@@ -3,10 +3,10 @@
  * all.
  */
 
-import { doorWords } from "./doorwords.js";
+import { doorWords } from "../../shared/accessStrings.js";
 
-/** @typedef {import("./devices.js").Device} Device */
-/** @typedef {import("./devices.js").Trouble} Trouble */
+/** @typedef {import("../media/devices.js").Device} Device */
+/** @typedef {import("../media/devices.js").Trouble} Trouble */
 
 /** @type {Record<Device, string>} */
 const NAMES = { microphone: "microphone", camera: "camera", screen: "screen" };
@@ -96,7 +96,7 @@ export function peopleWords(people) {
 
 /**
  * While the line to the server is away.
- * @param {import("./signaling.js").LineState} line
+ * @param {import("../signaling.js").LineState} line
  * @param {boolean} online
  * @returns {string} empty while it stands
  */
@@ -190,7 +190,7 @@ export function endQuestion() {
 }
 
 /**
- * @param {import("./peer.js").LineState} line
+ * @param {import("../peer/peer.js").LineState} line
  * @returns {string}
  */
 export function lineWords(line) {
@@ -208,7 +208,7 @@ export function rateWords(bps) {
 
 /**
  * The rows of a tile's figures.
- * @param {import("./flow.js").Figures} figures
+ * @param {import("../peer/peerStats.js").Figures} figures
  * @returns {[string, string][]}
  */
 export function figureRows(figures) {

@@ -3,11 +3,11 @@
  * page has.
  */
 
-import { buttonsOf, press } from "./parts.js";
-import { endpointOf } from "./station.js";
-import { copyOf } from "./tiles.js";
-import { Tuner } from "./tuner.js";
-import { wordsOf } from "./words.js";
+import { buttonsOf, press } from "../../shared/dom.js";
+import { endpointOf } from "../../shared/status.js";
+import { copyOf } from "./tile.js";
+import { Tuner } from "../../player/player.js";
+import { wordsOf } from "../../player/playerStrings.js";
 
 export class StationTile {
   element;

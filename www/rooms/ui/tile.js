@@ -3,10 +3,10 @@
  * lays them out; it knows nothing of lines and servers.
  */
 
-import { figuresOf } from "./flow.js";
-import { layoutOf } from "./grid.js";
-import { initialsOf } from "./names.js";
-import { figureRows } from "./roomwords.js";
+import { figuresOf } from "../peer/peerStats.js";
+import { layoutOf } from "./gridLayout.js";
+import { initialsOf } from "../../shared/roomName.js";
+import { figureRows } from "./roomStrings.js";
 
 /** Between two tiles, in px. */
 const GAP_PX = 8;
@@ -60,7 +60,7 @@ export class Tile {
   #line;
   #figures;
   #onRefused;
-  /** @type {import("./flow.js").Flow | null} */
+  /** @type {import("../peer/peerStats.js").Flow | null} */
   #flow = null;
   /** @type {MediaStreamTrack | null} */
   #picture = null;
@@ -168,7 +168,7 @@ export class Tile {
     this.element.classList.toggle("speaking", now_ms - this.#spoke_ms < SPEECH_HOLD_MS);
   }
 
-  /** @param {import("./flow.js").Flow} flow */
+  /** @param {import("../peer/peerStats.js").Flow} flow */
   count(flow) {
     const before = this.#flow;
     this.#flow = flow;

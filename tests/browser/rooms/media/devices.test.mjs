@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Devices, soundConstraints, troubleOf } from "../../www/devices.js";
+import { Devices, soundConstraints, troubleOf } from "../../../../www/rooms/media/devices.js";
 
 const named = (name) => Object.assign(new Error(name), { name });
 

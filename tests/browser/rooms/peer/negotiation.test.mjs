@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Negotiation } from "../../www/negotiation.js";
+import { Negotiation } from "../../../../www/rooms/peer/negotiation.js";
 
 /** As much of an RTCPeerConnection as a negotiation needs, with the browser's rules of who may say what when. */
 class FakeConnection {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Watch } from "../../www/watch.js";
+import { Watch } from "../../../../www/rooms/peer/packetMonitor.js";
 
 /** Looked at every second from `from_ms` on, with so many packets each time. */
 function looks(watch, from_ms, packets, still = false) {

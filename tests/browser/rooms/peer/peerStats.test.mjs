@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { figuresOf, flowOf } from "../../www/flow.js";
+import { figuresOf, flowOf } from "../../../../www/rooms/peer/peerStats.js";
 
 const report = (entries) => new Map(entries.map((entry, at) => [entry.id ?? `e${at}`, entry]));
 const video = { type: "inbound-rtp", kind: "video", trackIdentifier: "t", bytesReceived: 1000, packetsReceived: 100, packetsLost: 1, frameWidth: 640, frameHeight: 360, framesDecoded: 10 };

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Received } from "../../www/received.js";
+import { Received } from "../../../../www/rooms/peer/remoteMedia.js";
 
 const event = (kind, stream, more = {}) => {
   const track = { kind, readyState: "live", muted: false, ...more };

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { cameraBudget, scaleOf, screenBudget } from "../../www/budget.js";
+import { cameraBudget, scaleOf, screenBudget } from "../../../../www/rooms/peer/sendLimits.js";
 
 test("the more people, the less each gets", () => {
   const steps = [1, 2, 3, 4, 7, 8, 15].map((others) => cameraBudget(others));

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { layoutOf } from "../../www/grid.js";
+import { layoutOf } from "../../../../www/rooms/ui/gridLayout.js";
 
 const SPACES = [[304, 480], [374, 680], [828, 260], [1400, 760], [3800, 2000]];
 

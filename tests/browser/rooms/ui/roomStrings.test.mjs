@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { before, test } from "node:test";
-import { awayWords, farewellWords, figureRows, leftWords, removeQuestion, troubleWords } from "../../www/roomwords.js";
+import { awayWords, farewellWords, figureRows, leftWords, removeQuestion, troubleWords } from "../../../../www/rooms/ui/roomStrings.js";
 
 before(() => {
   globalThis.location = { host: "studio.local:8088", port: "8088" };
