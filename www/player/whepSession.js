@@ -7,7 +7,7 @@
 
 import { iceServersOf } from "./iceLinks.js";
 import { bearer } from "../shared/tokenStore.js";
-import { readFragment, withNack, withRestart, withStereo, writeFragment } from "../shared/opusSdp.js";
+import { readFragment, withNack, withRestart, withStereo, writeFragment } from "../shared/sdp.js";
 
 /** A request that takes longer will not be answered. */
 const REQUEST_PATIENCE_MS = 8000;

@@ -8,7 +8,7 @@ import { Awake } from "./ui/wakeLock.js";
 import { Chat } from "./ui/chatPanel.js";
 import { Devices } from "./media/devices.js";
 import { HostTools } from "./ui/moderatorTools.js";
-import { listenToKeys } from "./ui/keyboard.js";
+import { listenToKeys } from "./ui/keyboardShortcuts.js";
 import { Keys } from "../shared/tokenStore.js";
 import { Meeting } from "./roomClient.js";
 import { recall, remember } from "../shared/storage.js";

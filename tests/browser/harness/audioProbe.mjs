@@ -74,7 +74,7 @@ export function hear(page) {
  * host's test tone is the same on both sides and could not tell a browser that decodes in mono from one that does not.
  */
 export async function sendTwoTones() {
-  const { withStereo } = await import("/shared/opusSdp.js");
+  const { withStereo } = await import("/shared/sdp.js");
   const context = new AudioContext();
   await context.resume();
   const merger = context.createChannelMerger(2);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { readFragment, withNack, withRestart, withStereo, writeFragment, sessionOf, withMusic, withVoice } from "../../../www/shared/opusSdp.js";
+import { readFragment, withNack, withRestart, withStereo, writeFragment, sessionOf, withMusic, withVoice } from "../../../www/shared/sdp.js";
 
 const OFFER = [
   "v=0",

@@ -12,7 +12,7 @@ import { flowOf } from "./peerStats.js";
 import { Link } from "./peerConnection.js";
 import { NOTHING } from "./remoteMedia.js";
 import { Reconnect } from "../../shared/backoff.js";
-import { sessionOf, withMusic, withVoice } from "../../shared/opusSdp.js";
+import { sessionOf, withMusic, withVoice } from "../../shared/sdp.js";
 import { Watch } from "./packetMonitor.js";
 
 /** A path that comes back within this time needs no help. */

@@ -6,7 +6,7 @@
 import { MUSIC_BPS } from "./sendLimits.js";
 import { Negotiation } from "./negotiation.js";
 import { Received } from "./remoteMedia.js";
-import { withMusic } from "../../shared/opusSdp.js";
+import { withMusic } from "../../shared/sdp.js";
 import { Slots } from "./transceivers.js";
 
 /**
