@@ -1,32 +1,34 @@
 /**
- * Keeps one station playing for as long as somebody wants it: sessions, back-off, and a watch over the packets.
+ * Plays one station until it is stopped: starts WHEP sessions, retries with backoff, and monitors the packets.
  *
- * "Connected" is not believed: live means that packets come in. When they stop, the host is asked whether it still knows
- * us, and a stream that stands still is given up even if every state says it is well.
+ * A connection state of "connected" is not enough: the player is live only while packets arrive. When they stop, it asks
+ * the server whether the session still exists. It ends a session that receives nothing for too long, whatever its state.
  */
 
-import { Reconnect } from "../shared/backoff.js";
+import { Backoff } from "../shared/backoff.js";
+import { browserClock } from "../shared/clock.js";
 import { snapshotOf } from "./receiverStats.js";
-import { SessionError, WhepSession } from "./whepSession.js";
+import { SessionError } from "./sessionError.js";
+import { WhepSession } from "./whepSession.js";
 
-/** How often packets are looked for until the first one came. */
-const TUNING_TICK_MS = 200;
-/** How often they are counted afterwards. */
-const LIVE_TICK_MS = 1000;
-/** No sound after this time: this try has failed. */
-const CONNECT_PATIENCE_MS = 10_000;
-/** Silence on the wire that makes us ask the host. The longest gap it leaves on purpose (Opus DTX) is 0.4 s. */
-const SUSPICION_MS = 1500;
-/** Silence on a wire that calls itself connected, and that is a break all the same. One that does not is under repair. */
-const STALL_MS = 5000;
-/** Snapshots kept: figures of loss are over this many seconds. */
-const HISTORY = 11;
+/** How often to check for packets before the first one. */
+const FIRST_PACKET_INTERVAL_MS = 200;
+/** How often to count them afterwards. */
+const STATS_INTERVAL_MS = 1000;
+/** A session without a packet after this time has failed. */
+const CONNECT_TIMEOUT_MS = 10_000;
+/** After this time without packets, ask the server. The longest intended gap (Opus DTX) is 0.4 s. */
+const SUSPICIOUS_GAP_MS = 1500;
+/** A connected session without packets for this time has failed. One that is not connected restarts ICE by itself. */
+const STALL_TIMEOUT_MS = 5000;
+/** Snapshots kept: loss is measured over this many seconds, less one. */
+const MAX_SNAPSHOTS = 11;
 
-/** Reasons that no new try will mend. */
-const FINAL = new Set(["missing", "refused", "unsupported"]);
+/** Reasons that end the player on the first attempt: a retry would not help. */
+const FINAL_REASONS = new Set(["not-found", "refused", "unsupported"]);
 
-/** @typedef {import("./whepSession.js").Place} Place */
-/** @typedef {import("./whepSession.js").Reason} Reason */
+/** @typedef {import("./whepSession.js").Endpoint} Endpoint */
+/** @typedef {import("./sessionError.js").Reason} Reason */
 /** @typedef {import("./receiverStats.js").Snapshot} Snapshot */
 
 /**
@@ -34,238 +36,226 @@ const FINAL = new Set(["missing", "refused", "unsupported"]);
  *   | { kind: "connecting" }
  *   | { kind: "live" }
  *   | { kind: "repairing" }
- *   | { kind: "waiting", reason: Reason, detail: string, due_ms: number }
+ *   | { kind: "waiting", reason: Reason, detail: string, dueMs: number }
  *   | { kind: "retrying", reason: Reason, detail: string }
- *   | { kind: "failed", reason: Reason, detail: string }} TunerState
+ *   | { kind: "failed", reason: Reason, detail: string }} PlayerState `repairing` while ICE restarts
  */
 
 /**
- * @typedef {object} TunerCallbacks
- * @property {(state: TunerState) => void} onState
- * @property {(stream: MediaStream | null) => void} onStream called within `start()`, so within the tap that called it
- * @property {(history: Snapshot[]) => void} onHistory once a second while live, oldest first
+ * @typedef {object} PlayerCallbacks
+ * @property {(state: PlayerState) => void} onState
+ * @property {(stream: MediaStream | null) => void} onStream called within `start()`, so in the same user gesture
+ * @property {(snapshots: Snapshot[]) => void} [onStats] once a second while live, oldest first
  */
 
-/** @typedef {Pick<WhepSession, "stream" | "connected" | "start" | "stop" | "hurry" | "getStats" | "isKnown">} Session */
+/** @typedef {Pick<WhepSession, "stream" | "connected" | "start" | "stop" | "networkChanged" | "getStats" | "exists">} Session */
 
 /**
- * @typedef {object} Surroundings Replaced in tests.
- * @property {(place: Place, callbacks: import("./whepSession.js").Callbacks) => Session} session
- * @property {() => number} now milliseconds that never go back
- * @property {(run: () => void, wait_ms: number) => any} later
- * @property {(timer: any) => void} never
- * @property {() => number} random
+ * @typedef {import("../shared/clock.js").Clock & {
+ *   createSession: (endpoint: Endpoint, callbacks: import("./whepSession.js").SessionCallbacks) => Session,
+ * }} Platform Replaced in tests.
  */
 
-/** @type {Surroundings} */
-const BROWSER = {
-  session: (place, callbacks) => new WhepSession(place, callbacks),
-  now: () => performance.now(),
-  later: (run, wait_ms) => setTimeout(run, wait_ms),
-  never: (timer) => clearTimeout(timer),
-  random: Math.random,
+/** @type {Platform} */
+const browserPlatform = {
+  ...browserClock,
+  createSession: (endpoint, callbacks) => new WhepSession(endpoint, callbacks),
 };
 
-export class Tuner {
-  #place;
+export class Player {
+  #endpoint;
   #callbacks;
-  #around;
-  #reconnect;
+  #platform;
+  #backoff;
 
-  /** @type {TunerState} */
+  /** @type {PlayerState} */
   #state = { kind: "idle" };
   /** @type {Session | null} */
   #session = null;
-  /** @type {{ reason: Reason, detail: string } | null} why the session before this one ended */
-  #trouble = null;
+  /** @type {{ reason: Reason, detail: string } | null} why the previous session ended */
+  #lastError = null;
 
-  /** @type {any} */
-  #retry_timer;
-  /** @type {any} */
-  #tick_timer;
-  #opened_ms = 0;
+  /** @type {number | undefined} */
+  #retryTimer;
+  /** @type {number | undefined} */
+  #statsTimer;
+  #startedMs = 0;
 
   /** @type {Snapshot[]} */
-  #history = [];
-  #packets = 0;
-  #progress_ms = 0;
-  #asking = false;
+  #snapshots = [];
+  #packetsReceived = 0;
+  #lastPacketMs = 0;
+  #checkingSession = false;
 
   /**
-   * @param {Place} place
-   * @param {TunerCallbacks} callbacks
-   * @param {Surroundings} around
+   * @param {Endpoint} endpoint
+   * @param {PlayerCallbacks} callbacks
+   * @param {Platform} platform
    */
-  constructor(place, callbacks, around = BROWSER) {
-    this.#place = place;
+  constructor(endpoint, callbacks, platform = browserPlatform) {
+    this.#endpoint = endpoint;
     this.#callbacks = callbacks;
-    this.#around = around;
-    this.#reconnect = new Reconnect(around.random);
+    this.#platform = platform;
+    this.#backoff = new Backoff(platform.random);
   }
 
   get state() {
     return this.#state;
   }
 
-  /** True between start and stop, whether or not anything is heard. */
-  get wanted() {
+  /** True between start and stop, whether or not sound plays. */
+  get started() {
     return this.#state.kind !== "idle" && this.#state.kind !== "failed";
   }
 
-  /** Begins to listen. Call it within a tap: the stream is handed over before it returns. */
+  /** Call it in a user gesture: the stream is passed on before it returns. */
   start() {
-    if (this.wanted) return;
-    this.#trouble = null;
-    this.#reconnect.reset();
-    this.#open();
+    if (this.started) return;
+    this.#lastError = null;
+    this.#backoff.reset();
+    this.#openSession();
   }
 
-  /**
-   * Ends it.
-   * @param {boolean} leaving true while the page goes away
-   */
-  stop(leaving = false) {
-    this.#close(leaving);
-    this.#around.never(this.#retry_timer);
-    this.#reconnect.reset();
-    this.#become({ kind: "idle" });
+  /** @param {boolean} keepalive the page is being closed */
+  stop(keepalive = false) {
+    this.#closeSession(keepalive);
+    this.#platform.clearTimeout(this.#retryTimer);
+    this.#backoff.reset();
+    this.#setState({ kind: "idle" });
   }
 
-  /** The network is back, or the page is looked at again. */
-  hurry() {
-    this.#session?.hurry();
-    if (this.#reconnect.hurry(this.#around.now()) !== null) this.#plan();
+  /** The network changed, or the page is in the foreground again: retry now. */
+  networkChanged() {
+    this.#session?.networkChanged();
+    if (this.#backoff.retryNow(this.#platform.now()) !== null) this.#scheduleRetry();
   }
 
-  /** @param {TunerState} state */
-  #become(state) {
+  /** @param {PlayerState} state */
+  #setState(state) {
     this.#state = state;
     this.#callbacks.onState(state);
   }
 
-  #open() {
-    this.#become(this.#trouble === null ? { kind: "connecting" } : { kind: "retrying", ...this.#trouble });
+  #openSession() {
+    this.#setState(this.#lastError === null ? { kind: "connecting" } : { kind: "retrying", ...this.#lastError });
     try {
-      const session = this.#around.session(this.#place, {
+      const session = this.#platform.createSession(this.#endpoint, {
         onConnected: () => {
-          // After a repair the packets get the same time to come as at first.
-          this.#progress_ms = this.#around.now();
-          if (session === this.#session) this.#tickLater(session, 0);
+          // After an ICE restart, packets get the same time to arrive as at first.
+          this.#lastPacketMs = this.#platform.now();
+          if (session === this.#session) this.#scheduleStats(session, 0);
         },
-        onRepairing: () => {
-          if (session === this.#session && this.#state.kind === "live") this.#become({ kind: "repairing" });
+        onRestarting: () => {
+          if (session === this.#session && this.#state.kind === "live") this.#setState({ kind: "repairing" });
         },
-        onBroken: (error) => {
-          if (session === this.#session) this.#break(error);
+        onFailed: (error) => {
+          if (session === this.#session) this.#sessionFailed(error);
         },
-        onServers: (servers) => {
-          this.#place = { ...this.#place, servers };
+        onIceServers: (iceServers) => {
+          this.#endpoint = { ...this.#endpoint, iceServers };
         },
       });
       this.#session = session;
-      this.#opened_ms = this.#around.now();
-      this.#history = [];
-      this.#packets = 0;
+      this.#startedMs = this.#platform.now();
+      this.#snapshots = [];
+      this.#packetsReceived = 0;
       this.#callbacks.onStream(session.stream);
       void session.start();
-      this.#tickLater(session, TUNING_TICK_MS);
+      this.#scheduleStats(session, FIRST_PACKET_INTERVAL_MS);
     } catch (error) {
-      this.#break(new SessionError("unsupported", String(error)));
+      this.#sessionFailed(new SessionError("unsupported", String(error)));
     }
   }
 
-  /** @param {boolean} leaving */
-  #close(leaving) {
-    this.#around.never(this.#tick_timer);
+  /** @param {boolean} keepalive */
+  #closeSession(keepalive) {
+    this.#platform.clearTimeout(this.#statsTimer);
     if (this.#session === null) return;
-    this.#session.stop(leaving);
+    this.#session.stop(keepalive);
     this.#session = null;
     this.#callbacks.onStream(null);
   }
 
   /** @param {SessionError} error */
-  #break(error) {
-    this.#close(false);
+  #sessionFailed(error) {
+    this.#closeSession(false);
     const { reason, detail } = error;
-    // A host that was there before and does not know the station now may still be starting.
-    // Who is not let in any more stays out, and each further try would count against this network.
-    if (reason === "uninvited" || (FINAL.has(reason) && this.#trouble === null)) {
-      this.#become({ kind: "failed", reason, detail });
+    // A server that worked before and does not find the station now may still be starting. A refused token stays refused,
+    // and each further attempt would count as a failure of this network.
+    if (reason === "unauthorized" || (FINAL_REASONS.has(reason) && this.#lastError === null)) {
+      this.#setState({ kind: "failed", reason, detail });
       return;
     }
-    this.#trouble = { reason, detail };
-    this.#reconnect.broken(this.#around.now(), error.retry_after_ms);
-    this.#plan();
+    this.#lastError = { reason, detail };
+    this.#backoff.failed(this.#platform.now(), error.retryAfterMs);
+    this.#scheduleRetry();
   }
 
-  /** Sets the timer for the next try and says when it is. */
-  #plan() {
-    const { due_ms } = this.#reconnect;
-    if (due_ms === null || this.#trouble === null) return;
-    this.#around.never(this.#retry_timer);
-    this.#retry_timer = this.#around.later(() => {
-      this.#reconnect.trying();
-      this.#open();
-    }, Math.max(0, due_ms - this.#around.now()));
-    this.#become({ kind: "waiting", ...this.#trouble, due_ms });
+  #scheduleRetry() {
+    const { dueMs } = this.#backoff;
+    if (dueMs === null || this.#lastError === null) return;
+    this.#platform.clearTimeout(this.#retryTimer);
+    this.#retryTimer = this.#platform.setTimeout(() => {
+      this.#backoff.attemptStarted();
+      this.#openSession();
+    }, Math.max(0, dueMs - this.#platform.now()));
+    this.#setState({ kind: "waiting", ...this.#lastError, dueMs });
   }
 
   /**
    * @param {Session} session
-   * @param {number} wait_ms
+   * @param {number} delayMs
    */
-  #tickLater(session, wait_ms) {
-    this.#around.never(this.#tick_timer);
-    this.#tick_timer = this.#around.later(() => void this.#tick(session), wait_ms);
+  #scheduleStats(session, delayMs) {
+    this.#platform.clearTimeout(this.#statsTimer);
+    this.#statsTimer = this.#platform.setTimeout(() => void this.#readStats(session), delayMs);
   }
 
   /** @param {Session} session */
-  async #tick(session) {
+  async #readStats(session) {
     if (session !== this.#session) return;
     const report = await session.getStats().catch(() => null);
     if (session !== this.#session) return;
     const snapshot = report === null ? null : snapshotOf(/** @type {any} */ (report));
-    const now_ms = this.#around.now();
+    const nowMs = this.#platform.now();
+    const gapMs = nowMs - this.#lastPacketMs;
 
-    if (snapshot !== null && snapshot.packets_received > this.#packets) {
-      this.#packets = snapshot.packets_received;
-      this.#progress_ms = now_ms;
-      this.#hear();
-    } else if (this.#packets === 0) {
-      if (now_ms - this.#opened_ms > CONNECT_PATIENCE_MS) this.#break(new SessionError("no-path"));
-    } else if (session.connected && now_ms - this.#progress_ms > STALL_MS) {
-      this.#break(new SessionError("stalled"));
-    } else if (now_ms - this.#progress_ms > SUSPICION_MS) {
-      void this.#ask(session);
+    if (snapshot !== null && snapshot.packetsReceived > this.#packetsReceived) {
+      this.#packetsReceived = snapshot.packetsReceived;
+      this.#lastPacketMs = nowMs;
+      this.#packetsArrive();
+    } else if (this.#packetsReceived === 0) {
+      if (nowMs - this.#startedMs > CONNECT_TIMEOUT_MS) this.#sessionFailed(new SessionError("ice-failed"));
+    } else if (session.connected && gapMs > STALL_TIMEOUT_MS) {
+      this.#sessionFailed(new SessionError("stalled"));
+    } else if (gapMs > SUSPICIOUS_GAP_MS) {
+      void this.#checkSession(session);
     }
     if (session !== this.#session) return;
 
-    if (snapshot !== null && this.#packets > 0) this.#count(snapshot);
-    this.#tickLater(session, this.#packets > 0 ? LIVE_TICK_MS : TUNING_TICK_MS);
+    if (snapshot !== null && this.#packetsReceived > 0) {
+      this.#snapshots = [...this.#snapshots, snapshot].slice(-MAX_SNAPSHOTS);
+      this.#callbacks.onStats?.(this.#snapshots);
+    }
+    this.#scheduleStats(session, this.#packetsReceived > 0 ? STATS_INTERVAL_MS : FIRST_PACKET_INTERVAL_MS);
   }
 
-  #hear() {
+  #packetsArrive() {
     if (this.#state.kind === "live") return;
-    this.#trouble = null;
-    this.#reconnect.reset();
-    this.#become({ kind: "live" });
-  }
-
-  /** @param {Snapshot} snapshot */
-  #count(snapshot) {
-    this.#history = [...this.#history, snapshot].slice(-HISTORY);
-    this.#callbacks.onHistory(this.#history);
+    this.#lastError = null;
+    this.#backoff.reset();
+    this.#setState({ kind: "live" });
   }
 
   /**
-   * No packets for a moment: does the host still know us?
+   * Ends a session that the server does not know any more.
    * @param {Session} session
    */
-  async #ask(session) {
-    if (this.#asking) return;
-    this.#asking = true;
-    const known = await session.isKnown();
-    this.#asking = false;
-    if (!known && session === this.#session) this.#break(new SessionError("cut"));
+  async #checkSession(session) {
+    if (this.#checkingSession) return;
+    this.#checkingSession = true;
+    const exists = await session.exists();
+    this.#checkingSession = false;
+    if (!exists && session === this.#session) this.#sessionFailed(new SessionError("closed"));
   }
 }

@@ -1,97 +1,76 @@
 /**
- * Figures for people out of what getStats counts: pure functions over two snapshots.
+ * Statistics of received audio, from getStats. Pure: functions over snapshots.
  *
- * Counters are totals since the start, so each figure is a difference between two moments. Units come last in a name.
+ * Counters are totals since the start, so each statistic is a difference between two snapshots.
+ */
+
+import { lossPercent, roundTripMs, selectedPair } from "../shared/rtcStats.js";
+
+/**
+ * @typedef {object} Snapshot Counters at one moment.
+ * @property {number} timeMs
+ * @property {number} packetsReceived
+ * @property {number} packetsLost
+ * @property {number} jitterMs
+ * @property {number} jitterBufferDelayS sum over all samples of the time spent in the jitter buffer
+ * @property {number} samplesEmitted samples that have left the jitter buffer
+ * @property {number | null} roundTripMs null if the browser does not report it
  */
 
 /**
- * @typedef {object} Snapshot The counters of one moment.
- * @property {number} time_ms
- * @property {number} packets_received
- * @property {number} packets_lost
- * @property {number} jitter_ms
- * @property {number} buffered_s seconds that all samples together have spent in the jitter buffer
- * @property {number} samples_emitted samples that have left it
- * @property {number | null} round_trip_ms null where the browser does not tell
+ * @typedef {object} ReceiverStats
+ * @property {number | null} delayMs
+ * @property {number | null} jitterMs
+ * @property {number | null} lossPercent
  */
 
 /**
- * @typedef {object} Figures
- * @property {number | null} delay_ms
- * @property {number | null} jitter_ms
- * @property {number | null} loss_percent
- */
-
-/**
- * Picks the counters that matter.
- * @param {Iterable<[string, any]>} report an RTCStatsReport, or a Map in tests
- * @returns {Snapshot | null} null before the first packet has made the entry appear
+ * @param {import("../shared/rtcStats.js").StatsReport} report
+ * @returns {Snapshot | null} null before the first packet
  */
 export function snapshotOf(report) {
   const entries = [...report].map(([, entry]) => entry);
   const inbound = entries.find((entry) => entry.type === "inbound-rtp" && entry.kind === "audio");
   if (inbound === undefined) return null;
-
-  const transport = entries.find((entry) => entry.type === "transport" && entry.selectedCandidatePairId);
-  const pairs = entries.filter((entry) => entry.type === "candidate-pair");
-  // Firefox has no transport entry and marks the pair itself.
-  const pair = pairs.find((entry) => entry.id === transport?.selectedCandidatePairId)
-    ?? pairs.find((entry) => entry.selected || (entry.nominated && entry.state === "succeeded"));
-
   return {
-    time_ms: inbound.timestamp,
-    packets_received: inbound.packetsReceived ?? 0,
-    packets_lost: inbound.packetsLost ?? 0,
-    jitter_ms: (inbound.jitter ?? 0) * 1000,
-    buffered_s: inbound.jitterBufferDelay ?? 0,
-    samples_emitted: inbound.jitterBufferEmittedCount ?? 0,
-    round_trip_ms: pair?.currentRoundTripTime === undefined ? null : pair.currentRoundTripTime * 1000,
+    timeMs: inbound.timestamp,
+    packetsReceived: inbound.packetsReceived ?? 0,
+    packetsLost: inbound.packetsLost ?? 0,
+    jitterMs: (inbound.jitter ?? 0) * 1000,
+    jitterBufferDelayS: inbound.jitterBufferDelay ?? 0,
+    samplesEmitted: inbound.jitterBufferEmittedCount ?? 0,
+    roundTripMs: roundTripMs(selectedPair(entries)),
   };
 }
 
 /**
- * Delay between two snapshots: the way through the network (half the round trip), the wait in the jitter buffer, and the
- * packet's own duration, since its first sample waits for its last before it can be sent.
+ * Delay from capture to playback: half the round trip, the time in the jitter buffer, and the length of one packet, whose
+ * first sample waits for its last before the packet can be sent.
  * @param {Snapshot} before
  * @param {Snapshot} now
- * @param {number} packet_ms
- * @returns {number | null} null when nothing was played between the two
+ * @param {number} packetMs
+ * @returns {number | null} null if nothing was played between the two
  */
-export function delayOf(before, now, packet_ms) {
-  const samples = now.samples_emitted - before.samples_emitted;
+export function delayMs(before, now, packetMs) {
+  const samples = now.samplesEmitted - before.samplesEmitted;
   if (samples <= 0) return null;
-  const buffer_ms = ((now.buffered_s - before.buffered_s) / samples) * 1000;
-  return buffer_ms + (now.round_trip_ms ?? 0) / 2 + packet_ms;
+  const bufferMs = ((now.jitterBufferDelayS - before.jitterBufferDelayS) / samples) * 1000;
+  return bufferMs + (now.roundTripMs ?? 0) / 2 + packetMs;
 }
 
 /**
- * Part of the packets that never came, between two snapshots.
- * @param {Snapshot} before
- * @param {Snapshot} now
- * @returns {number | null} null when none were due
+ * Delay is measured over the last interval. Loss is measured over all snapshots, because over one second it would jump.
+ * @param {Snapshot[]} snapshots oldest first
+ * @param {number} packetMs
+ * @returns {ReceiverStats}
  */
-export function lossOf(before, now) {
-  // A packet that comes late takes back its loss, so the difference can be below zero.
-  const lost = Math.max(0, now.packets_lost - before.packets_lost);
-  const due = lost + Math.max(0, now.packets_received - before.packets_received);
-  return due === 0 ? null : (lost / due) * 100;
-}
-
-/**
- * The three figures. Delay is of the last interval; loss is of the whole history given, because over a second it would
- * jump between nothing and a lot.
- * @param {Snapshot[]} history oldest first
- * @param {number} packet_ms
- * @returns {Figures}
- */
-export function figuresOf(history, packet_ms) {
-  const now = history.at(-1);
-  const before = history.at(-2);
-  const oldest = history[0];
-  if (now === undefined || before === undefined) return { delay_ms: null, jitter_ms: null, loss_percent: null };
+export function statsOf(snapshots, packetMs) {
+  const now = snapshots.at(-1);
+  const before = snapshots.at(-2);
+  if (now === undefined || before === undefined) return { delayMs: null, jitterMs: null, lossPercent: null };
   return {
-    delay_ms: delayOf(before, now, packet_ms),
-    jitter_ms: now.jitter_ms,
-    loss_percent: lossOf(oldest, now),
+    delayMs: delayMs(before, now, packetMs),
+    jitterMs: now.jitterMs,
+    lossPercent: lossPercent(snapshots[0], now),
   };
 }

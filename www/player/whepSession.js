@@ -1,189 +1,130 @@
 /**
- * One WHEP session: from the offer to the DELETE (draft-ietf-wish-whep-03; its rules for PATCH are those of RFC 9725).
+ * One WHEP session, from the offer to the DELETE (draft-ietf-wish-whep-03; PATCH follows RFC 9725).
  *
- * It repairs its own path once by an ICE restart and otherwise says that it is broken. Trying again with a new session is
- * `tuner.js`'s business.
+ * It restarts ICE once by itself. After any other failure it reports an error, and the player starts a new session.
  */
 
-import { iceServersOf } from "./iceLinks.js";
-import { bearer } from "../shared/tokenStore.js";
-import { readFragment, withNack, withRestart, withStereo, writeFragment } from "../shared/sdp.js";
+import { browserClock } from "../shared/clock.js";
+import { withNack, withStereo } from "../shared/sdp.js";
+import { authorizationHeaders } from "../shared/tokenStore.js";
+import { iceServersFromLinks } from "./iceLinks.js";
+import { readFragment, withRestart, writeFragment } from "./sdpFragment.js";
+import { SessionError, errorFrom } from "./sessionError.js";
 
-/** A request that takes longer will not be answered. */
-const REQUEST_PATIENCE_MS = 8000;
-/** Candidates found within this time leave in one PATCH. */
-const BATCH_MS = 40;
-/** A path that comes back within this time needs no help: a phone that changes cells does. */
-const DISCONNECTED_PATIENCE_MS = 2000;
-/** A restart that brought no path after this time brings none. */
-const RESTART_PATIENCE_MS = 4000;
+/** A request without an answer after this time has failed. */
+const REQUEST_TIMEOUT_MS = 8000;
+/** Candidates found within this time share one PATCH. */
+const TRICKLE_BATCH_MS = 40;
+/** A connection often recovers within this time without help, for example when a phone changes cells. */
+const DISCONNECTED_GRACE_MS = 2000;
+/** An ICE restart that has not connected after this time has failed. */
+const RESTART_TIMEOUT_MS = 4000;
 
 const FRAGMENT_TYPE = "application/trickle-ice-sdpfrag";
 
 /**
- * @typedef {"unreachable" | "full" | "missing" | "refused" | "uninvited" | "no-path" | "stalled" | "cut" | "unsupported"} Reason
- * Why there is no sound; `words.js` has the sentences.
- */
-
-/** The session cannot be had, or is over. */
-export class SessionError extends Error {
-  /**
-   * @param {Reason} reason
-   * @param {string} detail what the server or the browser said, for people; of `uninvited`, its code
-   * @param {number} retry_after_ms what the server asked to wait, 0 if nothing
-   */
-  constructor(reason, detail = "", retry_after_ms = 0) {
-    super(detail || reason);
-    this.reason = reason;
-    this.detail = detail;
-    this.retry_after_ms = retry_after_ms;
-  }
-}
-
-/**
- * @typedef {object} Place Where the sound is to be had.
- * @property {string} endpoint such as `/whep`
- * @property {RTCIceServer[]} [servers] that the host has named before
- * @property {() => string | null} key what opens it; asked anew each time, for it may have been thrown away meanwhile
+ * @typedef {object} Endpoint
+ * @property {string} url such as `/whep`
+ * @property {() => string | null} token access token; asked for each request, because it may change meanwhile
+ * @property {RTCIceServer[]} [iceServers] servers that an earlier answer named
  */
 
 /**
- * @typedef {object} Callbacks
- * @property {() => void} onConnected packets can flow; also after a repair
- * @property {() => void} onRepairing the path is gone and a new one is looked for
- * @property {(error: SessionError) => void} onBroken called once at most
- * @property {(servers: RTCIceServer[]) => void} onServers the host named servers that help to find a path
+ * @typedef {object} SessionCallbacks
+ * @property {() => void} onConnected packets can flow; also after an ICE restart
+ * @property {() => void} onRestarting the connection was lost, and ICE restarts
+ * @property {(error: SessionError) => void} onFailed called at most once
+ * @property {(servers: RTCIceServer[]) => void} onIceServers the answer named STUN or TURN servers
  */
 
 /**
- * @typedef {object} World What a session needs of its surroundings, replaced in tests.
- * @property {typeof globalThis.fetch} fetch
- * @property {(configuration: RTCConfiguration) => RTCPeerConnection} peerConnection
- * @property {(tracks: MediaStreamTrack[]) => MediaStream} mediaStream
- * @property {(run: () => void, wait_ms: number) => any} later
- * @property {(timer: any) => void} never
+ * @typedef {Pick<import("../shared/clock.js").Clock, "setTimeout" | "clearTimeout"> & {
+ *   fetch: typeof globalThis.fetch,
+ *   createPeerConnection: (configuration: RTCConfiguration) => RTCPeerConnection,
+ *   createMediaStream: (tracks: MediaStreamTrack[]) => MediaStream,
+ * }} Platform Replaced in tests.
  */
 
-/** @type {World} */
-const BROWSER = {
+/** @type {Platform} */
+const browserPlatform = {
+  ...browserClock,
   fetch: (...request) => fetch(...request),
-  peerConnection: (configuration) => new RTCPeerConnection(configuration),
-  mediaStream: (tracks) => new MediaStream(tracks),
-  later: (run, wait_ms) => setTimeout(run, wait_ms),
-  never: (timer) => clearTimeout(timer),
+  createPeerConnection: (configuration) => new RTCPeerConnection(configuration),
+  createMediaStream: (tracks) => new MediaStream(tracks),
 };
 
-/**
- * Seconds or a date (RFC 9110, section 10.2.3), as milliseconds from now.
- * @param {string | null} value
- * @param {number} now_ms
- * @returns {number}
- */
-export function retryAfterOf(value, now_ms) {
-  if (value === null) return 0;
-  const seconds = /^\s*\d+\s*$/.test(value) ? Number(value) : (Date.parse(value) - now_ms) / 1000;
-  return Number.isFinite(seconds) ? Math.max(0, seconds * 1000) : 0;
-}
-
-/**
- * Why a server said no.
- * @param {Response} response
- * @returns {Promise<SessionError>}
- */
-async function refusalOf(response) {
-  const body = await response.text().catch(() => "");
-  /** @type {any} */
-  let json = null;
-  try {
-    json = JSON.parse(body);
-  } catch {
-    // Plain text is shown as it is.
-  }
-  const code = json?.error?.code;
-  const said = json?.error?.message ?? body;
-  const detail = typeof said === "string" && said.length < 300 ? said.trim() : "";
-  const retry_after_ms = retryAfterOf(response.headers.get("Retry-After"), Date.now());
-  if (response.status === 401 || response.status === 403) return new SessionError("uninvited", typeof code === "string" ? code : "");
-  if (code === "too-many-failures") return new SessionError("uninvited", code, retry_after_ms);
-  if (response.status === 503 || response.status === 409 || response.status === 429) {
-    return new SessionError("full", detail, retry_after_ms);
-  }
-  if (response.status === 404 || response.status === 410) return new SessionError("missing", detail);
-  if (response.status >= 500) return new SessionError("unreachable", detail, retry_after_ms);
-  return new SessionError("refused", detail || `the host answered ${response.status}`);
-}
-
 export class WhepSession {
-  #endpoint;
-  #key;
+  #url;
+  #token;
   #callbacks;
-  #world;
+  #platform;
   #pc;
-  /** The sound. It is there from the start, so that a player can take it within the tap that asked for it. */
+  /** The received audio. It exists from the start, so that it can be played in the user gesture that started the session. */
   stream;
 
-  /** @type {string | null} the session's own address, known after the 201 */
-  #resource = null;
+  /** @type {string | null} the session's URL, from the 201 response */
+  #sessionUrl = null;
   /** @type {string | null} */
   #etag = null;
   #stopped = false;
-  #broken = false;
+  #failed = false;
 
-  /** @type {string[]} */
+  /** @type {string[]} candidates not sent yet */
   #candidates = [];
+  /** All candidates are gathered, and the server does not know yet. */
   #gathered = false;
-  /** @type {any} */
-  #batch_timer;
+  /** @type {number | undefined} */
+  #trickleTimer;
 
-  /** True from the moment a repair begins until the path is there again. */
-  #repairing = false;
-  /** @type {any} */
-  #repair_timer;
+  /** From the start of an ICE restart until the connection works again. */
+  #restarting = false;
+  /** @type {number | undefined} */
+  #restartTimer;
 
   /**
-   * @param {Place} place
-   * @param {Callbacks} callbacks
-   * @param {World} world
+   * @param {Endpoint} endpoint
+   * @param {SessionCallbacks} callbacks
+   * @param {Platform} platform
    */
-  constructor({ endpoint, key, servers = [] }, callbacks, world = BROWSER) {
-    this.#endpoint = endpoint;
-    this.#key = key;
+  constructor({ url, token, iceServers = [] }, callbacks, platform = browserPlatform) {
+    this.#url = url;
+    this.#token = token;
     this.#callbacks = callbacks;
-    this.#world = world;
-    this.#pc = world.peerConnection({ bundlePolicy: "max-bundle", iceServers: servers });
+    this.#platform = platform;
+    this.#pc = platform.createPeerConnection({ bundlePolicy: "max-bundle", iceServers });
     const transceiver = this.#pc.addTransceiver("audio", { direction: "recvonly" });
-    this.stream = world.mediaStream([transceiver.receiver.track]);
-    this.#pc.addEventListener("icecandidate", ({ candidate }) => this.#found(candidate));
-    this.#pc.addEventListener("connectionstatechange", () => this.#changed());
+    this.stream = platform.createMediaStream([transceiver.receiver.track]);
+    this.#pc.addEventListener("icecandidate", ({ candidate }) => this.#onCandidate(candidate));
+    this.#pc.addEventListener("connectionstatechange", () => this.#onConnectionState());
   }
 
-  /** Asks the server for the session. Failing, it breaks by its callback like any other time. */
+  /** Asks the server for the session. Failures are reported by `onFailed`. */
   async start() {
     try {
-      await this.#open();
+      await this.#post();
     } catch (error) {
-      this.#break(error instanceof SessionError ? error : new SessionError("unsupported", String(error)));
+      this.#fail(error instanceof SessionError ? error : new SessionError("unsupported", String(error)));
     }
   }
 
-  async #open() {
-    const offer = await this.#offer();
-    // RFC 9725, section 4.3.1: the offer goes out at once, candidates follow.
-    const response = await this.#request(this.#endpoint, {
+  async #post() {
+    const offer = await this.#createOffer();
+    // RFC 9725, section 4.3.1: the offer is sent at once, candidates follow.
+    const response = await this.#request(this.#url, {
       method: "POST",
       headers: { "Content-Type": "application/sdp", Accept: "application/sdp" },
       body: offer,
     });
-    if (response.status !== 201) throw await refusalOf(response);
-    this.#take(iceServersOf(response.headers.get("Link")));
+    if (response.status !== 201) throw await errorFrom(response);
+    this.#useIceServers(iceServersFromLinks(response.headers.get("Link")));
     const location = response.headers.get("Location");
-    if (location === null) throw new SessionError("refused", "the host's answer names no session");
-    this.#resource = new URL(location, response.url || globalThis.location?.href).href;
+    if (location === null) throw new SessionError("refused", "the server's answer names no session");
+    this.#sessionUrl = new URL(location, response.url || globalThis.location?.href).href;
     this.#etag = response.headers.get("ETag");
     const answer = await response.text();
     if (this.#stopped) {
-      // Stop was pressed while the answer was on its way: the server must still learn of it.
-      this.#dismiss(false);
+      // Stopped while the request was under way: the server still has to end the session.
+      this.#delete(false);
       return;
     }
     await this.#pc.setRemoteDescription({ type: "answer", sdp: answer });
@@ -191,17 +132,17 @@ export class WhepSession {
   }
 
   /**
-   * Makes our offer, edits it and puts it in force.
+   * Creates our offer, edits it and sets it as the local description.
    * @param {RTCOfferOptions} options
    * @returns {Promise<string>}
    */
-  async #offer(options = {}) {
+  async #createOffer(options = {}) {
     const { sdp = "" } = await this.#pc.createOffer(options);
     const edited = withNack(withStereo(sdp));
     try {
       await this.#pc.setLocalDescription({ type: "offer", sdp: edited });
     } catch {
-      // A browser that refuses every edit plays in whatever way it can.
+      // A browser that rejects the edit uses its own description.
       await this.#pc.setLocalDescription({ type: "offer", sdp });
     }
     return edited;
@@ -214,11 +155,11 @@ export class WhepSession {
    */
   async #request(url, request) {
     try {
-      return await this.#world.fetch(url, {
+      return await this.#platform.fetch(url, {
         cache: "no-store",
-        signal: AbortSignal.timeout(REQUEST_PATIENCE_MS),
+        signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
         ...request,
-        headers: { ...request.headers, ...bearer(this.#key()) },
+        headers: { ...request.headers, ...authorizationHeaders(this.#token()) },
       });
     } catch (error) {
       throw new SessionError("unreachable", error instanceof Error ? error.message : "");
@@ -226,135 +167,135 @@ export class WhepSession {
   }
 
   /**
-   * The offer is out by now, so they serve the next ICE restart, and the next session (RFC 9725, section 4.6).
-   * @param {RTCIceServer[]} servers
+   * The offer is already sent, so the servers serve the next ICE restart and the next session (RFC 9725, section 4.6).
+   * @param {RTCIceServer[]} iceServers
    */
-  #take(servers) {
-    if (servers.length === 0 || this.#stopped) return;
+  #useIceServers(iceServers) {
+    if (iceServers.length === 0 || this.#stopped) return;
     try {
-      this.#pc.setConfiguration({ bundlePolicy: "max-bundle", iceServers: servers });
-      this.#callbacks.onServers(servers);
+      this.#pc.setConfiguration({ bundlePolicy: "max-bundle", iceServers });
+      this.#callbacks.onIceServers(iceServers);
     } catch (error) {
-      console.warn("the host names servers that this browser does not take:", error);
+      console.warn("the browser rejects the ICE servers of the answer:", error);
     }
   }
 
   /** @param {RTCIceCandidate | null} candidate */
-  #found(candidate) {
+  #onCandidate(candidate) {
     if (candidate === null || candidate.candidate === "") this.#gathered = true;
     else this.#candidates.push(candidate.candidate);
     this.#scheduleTrickle();
   }
 
   #scheduleTrickle() {
-    if (this.#stopped || this.#resource === null || this.#batch_timer !== undefined) return;
-    this.#batch_timer = this.#world.later(() => {
-      this.#batch_timer = undefined;
+    if (this.#stopped || this.#sessionUrl === null || this.#trickleTimer !== undefined) return;
+    this.#trickleTimer = this.#platform.setTimeout(() => {
+      this.#trickleTimer = undefined;
       void this.#trickle();
-    }, BATCH_MS);
+    }, TRICKLE_BATCH_MS);
   }
 
-  /** Sends the candidates found since the last time. A server that cannot take them may still find us by our checks. */
+  /** Sends new candidates. A server that does not accept them may still learn our addresses from connectivity checks. */
   async #trickle() {
-    const ours = readFragment(this.#pc.localDescription?.sdp ?? "");
-    const nothing_new = this.#candidates.length === 0 && !this.#gathered;
-    if (this.#stopped || this.#resource === null || ours === null || nothing_new) return;
-    const body = writeFragment({ ...ours, candidates: this.#candidates, complete: this.#gathered });
+    const local = readFragment(this.#pc.localDescription?.sdp ?? "");
+    const nothingNew = this.#candidates.length === 0 && !this.#gathered;
+    if (this.#stopped || this.#sessionUrl === null || local === null || nothingNew) return;
+    const body = writeFragment({ ...local, candidates: this.#candidates, complete: this.#gathered });
     this.#candidates = [];
     this.#gathered = false;
     try {
       const response = await this.#patch(this.#etag, body);
-      if (response.status === 404 || response.status === 410) this.#break(new SessionError("cut"));
+      if (response.status === 404 || response.status === 410) this.#fail(new SessionError("closed"));
     } catch {
-      // The network went away meanwhile; the connection's own state tells what becomes of it.
+      // The network was lost meanwhile; the connection's state tells what follows.
     }
   }
 
   /**
-   * @param {string | null} if_match
+   * @param {string | null} ifMatch
    * @param {string} body
    */
-  #patch(if_match, body) {
-    return this.#request(/** @type {string} */ (this.#resource), {
+  #patch(ifMatch, body) {
+    return this.#request(/** @type {string} */ (this.#sessionUrl), {
       method: "PATCH",
-      headers: { "Content-Type": FRAGMENT_TYPE, ...(if_match === null ? {} : { "If-Match": if_match }) },
+      headers: { "Content-Type": FRAGMENT_TYPE, ...(ifMatch === null ? {} : { "If-Match": ifMatch }) },
       body,
     });
   }
 
-  #changed() {
-    if (this.#stopped || this.#broken) return;
+  #onConnectionState() {
+    if (this.#stopped || this.#failed) return;
     switch (this.#pc.connectionState) {
       case "connected":
-        this.#world.never(this.#repair_timer);
-        this.#repairing = false;
+        this.#platform.clearTimeout(this.#restartTimer);
+        this.#restarting = false;
         this.#callbacks.onConnected();
         break;
       case "disconnected":
-        if (!this.#repairing) this.#repairAfter(DISCONNECTED_PATIENCE_MS);
+        if (!this.#restarting) this.#restartAfter(DISCONNECTED_GRACE_MS);
         break;
       case "failed":
-        this.#repairAfter(0);
+        this.#restartAfter(0);
         break;
       case "closed":
-        this.#break(new SessionError("cut"));
+        this.#fail(new SessionError("closed"));
         break;
     }
   }
 
-  /** @param {number} wait_ms */
-  #repairAfter(wait_ms) {
-    this.#world.never(this.#repair_timer);
-    this.#repair_timer = this.#world.later(() => void this.#repair(), wait_ms);
+  /** @param {number} delayMs */
+  #restartAfter(delayMs) {
+    this.#platform.clearTimeout(this.#restartTimer);
+    this.#restartTimer = this.#platform.setTimeout(() => void this.#restartIce(), delayMs);
   }
 
-  /** The network changed under us: a path that hangs is not waited for any longer. */
-  hurry() {
-    if (this.#pc.connectionState === "disconnected" && !this.#repairing) this.#repairAfter(0);
+  /** The network changed: a disconnected session restarts ICE without further delay. */
+  networkChanged() {
+    if (this.#pc.connectionState === "disconnected" && !this.#restarting) this.#restartAfter(0);
   }
 
-  /** ICE restart (RFC 9725, section 4.3.3). A second one in a row is not tried: a new session is as quick and surer. */
-  async #repair() {
-    if (this.#stopped || this.#broken) return;
-    if (this.#repairing || this.#resource === null) {
-      this.#break(new SessionError("no-path"));
+  /** ICE restart (RFC 9725, section 4.3.3). There is no second one in a row: a new session is as fast and more reliable. */
+  async #restartIce() {
+    if (this.#stopped || this.#failed) return;
+    if (this.#restarting || this.#sessionUrl === null) {
+      this.#fail(new SessionError("ice-failed"));
       return;
     }
-    this.#repairing = true;
-    this.#callbacks.onRepairing();
+    this.#restarting = true;
+    this.#callbacks.onRestarting();
     try {
       this.#candidates = [];
       this.#gathered = false;
-      const restart = readFragment(await this.#offer({ iceRestart: true }));
-      if (restart === null) throw new SessionError("no-path");
-      // The new ETag comes with the answer: until then, candidates of the new path wait.
-      this.#world.never(this.#batch_timer);
-      this.#batch_timer = this.#world.later(() => {}, REQUEST_PATIENCE_MS);
-      const response = await this.#patch("*", writeFragment(restart));
-      if (response.status !== 200) throw new SessionError(response.status === 404 ? "cut" : "no-path");
+      const local = readFragment(await this.#createOffer({ iceRestart: true }));
+      if (local === null) throw new SessionError("ice-failed");
+      // The new ETag comes with the answer. Until then, new candidates wait: this timer blocks other ones.
+      this.#platform.clearTimeout(this.#trickleTimer);
+      this.#trickleTimer = this.#platform.setTimeout(() => {}, REQUEST_TIMEOUT_MS);
+      const response = await this.#patch("*", writeFragment(local));
+      if (response.status !== 200) throw new SessionError(response.status === 404 ? "closed" : "ice-failed");
       this.#etag = response.headers.get("ETag") ?? this.#etag;
-      const theirs = readFragment(await response.text());
+      const remote = readFragment(await response.text());
       const answer = this.#pc.remoteDescription?.sdp;
-      if (theirs === null || answer === undefined) throw new SessionError("no-path");
+      if (remote === null || answer === undefined) throw new SessionError("ice-failed");
       if (this.#stopped) return;
-      await this.#pc.setRemoteDescription({ type: "answer", sdp: withRestart(answer, theirs) });
-      this.#world.never(this.#batch_timer);
-      this.#batch_timer = undefined;
+      await this.#pc.setRemoteDescription({ type: "answer", sdp: withRestart(answer, remote) });
+      this.#platform.clearTimeout(this.#trickleTimer);
+      this.#trickleTimer = undefined;
       this.#scheduleTrickle();
-      this.#repair_timer = this.#world.later(() => this.#break(new SessionError("no-path")), RESTART_PATIENCE_MS);
+      this.#restartTimer = this.#platform.setTimeout(() => this.#fail(new SessionError("ice-failed")), RESTART_TIMEOUT_MS);
     } catch (error) {
-      this.#break(error instanceof SessionError ? error : new SessionError("no-path", String(error)));
+      this.#fail(error instanceof SessionError ? error : new SessionError("ice-failed", String(error)));
     }
   }
 
   /** @param {SessionError} error */
-  #break(error) {
-    if (this.#stopped || this.#broken) return;
-    this.#broken = true;
-    this.#callbacks.onBroken(error);
+  #fail(error) {
+    if (this.#stopped || this.#failed) return;
+    this.#failed = true;
+    this.#callbacks.onFailed(error);
   }
 
-  /** What the browser believes of the path. */
+  /** Whether the browser considers the connection up. */
   get connected() {
     return this.#pc.connectionState === "connected";
   }
@@ -365,14 +306,14 @@ export class WhepSession {
   }
 
   /**
-   * Asks the server whether it still knows this session. A host that was restarted does not, and UDP alone would take
-   * many seconds to tell.
+   * Asks the server whether the session still exists. After a restart of the server it does not, and UDP alone would take
+   * many seconds to show it.
    * @returns {Promise<boolean>}
    */
-  async isKnown() {
-    if (this.#resource === null) return false;
+  async exists() {
+    if (this.#sessionUrl === null) return false;
     try {
-      const response = await this.#request(this.#resource, { method: "GET" });
+      const response = await this.#request(this.#sessionUrl, { method: "GET" });
       return response.status !== 404 && response.status !== 410;
     } catch {
       return false;
@@ -381,23 +322,23 @@ export class WhepSession {
 
   /**
    * Ends the session here and at the server.
-   * @param {boolean} leaving true while the page goes away: the request must outlive it
+   * @param {boolean} keepalive the page is being closed: the request must outlive it
    */
-  stop(leaving = false) {
+  stop(keepalive = false) {
     if (this.#stopped) return;
     this.#stopped = true;
-    this.#world.never(this.#batch_timer);
-    this.#world.never(this.#repair_timer);
+    this.#platform.clearTimeout(this.#trickleTimer);
+    this.#platform.clearTimeout(this.#restartTimer);
     this.#pc.close();
-    this.#dismiss(leaving);
+    this.#delete(keepalive);
   }
 
-  /** @param {boolean} leaving */
-  #dismiss(leaving) {
-    if (this.#resource === null) return;
-    this.#request(this.#resource, { method: "DELETE", keepalive: leaving }).catch(() => {
-      // Whoever does not hear it notices by the silence of our side.
+  /** @param {boolean} keepalive */
+  #delete(keepalive) {
+    if (this.#sessionUrl === null) return;
+    this.#request(this.#sessionUrl, { method: "DELETE", keepalive }).catch(() => {
+      // The server ends a silent session by itself after a while.
     });
-    this.#resource = null;
+    this.#sessionUrl = null;
   }
 }

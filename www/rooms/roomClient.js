@@ -1,320 +1,328 @@
 /**
- * A room from the inside: who is in it, the line to each, and what is said to all.
+ * The client of one room: its peers, and the messages of the room.
  *
- * The newcomer offers, those who are there answer. When the server has been away, lines on which media flow go on, and
- * whoever is known is waited for a while; who is new has offered, or will.
+ * A newcomer makes an offer to each peer that was in the room before. After a restart of the server, connections on which
+ * media flows continue, and known peers get some time to return.
  */
 
 import { Peer } from "./peer/peer.js";
 import { Signaling } from "./signaling.js";
 
-/** After a restart of the server, the others come back within this time or are gone. */
-const RETURN_PATIENCE_MS = 30_000;
-/** People press buttons faster than the others need to know. */
-const STATE_PACE_MS = 100;
+/** After a restart of the server, known peers return within this time or are removed. */
+const RETURN_TIMEOUT_MS = 30_000;
+/** Shortest time between two `peer-state` messages. */
+const STATE_INTERVAL_MS = 100;
+
+/** @typedef {import("../shared/protocol.js").Config} Config */
+/** @typedef {import("../shared/protocol.js").RoomMessage} RoomMessage */
 
 /**
- * @typedef {object} ChatLine
- * @property {string} sender_id
+ * @typedef {object} ReceivedChat
+ * @property {string} senderId
  * @property {string} name
  * @property {string} text
- * @property {number} age_ms
- * @property {boolean} old it was said before we came
+ * @property {number} ageMs
+ * @property {boolean} isHistory it was sent before we joined
  */
 
 /**
- * @typedef {object} MeetingCallbacks
- * @property {(line: import("./signaling.js").LineState) => void} onSignal
- * @property {(config: import("./signaling.js").Config) => void} onConfig
- * @property {(peer: Peer, fresh: boolean) => void} onPeer somebody is there; fresh if it came after us
- * @property {(peer: Peer) => void} onGone
- * @property {(peer: Peer) => void} onChange its state or its line changed
- * @property {(peer: Peer, tracks: import("./peer/peer.js").Tracks) => void} onTracks
- * @property {(peer: Peer, flow: import("./peer/peerStats.js").Flow) => void} onFlow
- * @property {(line: ChatLine) => void} onChat
- * @property {(locked: boolean) => void} onLock nobody new comes in, or anybody again
- * @property {() => void} onMuted a host wishes our microphone off
- * @property {(code: string, message: string) => void} onError
- * @property {() => object} describe what the others are to know of us
+ * @typedef {object} RoomCallbacks
+ * @property {(state: import("./signaling.js").SignalingState) => void} onSignaling
+ * @property {(config: Config) => void} onConfig
+ * @property {(peer: Peer, isNew: boolean) => void} onPeerAdded `isNew`: it joined after us
+ * @property {(peer: Peer) => void} onPeerRemoved
+ * @property {(peer: Peer) => void} onPeerChanged its state or the status of its connection changed
+ * @property {(peer: Peer, tracks: import("./peer/remoteMedia.js").RemoteTracks) => void} onTracks
+ * @property {(peer: Peer, snapshot: import("./peer/peerStats.js").Snapshot) => void} onStats
+ * @property {(message: ReceivedChat) => void} onChat
+ * @property {(locked: boolean) => void} onLock
+ * @property {() => void} onMuted a moderator muted our microphone
+ * @property {(error: import("../shared/protocol.js").RoomError) => void} onError
+ * @property {() => import("../shared/protocol.js").PeerState} peerState what to tell other peers about us
  */
 
-export class Meeting {
+export class RoomClient {
   #callbacks;
   #outgoing;
   #signaling;
   #hostname;
+  /** Our own peer id, empty before the first `config`. */
   id = "";
   /** @type {Map<string, Peer>} */
   #peers = new Map();
-  /** Those the server does not name since it came back. @type {Map<string, ReturnType<typeof setTimeout>>} */
-  #missing = new Map();
-  /** @type {import("./signaling.js").Config | null} */
+  /** Timers of peers that have not returned since a restart of the server. @type {Map<string, number>} */
+  #returnTimers = new Map();
+  /** @type {Config | null} */
   #config = null;
-  /** The last line of the talk we have, and of which run of the server. */
-  #seq = 0;
-  #told = "";
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
-  #state_timer;
+  /** `seq` of the last chat message. */
+  #chatSeq = 0;
+  /** The last state sent, as JSON. */
+  #sentState = "";
+  /** @type {number | undefined} */
+  #stateTimer;
 
   /**
-   * @param {object} around
-   * @param {string} around.endpoint
-   * @param {string} around.hostname
-   * @param {string} around.room
-   * @param {import("./peer/transceivers.js").Outgoing} around.outgoing
-   * @param {import("./signaling.js").Door} around.door
-   * @param {MeetingCallbacks} callbacks
+   * @param {object} options
+   * @param {string} options.endpoint WebSocket URL
+   * @param {string} options.hostname of the server, which also answers STUN
+   * @param {string} options.room
+   * @param {import("./peer/transceivers.js").Outgoing} options.outgoing
+   * @param {import("./signaling.js").AccessControl} options.access
+   * @param {RoomCallbacks} callbacks
    */
-  constructor({ endpoint, hostname, room, outgoing, door }, callbacks) {
+  constructor({ endpoint, hostname, room, outgoing, access }, callbacks) {
     this.#callbacks = callbacks;
     this.#outgoing = outgoing;
     this.#hostname = hostname;
     this.#signaling = new Signaling(endpoint, room, {
       onState: (state) => {
-        for (const peer of this.#peers.values()) peer.reach(state.kind === "open");
-        callbacks.onSignal(state);
+        for (const peer of this.#peers.values()) peer.setSignalingOpen(state.kind === "open");
+        callbacks.onSignaling(state);
       },
-      onWelcome: (id, peer_ids, config) => this.#welcome(id, peer_ids, config),
-      onMessage: (type, payload) => this.#hear(type, payload),
-      hello: () => {
-        const state = callbacks.describe();
-        this.#told = JSON.stringify(state);
+      onConfig: (id, peerIds, config) => this.#onConfig(id, peerIds, config),
+      onMessage: (message) => this.#onMessage(message),
+      peerState: () => {
+        const state = callbacks.peerState();
+        this.#sentState = JSON.stringify(state);
         return state;
       },
-    }, door);
+    }, access);
   }
 
   get peers() {
     return [...this.#peers.values()];
   }
 
-  enter() {
+  join() {
     void this.#signaling.start();
   }
 
   leave() {
-    clearTimeout(this.#state_timer);
+    clearTimeout(this.#stateTimer);
     this.#signaling.stop();
-    for (const timer of this.#missing.values()) clearTimeout(timer);
-    this.#missing.clear();
+    for (const timer of this.#returnTimers.values()) clearTimeout(timer);
+    this.#returnTimers.clear();
     for (const peer of this.#peers.values()) peer.close();
     this.#peers.clear();
   }
 
   /**
-   * Says something to all.
    * @param {string} text
-   * @returns {boolean} false while the server is away
+   * @returns {boolean} false while the connection to the server is down
    */
-  say(text) {
-    return this.#signaling.tell("chat", { text });
+  sendChat(text) {
+    return this.#signaling.send({ type: "chat", payload: { text } });
   }
 
-  // What only a host may wish. A wish that cannot be said now is not said later, when it may not be meant any more.
+  // For moderators only. A command that cannot be sent now is not sent later, when it may not be wanted any more.
 
   /** @param {boolean} locked */
-  lock(locked) {
-    this.#signaling.tell("lock", { locked });
+  setLocked(locked) {
+    this.#signaling.send({ type: "lock", payload: { locked } });
   }
 
-  /** @param {string} id */
-  mute(id) {
-    this.#signaling.tell("mute", {}, id);
+  /** @param {string} peerId */
+  mutePeer(peerId) {
+    this.#signaling.send({ type: "mute", targetId: peerId, payload: {} });
   }
 
-  /** @param {string} id */
-  remove(id) {
-    this.#signaling.tell("remove", {}, id);
+  /** @param {string} peerId */
+  removePeer(peerId) {
+    this.#signaling.send({ type: "remove", targetId: peerId, payload: {} });
   }
 
-  /** Ends the room for everybody. */
-  end() {
-    this.#signaling.tell("end-room", {});
+  endRoom() {
+    this.#signaling.send({ type: "end-room", payload: {} });
   }
 
-  /** What we send, or what is to be known of us, has changed. */
+  /** What we send, or our state, has changed. */
   update() {
-    for (const peer of this.#peers.values()) peer.update();
-    clearTimeout(this.#state_timer);
-    this.#state_timer = setTimeout(() => {
-      const state = this.#callbacks.describe();
-      const text = JSON.stringify(state);
-      if (text !== this.#told && this.#signaling.tell("peer-state", state)) this.#told = text;
-    }, STATE_PACE_MS);
+    for (const peer of this.#peers.values()) peer.updateMedia();
+    clearTimeout(this.#stateTimer);
+    this.#stateTimer = setTimeout(() => {
+      const state = this.#callbacks.peerState();
+      const json = JSON.stringify(state);
+      if (json !== this.#sentState && this.#signaling.send({ type: "peer-state", payload: state })) this.#sentState = json;
+    }, STATE_INTERVAL_MS);
   }
 
-  /** The network changed. */
-  hurry() {
-    this.#signaling.hurry();
-    for (const peer of this.#peers.values()) peer.hurry();
+  networkChanged() {
+    this.#signaling.networkChanged();
+    for (const peer of this.#peers.values()) peer.networkChanged();
   }
 
   /**
    * @param {string} id
-   * @param {string[]} peer_ids
-   * @param {import("./signaling.js").Config} config
+   * @param {string[]} peerIds
+   * @param {Config} config
    */
-  #welcome(id, peer_ids, config) {
-    const anew = this.#config?.instance !== config.instance;
+  #onConfig(id, peerIds, config) {
+    const serverRestarted = this.#config?.instance !== config.instance;
     this.id = id;
     this.#config = config;
-    if (anew) this.#seq = 0;
-    const known = [...this.#peers.keys()];
-    for (const other of known) {
-      if (peer_ids.includes(other)) this.#back(other);
-      else if (config.resumed) this.#remove(other);
-      else this.#miss(other);
+    if (serverRestarted) this.#chatSeq = 0;
+    for (const knownId of [...this.#peers.keys()]) {
+      if (peerIds.includes(knownId)) this.#peerReturned(knownId);
+      else if (config.resumed) this.#removePeer(knownId);
+      else this.#awaitReturn(knownId);
     }
-    for (const other of peer_ids) {
-      const peer = this.#peers.get(other);
+    for (const peerId of peerIds) {
+      const peer = this.#peers.get(peerId);
       if (peer === undefined) {
-        const newcomer = this.#add(other, false);
-        // Who came while we were away has offered to us, and the server has kept it.
-        if (config.resumed) newcomer.await();
-        else newcomer.call();
-      } else if (!config.resumed && !peer.flowing) {
-        peer.call();
+        const added = this.#addPeer(peerId, false);
+        // A peer that joined while we were away has sent its offer, and the server has kept it.
+        if (config.resumed) added.waitForOffer();
+        else added.connect();
+      } else if (!config.resumed && !peer.receiving) {
+        peer.connect();
       } else {
-        peer.resume();
+        peer.signalingResumed();
       }
     }
     this.#callbacks.onConfig(config);
     this.#callbacks.onLock(config.locked === true);
   }
 
-  /**
-   * @param {string} type
-   * @param {any} payload
-   */
-  #hear(type, payload) {
-    switch (type) {
-      case "new-peer": {
-        const known = this.#peers.get(payload.id);
-        if (known === undefined) this.#add(payload.id, true).await();
-        else this.#back(payload.id);
+  /** @param {RoomMessage} message */
+  #onMessage(message) {
+    switch (message.type) {
+      case "new-peer":
+        if (this.#peers.has(message.payload.id)) this.#peerReturned(message.payload.id);
+        else this.#addPeer(message.payload.id, true).waitForOffer();
         break;
-      }
       case "peer-disconnect":
-        this.#remove(payload.id);
+        this.#removePeer(message.payload.id);
         break;
-      case "peer-state": {
-        const { id, name, muted, camera, screen } = payload;
-        const peer = this.#peers.get(id);
-        if (peer === undefined) break;
-        peer.describe({ name: String(name ?? ""), muted: muted === true, camera: camera === true, screen: screen ?? null });
-        this.#callbacks.onChange(peer);
+      case "peer-state":
+        this.#onPeerState(message.payload);
         break;
-      }
       case "chat":
-        this.#chat(payload);
+        this.#onChat(message.payload);
         break;
       case "room-state":
-        this.#callbacks.onLock(payload.locked === true);
+        this.#callbacks.onLock(message.payload.locked === true);
         break;
       case "mute":
-        this.#silence(payload.id);
+        this.#onMute(message.payload.id);
         break;
       case "error":
-        this.#callbacks.onError(String(payload.code), String(payload.message));
+        this.#callbacks.onError(message.payload);
+        break;
+      case "offer":
+      case "answer":
+      case "ice-candidate":
+        this.#peers.get(message.payload.senderId)?.receive(message);
         break;
       default:
-        if (typeof payload.senderId === "string") this.#peers.get(payload.senderId)?.hear(type, payload);
+        // A type of a later version of the protocol.
     }
   }
 
-  /** A host wishes somebody's microphone off. @param {string} id */
-  #silence(id) {
+  /** @param {import("../shared/protocol.js").PeerState & import("../shared/protocol.js").PeerId} payload */
+  #onPeerState({ id, name, muted, camera, screen }) {
+    const peer = this.#peers.get(id);
+    if (peer === undefined) return;
+    peer.setState({ name: String(name ?? ""), muted: muted === true, camera: camera === true, screen: screen ?? null });
+    this.#callbacks.onPeerChanged(peer);
+  }
+
+  /** A moderator muted a peer, or us. @param {string} id */
+  #onMute(id) {
     if (id === this.id) {
       this.#callbacks.onMuted();
-      // Said at once, and in any case: the others play nothing of us until they have heard it.
-      this.#signaling.tell("peer-state", this.#callbacks.describe());
+      // Sent at once and in any case: other peers do not play our audio until they receive it.
+      this.#signaling.send({ type: "peer-state", payload: this.#callbacks.peerState() });
       return;
     }
     const peer = this.#peers.get(id);
     if (peer === undefined) return;
-    peer.silence();
-    this.#callbacks.onChange(peer);
+    peer.muteByModerator();
+    this.#callbacks.onPeerChanged(peer);
   }
 
-  /** @param {any} payload */
-  #chat({ seq, senderId, name, text, ageMs }) {
-    // After a return all that is remembered comes again.
-    if (seq <= this.#seq) return;
-    this.#seq = seq;
+  /** @param {import("../shared/protocol.js").ChatMessage} message */
+  #onChat({ seq, senderId, name, text, ageMs }) {
+    // After a reconnect, the server sends the history again.
+    if (seq <= this.#chatSeq) return;
+    this.#chatSeq = seq;
     this.#callbacks.onChat({
-      sender_id: String(senderId),
+      senderId: String(senderId),
       name: String(name ?? ""),
       text: String(text ?? ""),
-      age_ms: Number(ageMs ?? 0),
-      old: !this.#peers.has(senderId) && senderId !== this.id,
+      ageMs: Number(ageMs ?? 0),
+      isHistory: !this.#peers.has(senderId) && senderId !== this.id,
     });
   }
 
   /**
    * @param {string} id
-   * @param {boolean} fresh
+   * @param {boolean} isNew
    */
-  #add(id, fresh) {
+  #addPeer(id, isNew) {
     const peer = new Peer(
       id,
-      // Both compare the same two ids, so exactly one of them gives way.
-      { polite: this.id < id, outgoing: this.#outgoing, configuration: this.#configuration() },
+      // Both sides compare the same two ids, so exactly one of them is polite.
+      { polite: this.id < id, outgoing: this.#outgoing, configuration: this.#rtcConfiguration() },
       {
-        send: (type, payload) => this.#signaling.tellOne(id, type, payload),
-        onLine: () => {
-          if (this.#peers.get(id) === peer) this.#callbacks.onChange(peer);
+        send: (message) => this.#signaling.sendToPeer({ ...message, targetId: id }),
+        onStatus: () => {
+          if (this.#peers.get(id) === peer) this.#callbacks.onPeerChanged(peer);
         },
         onTracks: (tracks) => this.#callbacks.onTracks(peer, tracks),
-        onFlow: (flow) => this.#callbacks.onFlow(peer, flow),
+        onStats: (snapshot) => this.#callbacks.onStats(peer, snapshot),
       },
     );
     this.#peers.set(id, peer);
-    this.#share();
-    this.#callbacks.onPeer(peer, fresh);
+    this.#updatePeerCount();
+    this.#callbacks.onPeerAdded(peer, isNew);
     return peer;
   }
 
   /** @param {string} id */
-  #remove(id) {
-    clearTimeout(this.#missing.get(id));
-    this.#missing.delete(id);
+  #removePeer(id) {
+    this.#clearReturnTimer(id);
     const peer = this.#peers.get(id);
     if (peer === undefined) return;
     this.#peers.delete(id);
     peer.close();
-    this.#share();
-    this.#callbacks.onGone(peer);
+    this.#updatePeerCount();
+    this.#callbacks.onPeerRemoved(peer);
   }
 
-  /** The server does not know it: not yet, or not any more. @param {string} id */
-  #miss(id) {
-    if (this.#missing.has(id)) return;
-    this.#missing.set(id, setTimeout(() => {
-      this.#missing.delete(id);
-      // A client that does not come back to the server may still send: it is there as long as its media flow.
-      if (this.#peers.get(id)?.flowing) this.#miss(id);
-      else this.#remove(id);
-    }, RETURN_PATIENCE_MS));
+  /** The server does not know this peer: not yet, or not any more. @param {string} id */
+  #awaitReturn(id) {
+    if (this.#returnTimers.has(id)) return;
+    this.#returnTimers.set(id, setTimeout(() => {
+      this.#returnTimers.delete(id);
+      // A peer that does not return to the server may still send media, and stays as long as it does.
+      if (this.#peers.get(id)?.receiving) this.#awaitReturn(id);
+      else this.#removePeer(id);
+    }, RETURN_TIMEOUT_MS));
   }
 
   /** @param {string} id */
-  #back(id) {
-    clearTimeout(this.#missing.get(id));
-    this.#missing.delete(id);
-    this.#peers.get(id)?.resume();
+  #peerReturned(id) {
+    this.#clearReturnTimer(id);
+    this.#peers.get(id)?.signalingResumed();
   }
 
-  #share() {
-    const others = this.#peers.size;
-    for (const peer of this.#peers.values()) peer.share(Math.max(1, others));
+  /** @param {string} id */
+  #clearReturnTimer(id) {
+    clearTimeout(this.#returnTimers.get(id));
+    this.#returnTimers.delete(id);
+  }
+
+  #updatePeerCount() {
+    const count = Math.max(1, this.#peers.size);
+    for (const peer of this.#peers.values()) peer.setPeerCount(count);
   }
 
   /** @returns {RTCConfiguration} */
-  #configuration() {
-    const servers = [...(this.#config?.iceServers ?? [])];
-    const port = this.#config?.stunPort;
-    // The host itself tells us our public address: nobody else is asked.
-    if (port !== undefined && this.#hostname !== "") servers.unshift({ urls: [`stun:${this.#hostname}:${port}`] });
-    return { iceServers: servers, bundlePolicy: "max-bundle" };
+  #rtcConfiguration() {
+    const iceServers = [...(this.#config?.iceServers ?? [])];
+    const stunPort = this.#config?.stunPort;
+    // The server answers STUN itself, so no other party is asked.
+    if (stunPort !== undefined && this.#hostname !== "") iceServers.unshift({ urls: [`stun:${this.#hostname}:${stunPort}`] });
+    return { iceServers, bundlePolicy: "max-bundle" };
   }
 }

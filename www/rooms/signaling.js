@@ -1,331 +1,311 @@
 /**
- * The line to the server: a WebSocket that comes back by itself, under the same id (the protocol is in the README).
+ * Signaling: a WebSocket to the server that reconnects by itself, under the same peer id (protocol: see the README).
  *
- * Nothing is passed on before `config` has come, because only it tells whether the seat was kept. What is said to one
- * other person while the line is away is kept and said later; what concerns the moment alone is not.
+ * Messages are passed on only after `config`, because only `config` tells whether the server still had this peer's place.
+ * A message to one peer is queued while the connection is down. Other messages are lost then, because they would be
+ * outdated when it is back.
  */
 
-import { Reconnect } from "../shared/backoff.js";
+import { Backoff } from "../shared/backoff.js";
+import { browserClock } from "../shared/clock.js";
 
-/** No welcome after this time: this try has failed. */
-const WELCOME_PATIENCE_MS = 10_000;
-/** Messages kept for one that is away: the server keeps 64 for each seat, and a pair needs some ten. */
-const OUTBOX = 200;
+/** A connection attempt without `config` after this time has failed. */
+const CONFIG_TIMEOUT_MS = 10_000;
+/** Messages queued at most. The server keeps 64 for each peer, and a pair of peers needs about ten. */
+const MAX_QUEUED = 200;
 
-/** Closed by us because the network changed: any code that is not 1000 or 1001 keeps the seat. */
-const CODE_CHANGED = 4000;
-/** Closed by the server for good, by the close code: what its `error` said before is the same word. */
-const FAREWELLS = new Map([[4001, "replaced"], [4003, "removed"], [4004, "room-locked"], [4005, "room-ended"]]);
-const FINAL = new Set(FAREWELLS.values());
+const CODE_NORMAL = 1000;
+/** Closed by us because the network changed. After any code but 1000 and 1001 the server reserves our place. */
+const CODE_NETWORK_CHANGED = 4000;
+/** Final close codes of the server, with the code of the `error` that precedes them. */
+const FINAL_CODES = new Map([[4001, "replaced"], [4003, "removed"], [4004, "room-locked"], [4005, "room-ended"]]);
+const FINAL_ERRORS = new Set(FINAL_CODES.values());
 
-/**
- * @typedef {object} Limits
- * @property {number} roomSize
- * @property {number} nameChars
- * @property {number} chatChars
- * @property {number} seatSeconds
- */
-
-/**
- * @typedef {object} Config
- * @property {string} instance another after each start of the server
- * @property {string} resume
- * @property {boolean} resumed
- * @property {string} room
- * @property {RTCIceServer[]} iceServers
- * @property {number} [stunPort]
- * @property {string[]} stations
- * @property {Limits} limits
- * @property {boolean} [host] we came with the host's key
- * @property {boolean} [locked] nobody new comes in
- */
+/** @typedef {import("../shared/protocol.js").Config} Config */
+/** @typedef {import("../shared/protocol.js").ServerMessage} ServerMessage */
+/** @typedef {import("../shared/protocol.js").ClientMessage} ClientMessage */
 
 /**
  * @typedef {{ kind: "idle" }
  *   | { kind: "connecting" }
  *   | { kind: "open" }
- *   | { kind: "waiting", due_ms: number }
- *   | { kind: "refused", code: string, message: string, retry_after_ms: number }} LineState
+ *   | { kind: "waiting", dueMs: number }
+ *   | { kind: "refused", code: string, message: string, retryAfterMs: number }} SignalingState
  */
 
 /**
- * @typedef {object} Door What lets us in.
- * @property {() => string | null} key
- * @property {(resume: string | null) => Promise<import("../shared/checkAccess.js").Knock>} knock
+ * @typedef {object} AccessControl
+ * @property {() => string | null} token
+ * @property {(resume: string | null) => Promise<import("../shared/checkAccess.js").Access>} check
  */
 
 /**
  * @typedef {object} SignalingCallbacks
- * @property {(state: LineState) => void} onState
- * @property {(id: string, peer_ids: string[], config: Config) => void} onWelcome after each (re)connection
- * @property {(type: string, payload: any) => void} onMessage all that follows
- * @property {() => object} hello what to say of oneself after each (re)connection
+ * @property {(state: SignalingState) => void} onState
+ * @property {(id: string, peerIds: string[], config: Config) => void} onConfig after each connection
+ * @property {(message: import("../shared/protocol.js").RoomMessage) => void} onMessage all that follows
+ * @property {() => import("../shared/protocol.js").PeerState} peerState what to send after each connection
  */
 
-/**
- * @typedef {object} World Replaced in tests.
- * @property {(url: string) => WebSocket} socket
- * @property {() => number} now milliseconds that never go back
- * @property {(run: () => void, wait_ms: number) => any} later
- * @property {(timer: any) => void} never
- * @property {() => number} random
- */
+/** @typedef {import("../shared/clock.js").Clock & { createWebSocket: (url: string) => WebSocket }} Platform Replaced in tests. */
 
-/** @type {Door} One that everybody may go through. */
-const OPEN_DOOR = { key: () => null, knock: async () => ({ kind: "unknown" }) };
+/** @type {AccessControl} */
+const OPEN_ACCESS = { token: () => null, check: async () => ({ kind: "unknown" }) };
 
-/** @type {World} */
-const BROWSER = {
-  socket: (url) => new WebSocket(url),
-  now: () => performance.now(),
-  later: (run, wait_ms) => setTimeout(run, wait_ms),
-  never: (timer) => clearTimeout(timer),
-  random: Math.random,
-};
+/** @type {Platform} */
+const browserPlatform = { ...browserClock, createWebSocket: (url) => new WebSocket(url) };
 
 export class Signaling {
   #endpoint;
   #room;
   #callbacks;
-  #door;
-  #world;
-  #reconnect;
+  #access;
+  #platform;
+  #backoff;
 
-  /** @type {LineState} */
+  /** @type {SignalingState} */
   #state = { kind: "idle" };
   /** @type {WebSocket | null} */
   #socket = null;
-  /** @type {string | null} shown to nobody but the server */
-  #token = null;
-  /** @type {{ id: string, peer_ids: string[] } | null} between `init-peers` and `config` */
-  #greeting = null;
-  /** @type {{ code: string, message: string } | null} the last `error` of this socket */
+  /** @type {string | null} secret, sent only to the server */
+  #resumeToken = null;
+  /** @type {import("../shared/protocol.js").InitPeers | null} from `init-peers` until `config` */
+  #initPeers = null;
+  /** @type {import("../shared/protocol.js").RoomError | null} the last `error` on this socket */
   #error = null;
-  /** This socket has said something, so it was let in. */
-  #heard = false;
-  /** Counts what we set out to do, so that an answer to something earlier is known as such. */
-  #turn = 0;
-  /** @type {string[]} */
-  #outbox = [];
-  /** @type {any} */
+  /** This socket has received a message, so access was not refused. */
+  #received = false;
+  /** Counts attempts, so that an answer for an earlier attempt can be ignored. */
+  #attempt = 0;
+  /** @type {ClientMessage[]} messages to single peers, while the connection is down */
+  #queue = [];
+  /** @type {number | undefined} */
   #timer;
 
   /**
    * @param {string} endpoint such as `ws://host/ws`
    * @param {string} room
    * @param {SignalingCallbacks} callbacks
-   * @param {Door} door
-   * @param {World} world
+   * @param {AccessControl} access
+   * @param {Platform} platform
    */
-  constructor(endpoint, room, callbacks, door = OPEN_DOOR, world = BROWSER) {
+  constructor(endpoint, room, callbacks, access = OPEN_ACCESS, platform = browserPlatform) {
     this.#endpoint = endpoint;
     this.#room = room;
     this.#callbacks = callbacks;
-    this.#door = door;
-    this.#world = world;
-    this.#reconnect = new Reconnect(world.random);
+    this.#access = access;
+    this.#platform = platform;
+    this.#backoff = new Backoff(platform.random);
   }
 
   get state() {
     return this.#state;
   }
 
-  /** Knocks, and comes in. A browser does not tell a page why a WebSocket was refused; a knock is answered. */
+  /** Checks access, then connects: a browser does not tell a page why a WebSocket was refused. */
   async start() {
     if (this.#state.kind !== "idle" && this.#state.kind !== "refused") return;
-    this.#reconnect.reset();
-    this.#turn += 1;
-    const turn = this.#turn;
-    this.#become({ kind: "connecting" });
-    const answer = await this.#door.knock(this.#token);
-    if (turn !== this.#turn) return;
-    if (answer.kind === "refused") this.#refuse(answer.code, "", answer.retry_after_ms);
-    else this.#open();
+    this.#backoff.reset();
+    this.#attempt += 1;
+    const attempt = this.#attempt;
+    this.#setState({ kind: "connecting" });
+    const access = await this.#access.check(this.#resumeToken);
+    if (attempt !== this.#attempt) return;
+    if (access.kind === "refused") this.#refuse(access.code, "", access.retryAfterMs);
+    else this.#connect();
   }
 
-  /** Gives the seat up, and does not come back. */
+  /** Leaves the room for good. */
   stop() {
-    this.#turn += 1;
-    this.#world.never(this.#timer);
-    this.#outbox = [];
+    this.#attempt += 1;
+    this.#platform.clearTimeout(this.#timer);
+    this.#queue = [];
     if (this.#state.kind === "open") this.#write({ type: "leave", payload: {} });
-    this.#drop(1000);
-    this.#token = null;
-    this.#become({ kind: "idle" });
+    this.#closeSocket(CODE_NORMAL);
+    this.#resumeToken = null;
+    this.#setState({ kind: "idle" });
   }
 
   /**
-   * Says something to the server or to all; lost while the line is away, for it would be old by then.
-   * @param {string} type
-   * @param {object} payload
-   * @param {string} [target_id] whom it concerns
-   * @returns {boolean} whether it left
+   * Sends a message to the server or to all peers.
+   * @param {import("../shared/protocol.js").OutgoingRoomMessage} message
+   * @returns {boolean} false if the connection is down: the message is lost
    */
-  tell(type, payload, target_id) {
+  send(message) {
     if (this.#state.kind !== "open") return false;
-    this.#write(target_id === undefined ? { type, payload } : { type, targetId: target_id, payload });
+    this.#write(message);
     return true;
   }
 
   /**
-   * Says something to one other person; kept while the line is away.
-   * @param {string} target_id
-   * @param {string} type
-   * @param {object} payload
+   * Sends a message to one peer, or queues it while the connection is down.
+   * @param {import("../shared/protocol.js").OutgoingPeerMessage} message
    */
-  tellOne(target_id, type, payload) {
-    const message = { type, targetId: target_id, payload };
+  sendToPeer(message) {
     if (this.#state.kind === "open") this.#write(message);
-    else if (this.#state.kind !== "idle") this.#outbox = [...this.#outbox, JSON.stringify(message)].slice(-OUTBOX);
+    else if (this.#state.kind !== "idle") this.#queue = [...this.#queue, message].slice(-MAX_QUEUED);
   }
 
-  /** The network changed: a line that may hang is not waited for, and a try that is planned is made now. */
-  hurry() {
+  /** The network changed: replaces a connection that may be dead, and retries now if a retry is scheduled. */
+  networkChanged() {
     if (this.#state.kind === "open") {
-      this.#drop(CODE_CHANGED);
-      this.#reconnect.reset();
-      this.#open();
+      this.#closeSocket(CODE_NETWORK_CHANGED);
+      this.#backoff.reset();
+      this.#connect();
     } else if (this.#state.kind === "waiting") {
-      this.#reconnect.hurry(this.#world.now());
-      this.#plan();
+      this.#backoff.retryNow(this.#platform.now());
+      this.#scheduleRetry();
     }
   }
 
-  /** @param {LineState} state */
-  #become(state) {
+  /** @param {SignalingState} state */
+  #setState(state) {
     this.#state = state;
     this.#callbacks.onState(state);
   }
 
-  /** @param {object} message */
+  /** @param {ClientMessage} message */
   #write(message) {
     this.#socket?.send(JSON.stringify(message));
   }
 
   #url() {
     const query = new URLSearchParams({ room: this.#room });
-    if (this.#token !== null) query.set("resume", this.#token);
-    const key = this.#door.key();
-    if (key !== null) query.set("token", key);
+    if (this.#resumeToken !== null) query.set("resume", this.#resumeToken);
+    const token = this.#access.token();
+    if (token !== null) query.set("token", token);
     return `${this.#endpoint}?${query}`;
   }
 
-  #open() {
-    this.#greeting = null;
+  #connect() {
+    this.#initPeers = null;
     this.#error = null;
-    this.#heard = false;
-    this.#turn += 1;
-    const socket = this.#world.socket(this.#url());
+    this.#received = false;
+    this.#attempt += 1;
+    const socket = this.#platform.createWebSocket(this.#url());
     this.#socket = socket;
     socket.addEventListener("message", ({ data }) => {
-      if (socket === this.#socket) this.#hear(data);
+      if (socket === this.#socket) this.#onMessage(data);
     });
     socket.addEventListener("close", ({ code }) => {
-      if (socket === this.#socket) this.#closed(code);
+      if (socket === this.#socket) this.#onClose(code);
     });
-    this.#world.never(this.#timer);
-    this.#timer = this.#world.later(() => {
+    this.#platform.clearTimeout(this.#timer);
+    this.#timer = this.#platform.setTimeout(() => {
       if (socket !== this.#socket) return;
-      this.#drop(CODE_CHANGED);
-      this.#closed(0);
-    }, WELCOME_PATIENCE_MS);
-    this.#become({ kind: "connecting" });
+      this.#closeSocket(CODE_NETWORK_CHANGED);
+      this.#onClose(0);
+    }, CONFIG_TIMEOUT_MS);
+    this.#setState({ kind: "connecting" });
   }
 
   /** @param {number} code */
-  #drop(code) {
+  #closeSocket(code) {
     const socket = this.#socket;
     this.#socket = null;
     socket?.close(code);
   }
 
   /** @param {number} code */
-  #closed(code) {
+  #onClose(code) {
     this.#socket = null;
-    this.#world.never(this.#timer);
-    const said = this.#error;
-    // A full room is a refusal only for those who were not in it.
-    const full = said?.code === "room-full" && this.#token === null;
-    const farewell = full || FINAL.has(said?.code ?? "") ? said?.code : FAREWELLS.get(code);
-    if (farewell !== undefined) {
-      this.#refuse(farewell, said?.message ?? "");
+    this.#platform.clearTimeout(this.#timer);
+    const finalError = this.#finalError(code);
+    if (finalError !== undefined) {
+      this.#refuse(finalError, this.#error?.message ?? "");
       return;
     }
-    this.#reconnect.broken(this.#world.now());
-    this.#plan();
-    if (!this.#heard) void this.#askWhy();
+    this.#backoff.failed(this.#platform.now());
+    this.#scheduleRetry();
+    if (!this.#received) void this.#checkRefusal();
   }
 
-  /** A socket that never said a word: the host may be away, or the door may be shut. The next try is planned all the same. */
-  async #askWhy() {
-    const turn = this.#turn;
-    const answer = await this.#door.knock(this.#token);
-    if (turn !== this.#turn) return;
-    // Who has a seat and is only asked to wait, waits.
-    const patient = this.#token !== null && answer.kind === "refused" && answer.retry_after_ms > 0;
-    if (answer.kind === "refused" && !patient) this.#refuse(answer.code, "", answer.retry_after_ms);
+  /** The error code after which there is no reconnect. @param {number} closeCode */
+  #finalError(closeCode) {
+    const code = this.#error?.code;
+    // A full room is final for newcomers only.
+    if (code === "room-full" && this.#resumeToken === null) return code;
+    return code !== undefined && FINAL_ERRORS.has(code) ? code : FINAL_CODES.get(closeCode);
+  }
+
+  /** A socket that received nothing: the server may be down, or may have refused. The next retry is scheduled anyway. */
+  async #checkRefusal() {
+    const attempt = this.#attempt;
+    const access = await this.#access.check(this.#resumeToken);
+    if (attempt !== this.#attempt || access.kind !== "refused") return;
+    // A peer with a reserved place that is only asked to wait keeps retrying.
+    const mayWait = this.#resumeToken !== null && access.retryAfterMs > 0;
+    if (!mayWait) this.#refuse(access.code, "", access.retryAfterMs);
   }
 
   /**
-   * This was the end of it.
    * @param {string} code
    * @param {string} message
-   * @param {number} retry_after_ms
+   * @param {number} retryAfterMs
    */
-  #refuse(code, message, retry_after_ms = 0) {
-    this.#turn += 1;
-    this.#world.never(this.#timer);
-    this.#outbox = [];
-    this.#token = null;
-    this.#become({ kind: "refused", code, message, retry_after_ms });
+  #refuse(code, message, retryAfterMs = 0) {
+    this.#attempt += 1;
+    this.#platform.clearTimeout(this.#timer);
+    this.#queue = [];
+    this.#resumeToken = null;
+    this.#setState({ kind: "refused", code, message, retryAfterMs });
   }
 
-  #plan() {
-    const { due_ms } = this.#reconnect;
-    if (due_ms === null) return;
-    this.#world.never(this.#timer);
-    this.#timer = this.#world.later(() => {
-      this.#reconnect.trying();
-      this.#open();
-    }, Math.max(0, due_ms - this.#world.now()));
-    this.#become({ kind: "waiting", due_ms });
+  #scheduleRetry() {
+    const { dueMs } = this.#backoff;
+    if (dueMs === null) return;
+    this.#platform.clearTimeout(this.#timer);
+    this.#timer = this.#platform.setTimeout(() => {
+      this.#backoff.attemptStarted();
+      this.#connect();
+    }, Math.max(0, dueMs - this.#platform.now()));
+    this.#setState({ kind: "waiting", dueMs });
   }
 
   /** @param {unknown} data */
-  #hear(data) {
-    /** @type {any} */
-    let message = null;
-    try {
-      message = JSON.parse(String(data));
-    } catch {
-      return;
-    }
-    const { type, payload } = message ?? {};
-    if (typeof type !== "string" || typeof payload !== "object" || payload === null) return;
-    this.#heard = true;
-    if (type === "init-peers") {
-      this.#greeting = { id: payload.id, peer_ids: payload.peerIds };
-    } else if (type === "config") {
-      this.#welcome(payload);
-    } else {
-      if (type === "error") this.#error = { code: String(payload.code), message: String(payload.message) };
-      if (this.#state.kind === "open") this.#callbacks.onMessage(type, payload);
+  #onMessage(data) {
+    const message = parseMessage(data);
+    if (message === null) return;
+    this.#received = true;
+    switch (message.type) {
+      case "init-peers":
+        this.#initPeers = message.payload;
+        break;
+      case "config":
+        this.#onConfig(message.payload);
+        break;
+      default:
+        if (message.type === "error") this.#error = message.payload;
+        if (this.#state.kind === "open") this.#callbacks.onMessage(message);
     }
   }
 
   /** @param {Config} config */
-  #welcome(config) {
-    if (this.#greeting === null) return;
-    const { id, peer_ids } = this.#greeting;
-    this.#world.never(this.#timer);
-    this.#token = config.resume;
-    this.#reconnect.reset();
+  #onConfig(config) {
+    if (this.#initPeers === null) return;
+    const { id, peerIds } = this.#initPeers;
+    this.#platform.clearTimeout(this.#timer);
+    this.#resumeToken = config.resume;
+    this.#backoff.reset();
     this.#state = { kind: "open" };
-    this.#write({ type: "hello", payload: this.#callbacks.hello() });
-    const outbox = this.#outbox;
-    this.#outbox = [];
-    for (const text of outbox) this.#socket?.send(text);
-    this.#callbacks.onWelcome(id, peer_ids, config);
+    this.#write({ type: "hello", payload: this.#callbacks.peerState() });
+    for (const message of this.#queue.splice(0)) this.#write(message);
+    this.#callbacks.onConfig(id, peerIds, config);
     this.#callbacks.onState(this.#state);
+  }
+}
+
+/**
+ * Reads a message of the server. Types that this page does not know are ignored later on.
+ * @param {unknown} data
+ * @returns {ServerMessage | null} null if it is no message of the protocol
+ */
+function parseMessage(data) {
+  try {
+    const message = JSON.parse(String(data));
+    const isMessage = typeof message?.type === "string" && typeof message.payload === "object" && message.payload !== null;
+    return isMessage ? message : null;
+  } catch {
+    return null;
   }
 }

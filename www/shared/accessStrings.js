@@ -1,46 +1,59 @@
 /**
- * Why a door stays shut, in words: what the host says by a code, and what one can do about it. Pure.
+ * Why access was refused, and what to do: the server's codes as sentences. Pure.
  */
 
-/** @typedef {"room" | "station" | "host"} Place */
+/** @typedef {"room" | "station" | "moderator"} Subject What was refused. */
 
 /**
- * @typedef {object} Sentence
- * @property {string} title what is the matter
- * @property {string} words what to do
+ * @typedef {object} Notice
+ * @property {string} title what happened
+ * @property {string} text what to do
  */
 
 /**
  * @param {string} code
- * @param {Place} place
- * @param {number} retry_after_ms what the host asked to wait, 0 if nothing
- * @returns {Sentence}
+ * @param {Subject} subject
+ * @param {number} retryAfterMs 0 if the server did not ask to wait
+ * @returns {Notice}
  */
-export function doorWords(code, place, retry_after_ms = 0) {
+export function accessStrings(code, subject, retryAfterMs = 0) {
   switch (code) {
     case "token-required":
-      return { title: `This ${place} is private.`, words: "Open the link you were invited with." };
+      return { title: `This ${subject === "moderator" ? "server" : subject} is private.`, text: "Open the link in your invitation." };
     case "token-invalid":
-      return { title: "This link has expired or was withdrawn.", words: "Ask for a new one." };
+      return { title: "This link has expired or was withdrawn.", text: "Ask for a new one." };
     case "not-allowed":
-      return place === "room"
-        ? { title: "This link is for another room.", words: "Ask for one to this room." }
-        : { title: "This link is for something else.", words: place === "station" ? "Ask for one to listen." : "Ask for the one for hosts." };
+      return notAllowed(subject);
     case "too-many-failures":
       return {
-        title: "Too many tries.",
-        words: `Links that do not work came from your network too often. Wait ${waitWords(retry_after_ms)}, then try again.`,
+        title: "Too many invalid links.",
+        text: `Your network sent too many invalid links. Wait ${durationOf(retryAfterMs)}, then try again.`,
       };
     case "foreign-origin":
-      return { title: "This page came from elsewhere.", words: "Open it at the host’s own address." };
+      return { title: "This page came from another site.", text: "Open it at the server’s own address." };
     default:
-      return { title: "The host said no.", words: "Ask whoever runs it." };
+      return { title: "The server refused access.", text: "Ask the person who runs the server." };
   }
 }
 
-/** @param {number} wait_ms */
-function waitWords(wait_ms) {
-  const seconds = Math.ceil(wait_ms / 1000);
+/**
+ * @param {Subject} subject
+ * @returns {Notice}
+ */
+function notAllowed(subject) {
+  switch (subject) {
+    case "room":
+      return { title: "This link is for another room.", text: "Ask for a link to this room." };
+    case "station":
+      return { title: "This link does not allow listening.", text: "Ask for a link to listen." };
+    case "moderator":
+      return { title: "This link does not make you a moderator.", text: "Ask for the moderator link." };
+  }
+}
+
+/** @param {number} durationMs */
+function durationOf(durationMs) {
+  const seconds = Math.ceil(durationMs / 1000);
   if (seconds < 1) return "a minute";
   if (seconds < 90) return seconds === 1 ? "a second" : `${seconds} seconds`;
   return `${Math.ceil(seconds / 60)} minutes`;

@@ -1,76 +1,69 @@
 /**
- * When to try again: a pure back-off that is told the time and touches neither clock nor timer.
+ * When to retry: exponential backoff with jitter. Pure: it is told the time and starts no timer.
  *
- * The wait doubles from half a second to a quarter of a minute. Each is shortened by chance, so that a thousand listeners
- * of a restarted host do not all come back in the same instant.
+ * The delay doubles from half a second to 15 seconds. Random jitter shortens it by up to half, so that a thousand clients
+ * of a restarted server do not all reconnect in the same instant.
  */
 
-/** First wait: a host that restarts is often back within a second. */
-const FIRST_MS = 500;
-/** Longest wait: what somebody who brings the host back is willing to sit through. */
-const LONGEST_MS = 15_000;
-/** A wait is between this part of itself and the whole. */
-const LEAST_PART = 0.5;
+/** First delay: a server that restarts is often back within a second. */
+const FIRST_DELAY_MS = 500;
+/** Longest delay: a person who waits for the server accepts this much. */
+const LONGEST_DELAY_MS = 15_000;
+/** Jitter leaves at least this share of a delay. */
+const LEAST_SHARE = 0.5;
 
-export class Reconnect {
-  #attempts = 0;
-  #not_before_ms = 0;
+export class Backoff {
+  #failures = 0;
+  #notBeforeMs = 0;
   /** @type {number | null} */
-  #due_ms = null;
+  #dueMs = null;
   #random;
 
-  /** @param {() => number} random in [0, 1), given by tests */
+  /** @param {() => number} random in [0, 1) */
   constructor(random = Math.random) {
     this.#random = random;
   }
 
-  /** Time of the next try, or null when none is planned. */
-  get due_ms() {
-    return this.#due_ms;
-  }
-
-  /** Tries since sound was last heard. */
-  get attempts() {
-    return this.#attempts;
+  /** Time of the next attempt, or null when none is scheduled. */
+  get dueMs() {
+    return this.#dueMs;
   }
 
   /**
-   * The connection broke, or could not be made.
-   * @param {number} now_ms
-   * @param {number} retry_after_ms what the server asked for, 0 if nothing
-   * @returns {number} time of the next try
+   * An attempt failed, or an established connection was lost.
+   * @param {number} nowMs
+   * @param {number} retryAfterMs from the server's `Retry-After`, 0 if absent
+   * @returns {number} time of the next attempt
    */
-  broken(now_ms, retry_after_ms = 0) {
-    const whole_ms = Math.min(LONGEST_MS, FIRST_MS * 2 ** Math.min(this.#attempts, 16));
-    const wait_ms = whole_ms * (LEAST_PART + (1 - LEAST_PART) * this.#random());
-    this.#attempts += 1;
-    this.#not_before_ms = now_ms + retry_after_ms;
-    this.#due_ms = Math.max(now_ms + wait_ms, this.#not_before_ms);
-    return this.#due_ms;
+  failed(nowMs, retryAfterMs = 0) {
+    const longestMs = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** Math.min(this.#failures, 16));
+    const delayMs = longestMs * (LEAST_SHARE + (1 - LEAST_SHARE) * this.#random());
+    this.#failures += 1;
+    this.#notBeforeMs = nowMs + retryAfterMs;
+    this.#dueMs = Math.max(nowMs + delayMs, this.#notBeforeMs);
+    return this.#dueMs;
   }
 
   /**
-   * Something changed for the better (the network is back, the page is looked at again): try now, yet never before the
-   * server's own `Retry-After`.
-   * @param {number} now_ms
-   * @returns {number | null} time of the next try, null when none was planned
+   * Makes a scheduled attempt due now, for example because the network is back. It is never earlier than the server's
+   * `Retry-After`.
+   * @param {number} nowMs
+   * @returns {number | null} time of the next attempt, null when none was scheduled
    */
-  hurry(now_ms) {
-    if (this.#due_ms !== null) {
-      this.#due_ms = Math.max(Math.min(this.#due_ms, now_ms), this.#not_before_ms);
-    }
-    return this.#due_ms;
+  retryNow(nowMs) {
+    if (this.#dueMs !== null) this.#dueMs = Math.max(Math.min(this.#dueMs, nowMs), this.#notBeforeMs);
+    return this.#dueMs;
   }
 
-  /** The try that was due has begun. */
-  trying() {
-    this.#due_ms = null;
+  /** The scheduled attempt has started. */
+  attemptStarted() {
+    this.#dueMs = null;
   }
 
-  /** Sound is heard, or nobody wants it any more: the next break starts from the first wait. */
+  /** The connection works, or is not wanted any more: the next failure starts with the first delay. */
   reset() {
-    this.#attempts = 0;
-    this.#not_before_ms = 0;
-    this.#due_ms = null;
+    this.#failures = 0;
+    this.#notBeforeMs = 0;
+    this.#dueMs = null;
   }
 }

@@ -1,34 +1,33 @@
 /**
- * Asks the host, before anything is opened, whether one may: a browser does not tell a page why a WebSocket was refused,
- * and an answer in time spares a person the question for the camera.
+ * Asks the server at `/api/access` whether this browser may enter a room or listen, before the page opens anything. A
+ * browser does not tell a page why a WebSocket was refused, and an early answer avoids a useless camera prompt.
  */
 
-import { bearer } from "./tokenStore.js";
-import { retryAfterOf } from "../player/whepSession.js";
+import { retryAfterMs } from "./retryAfter.js";
+import { authorizationHeaders } from "./tokenStore.js";
 
-/** An answer that takes longer is none. */
-const PATIENCE_MS = 5000;
+const TIMEOUT_MS = 5000;
 
 /** @typedef {import("./tokenStore.js").Scope} Scope */
 
 /**
  * @typedef {object} Refusal
  * @property {"refused"} kind
- * @property {string} code the host's own word; `doorwords.js` has the sentences
- * @property {number} retry_after_ms what the host asked to wait, 0 if nothing
+ * @property {string} code the server's code; `accessStrings.js` has the sentences
+ * @property {number} retryAfterMs 0 if the server did not ask to wait
  */
 
 /**
  * @typedef {Refusal
- *   | { kind: "allowed", private: boolean, host: boolean }
- *   | { kind: "unknown" }} Knock `unknown`: the host did not answer, so it has refused nothing
+ *   | { kind: "allowed", isPrivate: boolean, isModerator: boolean }
+ *   | { kind: "unknown" }} Access `unknown`: no answer, so nothing was refused
  */
 
 /**
  * @param {Scope} scope
  * @param {string | null} resume
  */
-function addressOf(scope, resume) {
+function urlFor(scope, resume) {
   if (scope === "admin") return "/api/access";
   if (scope === "listen") return "/api/access?listen";
   const query = new URLSearchParams({ room: scope.slice("room:".length) });
@@ -37,61 +36,69 @@ function addressOf(scope, resume) {
 }
 
 /**
- * What a refusing answer says: the status and the body agree, but a proxy in between may have put its own.
+ * The refusal that a response means. The body has the server's code, unless a proxy sent a body of its own.
  * @param {Response} response
- * @returns {Promise<Refusal | null>} null when it says something else than no
+ * @returns {Promise<Refusal | null>} null if the response is no refusal
  */
-export async function refusalOf(response) {
-  const usual = { 401: "token-required", 403: "not-allowed", 429: "too-many-failures" }[response.status];
-  if (usual === undefined) return null;
-  const code = await response.json().then((body) => body?.error?.code, () => null);
-  const retry_after_ms = retryAfterOf(response.headers.get("Retry-After"), Date.now());
-  return { kind: "refused", code: typeof code === "string" ? code : usual, retry_after_ms };
+async function refusalFrom(response) {
+  const usualCode = { 401: "token-required", 403: "not-allowed", 429: "too-many-failures" }[response.status];
+  if (usualCode === undefined) return null;
+  const code = await response.json().then(
+    (/** @type {Partial<import("./protocol.js").ErrorBody> | null} */ body) => body?.error?.code,
+    () => null,
+  );
+  return {
+    kind: "refused",
+    code: typeof code === "string" ? code : usualCode,
+    retryAfterMs: retryAfterMs(response.headers.get("Retry-After"), Date.now()),
+  };
 }
 
 /**
- * Knocks with the best key there is. One that turns out to be no good is thrown away, and the next is tried: an old key of
- * the host's must not keep anybody out of an open room. If the door stays shut, what was wrong with the key is the answer.
- * @param {import("./tokenStore.js").Keys} keys
+ * Asks with the best token. A token that the server rejects is removed, and the next one is tried: an outdated
+ * administrator's token must not keep anybody out of an open room. If access stays refused, the result says what was wrong
+ * with the first token.
+ * @param {import("./tokenStore.js").TokenStore} tokens
  * @param {Scope} scope
- * @param {object} more
- * @param {string | null} [more.fresh] the key of a link just opened: when that is no good, nothing else is tried
- * @param {string | null} [more.resume] what shows that we were in: a key that is used up still lets those back in
- * @param {typeof globalThis.fetch} [more.ask] replaced in tests
- * @returns {Promise<Knock>}
+ * @param {object} options
+ * @param {string | null} [options.linkToken] token of the link just opened: if the server rejects it, no other is tried
+ * @param {string | null} [options.resume] resume token: it lets a peer back in although its access token is used up
+ * @param {typeof globalThis.fetch} [options.fetch] replaced in tests
+ * @returns {Promise<Access>}
  */
-export async function knock(keys, scope, { fresh = null, resume = null, ask = (...request) => fetch(...request) } = {}) {
+export async function checkAccess(tokens, scope, { linkToken = null, resume = null, fetch = globalThis.fetch.bind(globalThis) } = {}) {
   /** @type {Refusal | null} */
-  let first = null;
+  let firstRefusal = null;
   for (;;) {
-    const token = keys.for(scope);
-    const answer = await knockOnce(addressOf(scope, resume), token, ask);
-    const useless = answer.kind === "refused" && (answer.code === "token-invalid" || answer.code === "not-allowed");
-    if (!useless || token === null) return answer.kind === "refused" ? first ?? answer : answer;
-    keys.forget(token);
-    if (token === fresh) return answer;
-    first ??= answer;
+    const token = tokens.tokenFor(scope);
+    const access = await checkOnce(urlFor(scope, resume), token, fetch);
+    const rejected = access.kind === "refused" && (access.code === "token-invalid" || access.code === "not-allowed");
+    if (!rejected || token === null) return access.kind === "refused" ? firstRefusal ?? access : access;
+    tokens.remove(token);
+    if (token === linkToken) return access;
+    firstRefusal ??= access;
   }
 }
 
 /**
- * @param {string} address
+ * @param {string} url
  * @param {string | null} token
- * @param {typeof globalThis.fetch} ask
- * @returns {Promise<Knock>}
+ * @param {typeof globalThis.fetch} fetch
+ * @returns {Promise<Access>}
  */
-async function knockOnce(address, token, ask) {
+async function checkOnce(url, token, fetch) {
   try {
-    const response = await ask(address, {
-      headers: bearer(token),
+    const response = await fetch(url, {
+      headers: authorizationHeaders(token),
       cache: "no-store",
-      signal: AbortSignal.timeout(PATIENCE_MS),
+      signal: AbortSignal.timeout(TIMEOUT_MS),
     });
-    const refusal = await refusalOf(response);
+    const refusal = await refusalFrom(response);
     if (refusal !== null) return refusal;
     if (!response.ok) return { kind: "unknown" };
-    const body = await response.json();
-    return { kind: "allowed", private: body.private === true, host: body.host === true };
+    /** @type {import("./protocol.js").AccessGranted} */
+    const granted = await response.json();
+    return { kind: "allowed", isPrivate: granted.private === true, isModerator: granted.host === true };
   } catch {
     return { kind: "unknown" };
   }

@@ -1,28 +1,28 @@
 /**
- * Levels: the arithmetic of decibels, a peak meter that is told the time, and the two analysers that feed it.
+ * Audio levels: decibels, a peak meter that is told the time, and the Web Audio analysers that feed it.
  *
- * Nothing here makes sound: the analysers are not connected to the loudspeaker, the `<audio>` element alone plays.
+ * Nothing here plays sound: the analysers are not connected to the destination, only the `<audio>` element plays.
  */
 
-/** Lowest level shown; a quiet room lies just above it. */
+/** Lowest level shown: a quiet room is just above it. */
 export const FLOOR_DBFS = -60;
-/** How fast the level sinks: slow enough for an eye, fast enough to show a pause between words (IEC 60268-10 has 20 dB in 1.7 s). */
+/** How fast the level falls: slow enough to read, fast enough to show a pause between words (IEC 60268-10: 20 dB in 1.7 s). */
 const FALL_DB_PER_S = 24;
-/** How long the highest level stays marked. */
+/** How long the peak is held. */
 const HOLD_MS = 1500;
-/** Samples looked at each time: 43 ms at 48 kHz, more than passes between two pictures. */
+/** Samples for each reading: 43 ms at 48 kHz, longer than the time between two animation frames. */
 const WINDOW_SAMPLES = 2048;
 
 /**
- * Highest distance from zero.
+ * Largest absolute value.
  * @param {Float32Array} samples
  * @returns {number} 0 to 1, or above when clipped
  */
 export function peakOf(samples) {
   let peak = 0;
   for (const sample of samples) {
-    const height = Math.abs(sample);
-    if (height > peak) peak = height;
+    const magnitude = Math.abs(sample);
+    if (magnitude > peak) peak = magnitude;
   }
   return peak;
 }
@@ -36,47 +36,47 @@ export function dbfsOf(amplitude) {
 }
 
 /**
- * Decibels above the floor: what is drawn, one mark for each.
+ * Decibels above the floor. The dial draws one tick for each.
  * @param {number} dbfs
  * @returns {number} 0 to 60
  */
-export function marksOf(dbfs) {
+export function ticksOf(dbfs) {
   return Math.min(-FLOOR_DBFS, Math.max(0, dbfs - FLOOR_DBFS));
 }
 
 /**
  * @typedef {object} Level
- * @property {number} level_dbfs rises at once, falls slowly
- * @property {number} hold_dbfs highest of the last moment
+ * @property {number} levelDbfs rises at once, falls slowly
+ * @property {number} peakDbfs highest of the last 1.5 s
  */
 
-/** One channel's meter. */
+/** The meter of one channel. */
 export class PeakMeter {
-  #level_dbfs = -Infinity;
-  #hold_dbfs = -Infinity;
-  #held_since_ms = 0;
+  #levelDbfs = -Infinity;
+  #peakDbfs = -Infinity;
+  #peakSinceMs = 0;
   /** @type {number | null} */
-  #last_ms = null;
+  #lastMs = null;
 
   /**
-   * @param {number} peak_dbfs
-   * @param {number} now_ms
+   * @param {number} inputDbfs
+   * @param {number} nowMs
    * @returns {Level}
    */
-  update(peak_dbfs, now_ms) {
-    const fall_db = FALL_DB_PER_S * ((now_ms - (this.#last_ms ?? now_ms)) / 1000);
-    this.#last_ms = now_ms;
-    this.#level_dbfs = Math.max(peak_dbfs, this.#level_dbfs - fall_db);
-    if (this.#level_dbfs < FLOOR_DBFS) this.#level_dbfs = -Infinity;
-    if (this.#level_dbfs >= this.#hold_dbfs || now_ms - this.#held_since_ms > HOLD_MS) {
-      this.#hold_dbfs = this.#level_dbfs;
-      this.#held_since_ms = now_ms;
+  update(inputDbfs, nowMs) {
+    const fallDb = FALL_DB_PER_S * ((nowMs - (this.#lastMs ?? nowMs)) / 1000);
+    this.#lastMs = nowMs;
+    this.#levelDbfs = Math.max(inputDbfs, this.#levelDbfs - fallDb);
+    if (this.#levelDbfs < FLOOR_DBFS) this.#levelDbfs = -Infinity;
+    if (this.#levelDbfs >= this.#peakDbfs || nowMs - this.#peakSinceMs > HOLD_MS) {
+      this.#peakDbfs = this.#levelDbfs;
+      this.#peakSinceMs = nowMs;
     }
-    return { level_dbfs: this.#level_dbfs, hold_dbfs: this.#hold_dbfs };
+    return { levelDbfs: this.#levelDbfs, peakDbfs: this.#peakDbfs };
   }
 }
 
-/** Both channels of a stream. */
+/** The meters of both channels of a stream. */
 export class StereoMeter {
   #context;
   #splitter;
@@ -86,7 +86,7 @@ export class StereoMeter {
   #source = null;
   #meters = [new PeakMeter(), new PeakMeter()];
 
-  /** @param {AudioContext} context made, or resumed, within a tap */
+  /** @param {AudioContext} context created or resumed in a user gesture */
   constructor(context) {
     this.#context = context;
     this.#splitter = context.createChannelSplitter(2);
@@ -99,7 +99,7 @@ export class StereoMeter {
   }
 
   /**
-   * Measures this stream from now on, and no other.
+   * Measures this stream, in place of any other.
    * @param {MediaStream} stream
    */
   attach(stream) {
@@ -108,25 +108,25 @@ export class StereoMeter {
     this.#source.connect(this.#splitter);
   }
 
-  /** Measures nothing. */
+  /** Stops measuring. */
   detach() {
     this.#source?.disconnect();
     this.#source = null;
   }
 
-  /** Some browsers put the context to sleep with the page, or when a call comes in. */
-  wake() {
+  /** Some browsers suspend the context with the page, or during a phone call. */
+  resume() {
     if (this.#context.state !== "running") this.#context.resume().catch(() => {});
   }
 
   /**
-   * @param {number} now_ms
+   * @param {number} nowMs
    * @returns {Level[]} left, right
    */
-  read(now_ms) {
+  read(nowMs) {
     return this.#analysers.map((analyser, channel) => {
       analyser.getFloatTimeDomainData(this.#samples);
-      return this.#meters[channel].update(dbfsOf(peakOf(this.#samples)), now_ms);
+      return this.#meters[channel].update(dbfsOf(peakOf(this.#samples)), nowMs);
     });
   }
 }

@@ -1,45 +1,24 @@
 /**
- * What the host says of itself at `/api/status`.
+ * The server's status, from `/api/status`.
  */
 
-import { bearer } from "./tokenStore.js";
+import { authorizationHeaders } from "./tokenStore.js";
 
-/** An answer that takes longer is none. */
-const PATIENCE_MS = 5000;
+const TIMEOUT_MS = 5000;
+
+/** @typedef {import("./protocol.js").Status} Status */
+/** @typedef {import("./protocol.js").StationStatus} StationStatus */
 
 /**
- * @typedef {object} Source Where a station's sound comes from.
- * @property {string} kind `sine`, `device`, `loopback`, `file` or `pipe`
- * @property {string} name
- * @property {"opening" | "live" | "silent" | "reopening"} state
- * @property {string | null} [problem]
+ * @param {string | null} token
+ * @returns {Promise<Status | null>} null if the server does not answer, or refuses
  */
-
-/**
- * @typedef {object} Station
- * @property {string} name
- * @property {Source} source
- * @property {{ packet_ms: number }} encoding
- * @property {number} listeners
- */
-
-/**
- * @typedef {object} Host
- * @property {string} version
- * @property {number} uptime_s
- * @property {Station[]} stations
- */
-
-/**
- * @param {string | null} key
- * @returns {Promise<Host | null>} null when the host does not answer, or not to us
- */
-export async function askHost(key) {
+export async function fetchStatus(token) {
   try {
     const response = await fetch("/api/status", {
-      headers: bearer(key),
+      headers: authorizationHeaders(token),
       cache: "no-store",
-      signal: AbortSignal.timeout(PATIENCE_MS),
+      signal: AbortSignal.timeout(TIMEOUT_MS),
     });
     return response.ok ? await response.json() : null;
   } catch {
@@ -48,21 +27,19 @@ export async function askHost(key) {
 }
 
 /**
- * The station of that name, or the host's first when none is named.
- * @param {Host | null} host
- * @param {string | null} name
- * @returns {Station | null}
+ * @param {Status | null} status
+ * @param {string | null} name null for the first station
+ * @returns {StationStatus | null}
  */
-export function stationOf(host, name) {
-  const stations = host?.stations ?? [];
+export function findStation(status, name) {
+  const stations = status?.stations ?? [];
   return (name === null ? stations[0] : stations.find((station) => station.name === name)) ?? null;
 }
 
 /**
- * Where to ask for the sound of a station.
- * @param {string | null} name
- * @returns {string}
+ * @param {string | null} stationName null for the first station
+ * @returns {string} the station's WHEP endpoint
  */
-export function endpointOf(name) {
-  return name === null ? "/whep" : `/whep/${encodeURIComponent(name)}`;
+export function whepEndpoint(stationName) {
+  return stationName === null ? "/whep" : `/whep/${encodeURIComponent(stationName)}`;
 }

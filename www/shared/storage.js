@@ -1,5 +1,5 @@
 /**
- * What the browser remembers of a person for the next time. Private windows may refuse: then nothing is remembered.
+ * Settings in localStorage. Private windows may refuse access: then nothing is stored.
  */
 
 const PREFIX = "roomtone.";
@@ -8,7 +8,7 @@ const PREFIX = "roomtone.";
  * @param {string} key
  * @returns {string | null}
  */
-export function recall(key) {
+export function loadSetting(key) {
   try {
     return localStorage.getItem(PREFIX + key);
   } catch {
@@ -18,13 +18,13 @@ export function recall(key) {
 
 /**
  * @param {string} key
- * @param {string | null} value
+ * @param {string | null} value null removes it
  */
-export function remember(key, value) {
+export function saveSetting(key, value) {
   try {
     if (value === null) localStorage.removeItem(PREFIX + key);
     else localStorage.setItem(PREFIX + key, value);
   } catch {
-    // See above.
+    // The storage is full or access is refused.
   }
 }

@@ -1,132 +1,134 @@
 /**
- * The links one was invited by: each carries a token, and the token is the key. This takes a key out of the address bar,
- * keeps it, and says which one opens what. Pure but for what it is given: it asks nobody whether a key is good.
+ * Access tokens. An invitation link carries a token in its fragment. This module takes the token out of the address bar,
+ * stores it, and returns the token that applies to a request. It does not ask the server whether a token is valid.
  *
- * A key is a secret of whoever was invited: it is never written into the page, an address or the console.
+ * A token is a secret of the person who was invited: it is never written into the page, a URL or the console.
  */
 
-import { roomOf } from "./roomName.js";
+import { roomFromUrl } from "./roomName.js";
 
-/** Under this name the browser keeps them, as a JSON object of tokens by scope. */
-const STORED_AS = "roomtone.tokens";
-/** `#t=TOKEN`: what stands behind the hash never leaves the browser by itself. */
-const IN_LINK = /^#t=([A-Za-z0-9._-]{1,512})$/;
+/** Key in localStorage. The value is a JSON object: scope to token. */
+const STORAGE_KEY = "roomtone.tokens";
+/** `#t=TOKEN`: browsers do not send a fragment to the server. */
+const FRAGMENT = /^#t=([A-Za-z0-9._-]{1,512})$/;
 const TOKEN = /^[A-Za-z0-9._-]{1,512}$/;
-/** Rooms one was ever invited to, at most: the oldest are forgotten first. */
-const KEPT = 64;
+/** Tokens kept at most. The oldest tokens of rooms are removed first. */
+const MAX_TOKENS = 64;
 
 /**
- * @typedef {"admin" | "listen" | `room:${string}`} Scope What a key opens: everything, the stations, or one room.
+ * @typedef {"admin" | "listen" | `room:${string}`} Scope What a token gives access to: everything, all stations, or one room.
  */
 
 /**
- * @typedef {object} Surroundings Replaced in tests.
- * @property {Pick<Storage, "getItem" | "setItem" | "removeItem"> | null} storage null where the browser refuses to keep anything
+ * @typedef {object} Platform Replaced in tests.
+ * @property {Pick<Storage, "getItem" | "setItem" | "removeItem"> | null} storage null where the browser refuses access
  * @property {{ pathname: string, search: string, hash: string }} location
- * @property {(address: string) => void} rewrite puts another address into the bar, without a trace in the history
+ * @property {(url: string) => void} replaceUrl changes the address bar without a new history entry
  */
 
-/** @returns {Surroundings} */
-function browser() {
+/** @returns {Platform} */
+function browserPlatform() {
   let storage = null;
   try {
     storage = localStorage;
   } catch {
-    // Private windows and strict settings may refuse: keys then last as long as the page.
+    // Private windows and strict settings may refuse access: tokens then last as long as the page.
   }
-  return { storage, location, rewrite: (address) => history.replaceState(history.state, "", address) };
+  return { storage, location, replaceUrl: (url) => history.replaceState(history.state, "", url) };
 }
 
 /**
- * What a link to this page opens.
- * @param {{ pathname: string, search: string }} address
+ * The scope of a token in the link to this page.
+ * @param {{ pathname: string, search: string }} url
  * @returns {Scope}
  */
-export function scopeOf(address) {
-  if (/^\/listen(\.html)?\/?$/.test(address.pathname)) return "listen";
-  if (/^\/room(\.html)?(\/|$)/.test(address.pathname)) return `room:${roomOf(address)}`;
+export function scopeOf(url) {
+  if (/^\/listen(\.html)?\/?$/.test(url.pathname)) return "listen";
+  if (/^\/room(\.html)?(\/|$)/.test(url.pathname)) return `room:${roomFromUrl(url)}`;
   return "admin";
 }
 
 /**
- * How a key is shown to the host with a request (RFC 6750, section 2.1).
+ * Request header fields that carry a token (RFC 6750, section 2.1).
  * @param {string | null} token
  * @returns {Record<string, string>}
  */
-export const bearer = (token) => (token === null ? {} : { Authorization: `Bearer ${token}` });
+export const authorizationHeaders = (token) => (token === null ? {} : { Authorization: `Bearer ${token}` });
 
-export class Keys {
-  #around;
-  /** What is kept, and what could not be. @type {Map<string, string>} */
-  #held = new Map();
+export class TokenStore {
+  #platform;
+  /** What is stored, and what could not be stored. @type {Map<string, string>} */
+  #tokens = new Map();
 
-  /** @param {Surroundings} around */
-  constructor(around = browser()) {
-    this.#around = around;
-    this.#read();
+  /** @param {Platform} platform */
+  constructor(platform = browserPlatform()) {
+    this.#platform = platform;
+    this.#load();
   }
 
   /**
-   * Takes the key out of the address bar, if there is one.
-   * @returns {string | null} the key that came with the link just opened
+   * Moves the token from the address bar into the store.
+   * @returns {string | null} the token of the link that was just opened, if there is one
    */
-  take() {
-    const { pathname, search, hash } = this.#around.location;
+  takeFromUrl() {
+    const { pathname, search, hash } = this.#platform.location;
     if (!hash.startsWith("#t=")) return null;
-    // Also what is no key at all: whoever looks over a shoulder cannot tell.
-    this.#around.rewrite(pathname + search);
-    const token = IN_LINK.exec(hash)?.[1];
+    // An invalid token is removed from the address bar as well.
+    this.#platform.replaceUrl(pathname + search);
+    const token = FRAGMENT.exec(hash)?.[1];
     if (token === undefined) return null;
-    this.#read();
-    const scope = scopeOf(this.#around.location);
-    this.#held.delete(scope);
-    this.#held.set(scope, token);
-    this.#write();
+    this.#load();
+    const scope = scopeOf(this.#platform.location);
+    this.#tokens.delete(scope);
+    this.#tokens.set(scope, token);
+    this.#save();
     return token;
   }
 
   /**
-   * The best key for this: the host's own opens everything.
+   * The token for a request. An administrator's token applies to every scope.
    * @param {Scope} scope
    * @returns {string | null}
    */
-  for(scope) {
-    this.#read();
-    return this.#held.get("admin") ?? this.#held.get(scope) ?? null;
+  tokenFor(scope) {
+    this.#load();
+    return this.#tokens.get("admin") ?? this.#tokens.get(scope) ?? null;
   }
 
   /**
-   * Throws a key away, wherever it is kept: it does not open anything any more, or is not wanted any more.
+   * Removes a token from every scope.
    * @param {string} token
    */
-  forget(token) {
-    this.#read();
-    for (const [scope, held] of this.#held) if (held === token) this.#held.delete(scope);
-    this.#write();
+  remove(token) {
+    this.#load();
+    for (const [scope, stored] of this.#tokens) if (stored === token) this.#tokens.delete(scope);
+    this.#save();
   }
 
-  /** Other pages of this browser may have been given keys, or may have thrown some away, meanwhile. */
-  #read() {
-    const { storage } = this.#around;
+  /** Other pages of this browser may have added or removed tokens meanwhile. */
+  #load() {
+    const { storage } = this.#platform;
     if (storage === null) return;
     try {
-      const stored = JSON.parse(storage.getItem(STORED_AS) ?? "{}");
-      this.#held = new Map(Object.entries(stored ?? {}).filter(([, token]) => typeof token === "string" && TOKEN.test(token)));
+      const stored = JSON.parse(storage.getItem(STORAGE_KEY) ?? "{}");
+      this.#tokens = new Map(Object.entries(stored ?? {}).filter(([, token]) => typeof token === "string" && TOKEN.test(token)));
     } catch {
-      // What cannot be read is written anew.
+      // What cannot be read is overwritten by the next save.
     }
   }
 
-  #write() {
-    const { storage } = this.#around;
-    while (this.#held.size > KEPT) this.#held.delete([...this.#held.keys()].find((scope) => scope.startsWith("room:")) ?? "listen");
+  #save() {
+    const { storage } = this.#platform;
+    while (this.#tokens.size > MAX_TOKENS) {
+      this.#tokens.delete([...this.#tokens.keys()].find((scope) => scope.startsWith("room:")) ?? "listen");
+    }
     if (storage === null) return;
     try {
-      if (this.#held.size === 0) storage.removeItem(STORED_AS);
-      else storage.setItem(STORED_AS, JSON.stringify(Object.fromEntries(this.#held)));
+      if (this.#tokens.size === 0) storage.removeItem(STORAGE_KEY);
+      else storage.setItem(STORAGE_KEY, JSON.stringify(Object.fromEntries(this.#tokens)));
     } catch {
-      // A full or closed store: see above.
-      this.#around = { ...this.#around, storage: null };
+      // The storage is full or access is refused: tokens then last as long as the page.
+      this.#platform = { ...this.#platform, storage: null };
     }
   }
 }

@@ -1,21 +1,21 @@
 /**
- * An ear in the page: taps the stream of the page's own `<audio>` element and measures it by Web Audio, apart from the
- * page's meters.
+ * Measures what a page plays: analyses the stream of its `<audio>` element by Web Audio, independently of the page's own
+ * meters.
  */
 
 /**
- * @typedef {object} Heard
- * @property {number[]} hz of left and right: strongest bin, interpolated
- * @property {number[]} rms of left and right
- * @property {boolean} playing the element plays: not paused, not muted, its clock runs
+ * @typedef {object} Measurement
+ * @property {number[]} hz left and right: strongest frequency, interpolated
+ * @property {number[]} rms left and right
+ * @property {boolean} playing the element plays: not paused, not muted, its time advances
  */
 
 /**
- * Listens for a third of a second.
+ * Measures for a third of a second.
  * @param {import("puppeteer-core").Page} page
- * @returns {Promise<Heard>}
+ * @returns {Promise<Measurement>}
  */
-export function hear(page) {
+export function measureAudio(page) {
   return page.evaluate(async () => {
     const audio = document.querySelector("audio");
     const stream = audio.srcObject;
@@ -23,16 +23,16 @@ export function hear(page) {
     if (stream === null) return nothing;
 
     const size = 16_384;
-    const ear = (window.ear ??= { context: new AudioContext() });
-    const { context } = ear;
+    const probe = (window.audioProbe ??= { context: new AudioContext() });
+    const { context } = probe;
     await context.resume();
-    if (ear.stream !== stream) {
-      ear.source?.disconnect();
-      ear.stream = stream;
-      ear.source = context.createMediaStreamSource(stream);
+    if (probe.stream !== stream) {
+      probe.source?.disconnect();
+      probe.stream = stream;
+      probe.source = context.createMediaStreamSource(stream);
       const splitter = context.createChannelSplitter(2);
-      ear.source.connect(splitter);
-      ear.analysers = [0, 1].map((channel) => {
+      probe.source.connect(splitter);
+      probe.analysers = [0, 1].map((channel) => {
         const analyser = context.createAnalyser();
         analyser.fftSize = size;
         analyser.smoothingTimeConstant = 0;
@@ -40,19 +40,19 @@ export function hear(page) {
         return analyser;
       });
     }
-    const began = [context.currentTime, audio.currentTime];
-    const end_ms = performance.now() + 2000;
-    while (context.currentTime - began[0] < size / context.sampleRate + 0.05 && performance.now() < end_ms) {
-      await new Promise((done) => setTimeout(done, 20));
+    const start = [context.currentTime, audio.currentTime];
+    const endMs = performance.now() + 2000;
+    while (context.currentTime - start[0] < size / context.sampleRate + 0.05 && performance.now() < endMs) {
+      await new Promise((resolve) => setTimeout(resolve, 20));
     }
 
     const samples = new Float32Array(size);
-    const rms = ear.analysers.map((analyser) => {
+    const rms = probe.analysers.map((analyser) => {
       analyser.getFloatTimeDomainData(samples);
       return Math.sqrt(samples.reduce((sum, sample) => sum + sample * sample, 0) / size);
     });
     const bins = new Float32Array(size / 2);
-    const hz = ear.analysers.map((analyser) => {
+    const hz = probe.analysers.map((analyser) => {
       analyser.getFloatFrequencyData(bins);
       let top = 1;
       for (let bin = 2; bin < bins.length - 1; bin += 1) if (bins[bin] > bins[top]) top = bin;
@@ -63,32 +63,32 @@ export function hear(page) {
     return {
       hz,
       rms,
-      playing: !audio.paused && !audio.muted && audio.volume > 0 && audio.currentTime > began[1],
+      playing: !audio.paused && !audio.muted && audio.volume > 0 && audio.currentTime > start[1],
     };
   });
 }
 
 /**
- * Runs in the page: a sender within it plays 500 Hz on the left and 1500 Hz on the right, always in stereo, to a receiver
- * whose own description is edited by the page's `sdp.js`; what arrives becomes the stream of the `<audio>` element. The
- * host's test tone is the same on both sides and could not tell a browser that decodes in mono from one that does not.
+ * Runs in the page. A sender in the page plays 500 Hz on the left and 1500 Hz on the right, always in stereo, to a receiver
+ * whose description is edited by the page's `sdp.js`. The `<audio>` element plays what arrives. The server's test tone
+ * cannot show whether a browser decodes in mono, because it is the same on both sides.
  */
-export async function sendTwoTones() {
+export async function playTwoTones() {
   const { withStereo } = await import("/shared/sdp.js");
   const context = new AudioContext();
   await context.resume();
   const merger = context.createChannelMerger(2);
   [500, 1500].forEach((hz, channel) => {
-    const tone = new OscillatorNode(context, { frequency: hz });
-    const quiet = new GainNode(context, { gain: 0.25 });
-    tone.connect(quiet).connect(merger, 0, channel);
-    tone.start();
+    const oscillator = new OscillatorNode(context, { frequency: hz });
+    const gain = new GainNode(context, { gain: 0.25 });
+    oscillator.connect(gain).connect(merger, 0, channel);
+    oscillator.start();
   });
   const output = new MediaStreamAudioDestinationNode(context, { channelCount: 2 });
   merger.connect(output);
 
   const [sender, receiver] = [new RTCPeerConnection(), new RTCPeerConnection()];
-  window.kept = { context, sender, receiver };
+  window.keepAlive = { context, sender, receiver };
   sender.onicecandidate = ({ candidate }) => receiver.addIceCandidate(candidate);
   const early = [];
   receiver.onicecandidate = ({ candidate }) => (sender.remoteDescription ? sender.addIceCandidate(candidate) : early.push(candidate));

@@ -1,53 +1,69 @@
 /**
- * The look of a page in the sizes and colours it may be seen in: nothing cut off, too small for a finger, or one over another.
+ * Layout checks in several window sizes and both colour schemes: nothing is cut off, too small to tap, or overlapping.
  */
 
 import assert from "node:assert/strict";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { until } from "./server.mjs";
+import { waitFor } from "./waitFor.mjs";
 
 const SIZES = [[320, 640], [390, 844], [844, 390], [1440, 900], [3840, 2160]];
 
-/** Runs in the page. @param {string} within only what is in there, where a dialog covers the rest */
+/** Runs in the page. @param {string} within checks only this element's content, where a dialog covers the rest */
 function measure(within) {
-  return new Promise((done) => {
+  return new Promise((resolve) => {
     requestAnimationFrame(() => requestAnimationFrame(() => {
-      const boxes = [...document.querySelector(within).querySelectorAll("button, input, select, a, .tile, .tile-foot, h1, .lead")]
-        .filter((each) => each.checkVisibility() && !each.classList.contains("unseen"))
-        .map((each) => ({ is: each.className || each.id || each.tagName, element: each, box: each.getBoundingClientRect() }));
-      const small = boxes.filter(({ element, box }) => element.matches("button, input, select, a") && (box.width < 43.9 || box.height < 43.9));
-      const out = boxes.filter(({ box }) => box.left < -0.5 || box.right > innerWidth + 0.5);
-      const over = [];
-      for (const [at, a] of boxes.entries()) {
-        for (const b of boxes.slice(at + 1)) {
+      const controls = "button, input, select, a";
+      const boxes = [...document.querySelector(within).querySelectorAll(`${controls}, .tile, .tile-caption, h1, .lead`)]
+        .filter((element) => element.checkVisibility() && !element.classList.contains("visually-hidden"))
+        .map((element) => ({ name: element.className || element.id || element.tagName, element, box: element.getBoundingClientRect() }));
+      const tooSmall = boxes.filter(({ element, box }) => element.matches(controls) && (box.width < 43.9 || box.height < 43.9));
+      const outside = boxes.filter(({ box }) => box.left < -0.5 || box.right > innerWidth + 0.5);
+      const overlapping = [];
+      for (const [index, a] of boxes.entries()) {
+        for (const b of boxes.slice(index + 1)) {
           if (a.element.contains(b.element) || b.element.contains(a.element)) continue;
-          const wide = Math.min(a.box.right, b.box.right) - Math.max(a.box.left, b.box.left);
-          const high = Math.min(a.box.bottom, b.box.bottom) - Math.max(a.box.top, b.box.top);
-          if (wide > 1 && high > 1) over.push(`${a.is} and ${b.is}`);
+          const widthPx = Math.min(a.box.right, b.box.right) - Math.max(a.box.left, b.box.left);
+          const heightPx = Math.min(a.box.bottom, b.box.bottom) - Math.max(a.box.top, b.box.top);
+          if (widthPx > 1 && heightPx > 1) overlapping.push(`${a.name} and ${b.name}`);
         }
       }
-      done({ wide: document.documentElement.scrollWidth - innerWidth, small: small.map(({ is }) => is), out: out.map(({ is }) => is), over });
+      resolve({
+        overflowPx: document.documentElement.scrollWidth - innerWidth,
+        tooSmall: tooSmall.map(({ name }) => name),
+        outside: outside.map(({ name }) => name),
+        overlapping,
+      });
     }));
   });
 }
 
 /**
+ * Saves a screenshot if SCREENSHOTS names a folder.
  * @param {import("puppeteer-core").Page} page
- * @param {string} name of the pictures, which are taken where SCREENSHOTS names a folder
- * @param {string} within
+ * @param {string} name
  */
-export async function assertLaidOut(page, name, within = "body") {
+export async function saveScreenshot(page, name) {
+  const folder = process.env.SCREENSHOTS;
+  if (!folder) return;
+  await mkdir(folder, { recursive: true });
+  await page.screenshot({ path: join(folder, `${name}.png`) });
+}
+
+/**
+ * @param {import("puppeteer-core").Page} page
+ * @param {string} name of the screenshots
+ * @param {string} within selector
+ */
+export async function assertLayout(page, name, within = "body") {
   await page.bringToFront();
   for (const scheme of ["light", "dark"]) {
     await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]);
     for (const [width, height] of SIZES) {
       await page.setViewport({ width, height });
-      const found = await until("the layout", () => page.evaluate(measure, within));
-      assert.deepEqual(found, { wide: 0, small: [], out: [], over: [] }, `${name} at ${width} × ${height}`);
-      if (!process.env.SCREENSHOTS) continue;
-      await mkdir(process.env.SCREENSHOTS, { recursive: true });
-      await page.screenshot({ path: join(process.env.SCREENSHOTS, `${name}-${width}-${scheme}.png`) });
+      const found = await waitFor("the layout", () => page.evaluate(measure, within));
+      assert.deepEqual(found, { overflowPx: 0, tooSmall: [], outside: [], overlapping: [] }, `${name} at ${width} × ${height}`);
+      await saveScreenshot(page, `${name}-${width}-${scheme}`);
     }
   }
 }

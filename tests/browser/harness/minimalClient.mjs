@@ -1,60 +1,61 @@
 /**
- * A client of the original, for a page: nothing but its six messages. Of all others it knows nothing, and so does not obey.
+ * A minimal client for a room: it uses only the six messages that every client must know, and ignores all others.
  */
 
 /**
  * Runs in the page.
  * @param {string} room
  */
-export async function speakSeed(room) {
-  window.seed = {};
-  window.seed_errors = 0;
+export async function runMinimalClient(room) {
+  window.minimalConnections = {};
+  window.minimalErrors = 0;
+  const connections = window.minimalConnections;
   const media = await navigator.mediaDevices.getUserMedia({ audio: true, video: { width: 160, height: 120, frameRate: 10 } });
   const socket = new WebSocket(`ws://${location.host}/ws?room=${room}`);
   const send = (type, targetId, payload) => socket.send(JSON.stringify({ type, targetId, payload }));
-  const lineTo = (id) => {
-    if (window.seed[id] !== undefined) return window.seed[id];
-    const line = new RTCPeerConnection();
-    window.seed[id] = line;
-    for (const track of media.getTracks()) line.addTrack(track, media);
-    line.onicecandidate = ({ candidate }) => {
+  const connectionTo = (id) => {
+    if (connections[id] !== undefined) return connections[id];
+    const connection = new RTCPeerConnection();
+    connections[id] = connection;
+    for (const track of media.getTracks()) connection.addTrack(track, media);
+    connection.onicecandidate = ({ candidate }) => {
       if (candidate) send("ice-candidate", id, { candidate });
     };
-    line.ontrack = ({ streams: [stream] }) => {
+    connection.ontrack = ({ streams: [stream] }) => {
       const video = document.createElement("video");
       video.srcObject = stream;
       document.body.append(video);
       video.play().catch(() => {});
     };
-    return line;
+    return connection;
   };
   const offer = async (id) => {
-    const line = lineTo(id);
-    await line.setLocalDescription(await line.createOffer());
-    send("offer", id, { sdp: line.localDescription });
+    const connection = connectionTo(id);
+    await connection.setLocalDescription(await connection.createOffer());
+    send("offer", id, { sdp: connection.localDescription });
   };
-  const heard = {
+  const handlers = {
     "init-peers": ({ peerIds }) => Promise.all(peerIds.map(offer)),
-    "new-peer": ({ id }) => { lineTo(id); },
+    "new-peer": ({ id }) => { connectionTo(id); },
     "peer-disconnect": ({ id }) => {
-      window.seed[id]?.close();
-      delete window.seed[id];
+      connections[id]?.close();
+      delete connections[id];
     },
     offer: async ({ senderId, sdp }) => {
-      const line = lineTo(senderId);
-      await line.setRemoteDescription(new RTCSessionDescription(sdp));
-      await line.setLocalDescription(await line.createAnswer());
-      send("answer", senderId, { sdp: line.localDescription });
+      const connection = connectionTo(senderId);
+      await connection.setRemoteDescription(new RTCSessionDescription(sdp));
+      await connection.setLocalDescription(await connection.createAnswer());
+      send("answer", senderId, { sdp: connection.localDescription });
     },
-    answer: ({ senderId, sdp }) => window.seed[senderId].setRemoteDescription(new RTCSessionDescription(sdp)),
-    "ice-candidate": ({ senderId, candidate }) => window.seed[senderId].addIceCandidate(new RTCIceCandidate(candidate)),
+    answer: ({ senderId, sdp }) => connections[senderId].setRemoteDescription(new RTCSessionDescription(sdp)),
+    "ice-candidate": ({ senderId, candidate }) => connections[senderId].addIceCandidate(new RTCIceCandidate(candidate)),
   };
   socket.onmessage = async ({ data }) => {
     const { type, payload } = JSON.parse(data);
     try {
-      await heard[type]?.(payload);
+      await handlers[type]?.(payload);
     } catch (error) {
-      window.seed_errors += 1;
+      window.minimalErrors += 1;
       console.error(String(error));
     }
   };

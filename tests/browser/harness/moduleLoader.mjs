@@ -1,6 +1,6 @@
 /**
- * The page's modules are `.js` and have no package beside them to say that they are modules: browsers know it from the
- * HTML. Nodes before 20.19 have to be told.
+ * The modules of the pages are `.js` files without a package.json beside them. Browsers know from the HTML that they are
+ * modules. Node.js before 20.19 must be told.
  */
 
 import { register } from "node:module";

@@ -1,256 +1,234 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Tuner } from "../../../www/player/player.js";
-import { SessionError } from "../../../www/player/whepSession.js";
+import { Player } from "../../../www/player/player.js";
+import { SessionError } from "../../../www/player/sessionError.js";
+import { VirtualClock } from "../harness/virtualClock.mjs";
 
-async function settle() {
-  for (let turn = 0; turn < 20; turn += 1) await Promise.resolve();
+/** A session that the test controls. */
+function createSession(clock, { iceServers }, callbacks, number) {
+  const session = {
+    iceServers,
+    callbacks,
+    stream: `stream ${number}`,
+    connected: false,
+    existsAtServer: true,
+    receiving: false,
+    packets: 0,
+    stopped: null,
+    existsCalls: 0,
+    start: async () => {},
+    stop: (keepalive) => { session.stopped = { keepalive }; },
+    networkChanged: () => {},
+    exists: async () => { session.existsCalls += 1; return session.existsAtServer; },
+    getStats: async () => {
+      if (session.receiving) session.packets += 10;
+      const entry = { type: "inbound-rtp", kind: "audio", timestamp: clock.nowMs, packetsReceived: session.packets };
+      return new Map(session.packets > 0 ? [["inbound", entry]] : []);
+    },
+    /** Packets begin to arrive. */
+    connect() {
+      session.connected = true;
+      session.receiving = true;
+      callbacks.onConnected();
+    },
+    fail: (reason, ...more) => callbacks.onFailed(new SessionError(reason, ...more)),
+  };
+  return session;
 }
 
-/** A tuner in virtual time, with sessions that the test plays. */
-function rig() {
-  let now_ms = 0;
-  let timers = [];
+function setUp() {
+  const clock = new VirtualClock();
   const states = [];
   const streams = [];
   const sessions = [];
-
-  const tuner = new Tuner({ endpoint: "/whep", key: () => null }, {
+  const player = new Player({ url: "/whep", token: () => null }, {
     onState: (state) => states.push(state.reason ? `${state.kind}: ${state.reason}` : state.kind),
     onStream: (stream) => streams.push(stream),
-    onHistory: () => {},
   }, {
-    session: ({ endpoint, servers }, callbacks) => {
-      const session = {
-        endpoint,
-        servers,
-        callbacks,
-        stream: `stream ${sessions.length + 1}`,
-        connected: false,
-        known: true,
-        flowing: false,
-        packets: 0,
-        stopped: null,
-        asked: 0,
-        start: async () => {},
-        stop: (leaving) => { session.stopped = { leaving }; },
-        hurry: () => {},
-        isKnown: async () => { session.asked += 1; return session.known; },
-        getStats: async () => {
-          if (session.flowing) session.packets += 10;
-          return new Map(session.packets > 0 ? [["in", { type: "inbound-rtp", kind: "audio", timestamp: now_ms, packetsReceived: session.packets }]] : []);
-        },
-        /** Packets begin to flow. */
-        play() {
-          session.connected = true;
-          session.flowing = true;
-          callbacks.onConnected();
-        },
-      };
+    ...clock.platform,
+    createSession: (endpoint, callbacks) => {
+      const session = createSession(clock, endpoint, callbacks, sessions.length + 1);
       sessions.push(session);
       return session;
     },
-    now: () => now_ms,
-    later: (run, wait_ms) => {
-      const timer = { run, at_ms: now_ms + wait_ms };
-      timers.push(timer);
-      return timer;
-    },
-    never: (timer) => { timers = timers.filter((each) => each !== timer); },
-    random: () => 1,
   });
-
-  /** Lets time pass, timer by timer. */
-  async function pass(time_ms) {
-    const end_ms = now_ms + time_ms;
-    for (;;) {
-      await settle();
-      const next = timers.filter(({ at_ms }) => at_ms <= end_ms).sort((a, b) => a.at_ms - b.at_ms)[0];
-      if (next === undefined) break;
-      timers = timers.filter((each) => each !== next);
-      now_ms = Math.max(now_ms, next.at_ms);
-      next.run();
-    }
-    now_ms = end_ms;
-    await settle();
-  }
-  return { tuner, states, streams, sessions, pass, timers: () => timers };
+  return { clock, player, states, streams, sessions };
 }
 
-test("the stream is handed over within start, so within the tap", () => {
-  const { tuner, streams, states } = rig();
-  tuner.start();
+test("the stream is passed on within start, so in the same user gesture", () => {
+  const { player, streams, states } = setUp();
+  player.start();
   assert.deepEqual(streams, ["stream 1"]);
   assert.deepEqual(states, ["connecting"]);
 });
 
-test("live means that packets come, not that something is connected", async () => {
-  const { tuner, sessions, states, pass } = rig();
-  tuner.start();
+test("live means that packets arrive, not that the session is connected", async () => {
+  const { clock, player, sessions, states } = setUp();
+  player.start();
   sessions[0].callbacks.onConnected();
-  await pass(3000);
+  await clock.advance(3000);
   assert.deepEqual(states, ["connecting"]);
-  sessions[0].play();
-  await pass(300);
+  sessions[0].connect();
+  await clock.advance(300);
   assert.deepEqual(states, ["connecting", "live"]);
 });
 
-test("stop ends the session, takes the stream away and plans nothing", async () => {
-  const { tuner, sessions, streams, states, pass, timers } = rig();
-  tuner.start();
-  sessions[0].play();
-  await pass(1000);
-  tuner.stop(true);
-  assert.deepEqual(sessions[0].stopped, { leaving: true });
+test("stop ends the session, removes the stream and schedules nothing", async () => {
+  const { clock, player, sessions, streams, states } = setUp();
+  player.start();
+  sessions[0].connect();
+  await clock.advance(1000);
+  player.stop(true);
+  assert.deepEqual(sessions[0].stopped, { keepalive: true });
   assert.equal(streams.at(-1), null);
   assert.equal(states.at(-1), "idle");
-  await pass(60_000);
+  await clock.advance(60_000);
   assert.equal(sessions.length, 1);
-  assert.deepEqual(timers(), []);
+  assert.equal(clock.pendingTimers, 0);
 });
 
-test("who is not invited any more is told so, and does not knock on and on", async () => {
-  const { tuner, sessions, states, pass, timers } = rig();
-  tuner.start();
-  sessions[0].play();
-  await pass(1000);
-  sessions[0].callbacks.onBroken(new SessionError("cut"));
-  await pass(500);
-  sessions[1].callbacks.onBroken(new SessionError("uninvited", "token-invalid"));
-  assert.equal(states.at(-1), "failed: uninvited");
-  await pass(60_000);
+test("a refused token ends the player without further attempts", async () => {
+  const { clock, player, sessions, states } = setUp();
+  player.start();
+  sessions[0].connect();
+  await clock.advance(1000);
+  sessions[0].fail("closed");
+  await clock.advance(500);
+  sessions[1].fail("unauthorized", "token-invalid");
+  assert.equal(states.at(-1), "failed: unauthorized");
+  await clock.advance(60_000);
   assert.equal(sessions.length, 2);
-  assert.deepEqual(timers(), []);
+  assert.equal(clock.pendingTimers, 0);
 });
 
-test("servers that one session was told of help the next", async () => {
-  const { tuner, sessions, pass } = rig();
-  const servers = [{ urls: "stun:stun.example.net" }];
-  tuner.start();
-  sessions[0].callbacks.onServers(servers);
-  sessions[0].callbacks.onBroken(new SessionError("no-path"));
-  await pass(500);
-  assert.deepEqual(sessions.map((session) => session.servers), [undefined, servers]);
+test("ICE servers of one session are used by the next", async () => {
+  const { clock, player, sessions } = setUp();
+  const iceServers = [{ urls: "stun:stun.example.net" }];
+  player.start();
+  sessions[0].callbacks.onIceServers(iceServers);
+  sessions[0].fail("ice-failed");
+  await clock.advance(500);
+  assert.deepEqual(sessions.map((session) => session.iceServers), [undefined, iceServers]);
 });
 
-test("a host that was killed and restarted is heard again by itself", async () => {
-  const { tuner, sessions, states, pass } = rig();
-  tuner.start();
-  sessions[0].play();
-  await pass(5000);
-  sessions[0].flowing = false;
-  sessions[0].known = false;
-  await pass(2200);
-  assert.deepEqual(states.slice(-2), ["live", "waiting: cut"]);
-  await pass(500);
-  assert.equal(states.at(-1), "retrying: cut");
-  sessions[1].callbacks.onBroken(new SessionError("unreachable"));
-  await pass(1000);
-  sessions[2].play();
-  await pass(300);
+test("after a restart of the server, the player is live again by itself", async () => {
+  const { clock, player, sessions, states } = setUp();
+  player.start();
+  sessions[0].connect();
+  await clock.advance(5000);
+  sessions[0].receiving = false;
+  sessions[0].existsAtServer = false;
+  await clock.advance(2200);
+  assert.deepEqual(states.slice(-2), ["live", "waiting: closed"]);
+  await clock.advance(500);
+  assert.equal(states.at(-1), "retrying: closed");
+  sessions[1].fail("unreachable");
+  await clock.advance(1000);
+  sessions[2].connect();
+  await clock.advance(300);
   assert.equal(states.at(-1), "live");
-  assert.equal(sessions[0].stopped.leaving, false);
-  assert.equal(sessions[1].stopped.leaving, false);
+  assert.equal(sessions[0].stopped.keepalive, false);
+  assert.equal(sessions[1].stopped.keepalive, false);
 });
 
-test("a stream that stands still though the host knows us is given up after five seconds", async () => {
-  const { tuner, sessions, states, pass } = rig();
-  tuner.start();
-  sessions[0].play();
-  await pass(2000);
-  sessions[0].flowing = false;
-  await pass(4000);
+test("a connected session without packets is ended after five seconds, even if the server knows it", async () => {
+  const { clock, player, sessions, states } = setUp();
+  player.start();
+  sessions[0].connect();
+  await clock.advance(2000);
+  sessions[0].receiving = false;
+  await clock.advance(4000);
   assert.equal(states.at(-1), "live");
-  assert.ok(sessions[0].asked > 0);
-  await pass(3000);
+  assert.ok(sessions[0].existsCalls > 0);
+  await clock.advance(3000);
   assert.ok(states.includes("waiting: stalled"));
 });
 
-test("a path under repair is left to the session", async () => {
-  const { tuner, sessions, states, pass } = rig();
-  tuner.start();
-  sessions[0].play();
-  await pass(2000);
-  sessions[0].flowing = false;
+test("a session that restarts ICE is not ended", async () => {
+  const { clock, player, sessions, states } = setUp();
+  player.start();
+  sessions[0].connect();
+  await clock.advance(2000);
+  sessions[0].receiving = false;
   sessions[0].connected = false;
-  sessions[0].callbacks.onRepairing();
-  await pass(8000);
+  sessions[0].callbacks.onRestarting();
+  await clock.advance(8000);
   assert.equal(states.at(-1), "repairing");
-  sessions[0].play();
-  await pass(300);
+  sessions[0].connect();
+  await clock.advance(300);
   assert.equal(states.at(-1), "live");
   assert.equal(sessions.length, 1);
 });
 
-test("a connection that brings no packet in ten seconds is tried anew", async () => {
-  const { tuner, states, sessions, pass } = rig();
-  tuner.start();
-  await pass(10_500);
-  assert.equal(states.at(-1), "waiting: no-path");
-  await pass(1000);
+test("a session without a packet after ten seconds is replaced", async () => {
+  const { clock, player, states, sessions } = setUp();
+  player.start();
+  await clock.advance(10_500);
+  assert.equal(states.at(-1), "waiting: ice-failed");
+  await clock.advance(1000);
   assert.equal(sessions.length, 2);
 });
 
-test("a refusal that no new try will mend ends it", async () => {
-  for (const reason of ["missing", "refused", "unsupported"]) {
-    const { tuner, states, sessions, pass } = rig();
-    tuner.start();
-    sessions[0].callbacks.onBroken(new SessionError(reason));
-    await pass(60_000);
+test("a refusal that a retry would not change ends the player", async () => {
+  for (const reason of ["not-found", "refused", "unsupported"]) {
+    const { clock, player, states, sessions } = setUp();
+    player.start();
+    sessions[0].fail(reason);
+    await clock.advance(60_000);
     assert.equal(states.at(-1), `failed: ${reason}`);
-    assert.equal(tuner.wanted, false);
+    assert.equal(player.started, false);
     assert.equal(sessions.length, 1);
   }
 });
 
-test("the same refusal from a host that is just coming back is waited out", async () => {
-  const { tuner, states, sessions, pass } = rig();
-  tuner.start();
-  sessions[0].callbacks.onBroken(new SessionError("unreachable"));
-  await pass(600);
-  sessions[1].callbacks.onBroken(new SessionError("missing"));
-  assert.equal(states.at(-1), "waiting: missing");
+test("the same refusal by a server that is just starting is retried", async () => {
+  const { clock, player, states, sessions } = setUp();
+  player.start();
+  sessions[0].fail("unreachable");
+  await clock.advance(600);
+  sessions[1].fail("not-found");
+  assert.equal(states.at(-1), "waiting: not-found");
 });
 
-test("a full host is asked again when it said, not before", async () => {
-  const { tuner, sessions, pass } = rig();
-  tuner.start();
-  sessions[0].callbacks.onBroken(new SessionError("full", "", 7000));
-  await pass(6000);
-  tuner.hurry();
-  await pass(900);
+test("a full server is not asked again before its Retry-After", async () => {
+  const { clock, player, sessions } = setUp();
+  player.start();
+  sessions[0].fail("full", "", 7000);
+  await clock.advance(6000);
+  player.networkChanged();
+  await clock.advance(900);
   assert.equal(sessions.length, 1);
-  await pass(200);
+  await clock.advance(200);
   assert.equal(sessions.length, 2);
 });
 
 test("a network that is back is used at once", async () => {
-  const { tuner, sessions, pass } = rig();
-  tuner.start();
-  for (let at = 0; at < 6; at += 1) {
-    sessions.at(-1).callbacks.onBroken(new SessionError("unreachable"));
-    if (at < 5) await pass(15_000);
+  const { clock, player, sessions } = setUp();
+  player.start();
+  for (let attempt = 0; attempt < 6; attempt += 1) {
+    sessions.at(-1).fail("unreachable");
+    if (attempt < 5) await clock.advance(15_000);
   }
-  const before = sessions.length;
-  tuner.hurry();
-  await pass(0);
-  assert.equal(sessions.length, before + 1);
+  const { length } = sessions;
+  player.networkChanged();
+  await clock.advance(0);
+  assert.equal(sessions.length, length + 1);
 });
 
-test("whatever an ended session still says is ignored", async () => {
-  const { tuner, sessions, states, pass } = rig();
-  tuner.start();
-  tuner.stop();
-  sessions[0].callbacks.onBroken(new SessionError("no-path"));
-  sessions[0].play();
-  await pass(1000);
+test("callbacks of an ended session are ignored", async () => {
+  const { clock, player, sessions, states } = setUp();
+  player.start();
+  player.stop();
+  sessions[0].fail("ice-failed");
+  sessions[0].connect();
+  await clock.advance(1000);
   assert.deepEqual(states, ["connecting", "idle"]);
 });
 
-test("it can be started again after it failed", () => {
-  const { tuner, sessions, states } = rig();
-  tuner.start();
-  sessions[0].callbacks.onBroken(new SessionError("refused"));
-  tuner.start();
+test("a failed player can be started again", () => {
+  const { player, sessions, states } = setUp();
+  player.start();
+  sessions[0].fail("refused");
+  player.start();
   assert.deepEqual(states, ["connecting", "failed: refused", "connecting"]);
 });

@@ -1,31 +1,26 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { delayOf, figuresOf, lossOf, snapshotOf } from "../../../www/player/receiverStats.js";
+import { delayMs, snapshotOf, statsOf } from "../../../www/player/receiverStats.js";
 
 const START = {
-  time_ms: 1000,
-  packets_received: 100,
-  packets_lost: 2,
-  jitter_ms: 1.5,
-  buffered_s: 4000,
-  samples_emitted: 96_000,
-  round_trip_ms: 10,
+  timeMs: 1000,
+  packetsReceived: 100,
+  packetsLost: 2,
+  jitterMs: 1.5,
+  jitterBufferDelayS: 4000,
+  samplesEmitted: 96_000,
+  roundTripMs: 10,
 };
 
-/** A second later: 50 packets, each sample 40 ms in the buffer. */
+/** A second later: 50 packets, each sample 40 ms in the jitter buffer. */
 const LATER = {
   ...START,
-  time_ms: 2000,
-  packets_received: 150,
-  jitter_ms: 2.5,
-  buffered_s: 4000 + 48_000 * 0.04,
-  samples_emitted: 144_000,
+  timeMs: 2000,
+  packetsReceived: 150,
+  jitterMs: 2.5,
+  jitterBufferDelayS: 4000 + 48_000 * 0.04,
+  samplesEmitted: 144_000,
 };
-
-/** A report as browsers give it. */
-function report(...entries) {
-  return new Map(entries.map((entry, at) => [entry.id ?? `entry${at}`, entry]));
-}
 
 const INBOUND = {
   type: "inbound-rtp",
@@ -38,62 +33,55 @@ const INBOUND = {
   jitterBufferEmittedCount: 960,
 };
 
-test("Chrome's report: the pair that the transport names counts", () => {
+/** A report as browsers return it. */
+const report = (...entries) => new Map(entries.map((entry, index) => [entry.id ?? `entry${index}`, entry]));
+
+test("a snapshot has the counters of received audio and of the selected pair", () => {
   const snapshot = snapshotOf(report(
     { type: "candidate-pair", id: "old", nominated: true, state: "succeeded", currentRoundTripTime: 9 },
-    { type: "candidate-pair", id: "in-use", nominated: true, state: "succeeded", currentRoundTripTime: 0.012 },
-    { type: "transport", selectedCandidatePairId: "in-use" },
+    { type: "candidate-pair", id: "selected", nominated: true, state: "succeeded", currentRoundTripTime: 0.012 },
+    { type: "transport", selectedCandidatePairId: "selected" },
     { type: "inbound-rtp", kind: "video", packetsReceived: 999 },
     INBOUND,
   ));
   assert.deepEqual(snapshot, {
-    time_ms: 1234,
-    packets_received: 10,
-    packets_lost: 1,
-    jitter_ms: 2,
-    buffered_s: 5,
-    samples_emitted: 960,
-    round_trip_ms: 12,
+    timeMs: 1234,
+    packetsReceived: 10,
+    packetsLost: 1,
+    jitterMs: 2,
+    jitterBufferDelayS: 5,
+    samplesEmitted: 960,
+    roundTripMs: 12,
   });
 });
 
-test("Firefox's report: the pair says itself that it is selected, and may not know its round trip", () => {
+test("Firefox may not report the round trip", () => {
   const snapshot = snapshotOf(report({ type: "candidate-pair", selected: true, nominated: true, state: "succeeded" }, INBOUND));
-  assert.equal(snapshot?.round_trip_ms, null);
+  assert.equal(snapshot?.roundTripMs, null);
 });
 
 test("before the first packet there is no snapshot", () => {
   assert.equal(snapshotOf(report({ type: "transport" })), null);
 });
 
-test("delay is the buffer of the last second, half the round trip and one packet", () => {
-  assert.ok(Math.abs(delayOf(START, LATER, 20) - (40 + 5 + 20)) < 1e-9);
-  assert.ok(Math.abs(delayOf(START, { ...LATER, round_trip_ms: null }, 20) - 60) < 1e-9);
+test("delay is the jitter buffer of the last second, half the round trip and one packet", () => {
+  assert.ok(Math.abs(delayMs(START, LATER, 20) - (40 + 5 + 20)) < 1e-9);
+  assert.ok(Math.abs(delayMs(START, { ...LATER, roundTripMs: null }, 20) - 60) < 1e-9);
 });
 
 test("delay is unknown while nothing is played", () => {
-  assert.equal(delayOf(START, { ...START, time_ms: 2000 }, 20), null);
+  assert.equal(delayMs(START, { ...START, timeMs: 2000 }, 20), null);
 });
 
-test("loss is what never came, of all that was due", () => {
-  assert.equal(lossOf(START, { ...LATER, packets_received: 145, packets_lost: 7 }), 10);
-  assert.equal(lossOf(START, LATER), 0);
-  assert.equal(lossOf(START, START), null);
+test("loss is measured over all snapshots, delay and jitter at their end", () => {
+  const middle = { ...LATER, packetsReceived: 145, packetsLost: 7 };
+  const end = { ...middle, packetsReceived: 195, jitterBufferDelayS: middle.jitterBufferDelayS + 48_000 * 0.08, samplesEmitted: 192_000, jitterMs: 3 };
+  const stats = statsOf([START, middle, end], 20);
+  assert.equal(Math.round(stats.delayMs), 80 + 5 + 20);
+  assert.equal(stats.jitterMs, 3);
+  assert.equal(stats.lossPercent, 5);
 });
 
-test("packets that come late after all are no negative loss", () => {
-  assert.equal(lossOf(START, { ...LATER, packets_lost: 0 }), 0);
-});
-
-test("loss is of the whole history, delay and jitter of its end", () => {
-  const middle = { ...LATER, packets_received: 145, packets_lost: 7 };
-  const end = { ...middle, packets_received: 195, buffered_s: middle.buffered_s + 48_000 * 0.08, samples_emitted: 192_000, jitter_ms: 3 };
-  const figures = figuresOf([START, middle, end], 20);
-  assert.equal(Math.round(figures.delay_ms), 80 + 5 + 20);
-  assert.equal(figures.jitter_ms, 3);
-  assert.equal(figures.loss_percent, 5);
-});
-
-test("one snapshot alone gives no figures", () => {
-  assert.deepEqual(figuresOf([START], 20), { delay_ms: null, jitter_ms: null, loss_percent: null });
+test("one snapshot alone has no statistics", () => {
+  assert.deepEqual(statsOf([START], 20), { delayMs: null, jitterMs: null, lossPercent: null });
 });

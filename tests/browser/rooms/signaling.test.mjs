@@ -1,282 +1,281 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Signaling } from "../../../www/rooms/signaling.js";
+import { VirtualClock, settle } from "../harness/virtualClock.mjs";
 
-/** A server's end of sockets, a clock and timers, all moved by hand. */
-class World {
-  sockets = [];
-  now_ms = 0;
-  #timers = new Map();
-  #next = 1;
+const STATE = { name: "Ada", muted: false, camera: true, screen: null };
+const INVALID_TOKEN = { kind: "refused", code: "token-invalid", retryAfterMs: 0 };
 
-  around() {
-    return {
-      socket: (url) => {
-        const target = new EventTarget();
-        const socket = Object.assign(target, {
-          url,
-          said: [],
-          closed: null,
-          send: (text) => socket.said.push(JSON.parse(text)),
-          close: (code) => { socket.closed = code; },
-          hear: (type, payload) => target.dispatchEvent(Object.assign(new Event("message"), { data: JSON.stringify({ type, payload }) })),
-          drop: (code) => target.dispatchEvent(Object.assign(new Event("close"), { code })),
-        });
-        this.sockets.push(socket);
-        return socket;
-      },
-      now: () => this.now_ms,
-      later: (run, wait_ms) => {
-        this.#timers.set(this.#next, { run, due_ms: this.now_ms + wait_ms });
-        this.#next += 1;
-        return this.#next - 1;
-      },
-      never: (timer) => this.#timers.delete(timer),
-      random: () => 1,
-    };
+/** A WebSocket whose server is the test. */
+class FakeSocket extends EventTarget {
+  sent = [];
+  closeCode = null;
+
+  constructor(url) {
+    super();
+    this.url = url;
   }
-
-  pass(ms) {
-    const end_ms = this.now_ms + ms;
-    for (;;) {
-      const due = [...this.#timers].filter(([, { due_ms }]) => due_ms <= end_ms).sort(([, a], [, b]) => a.due_ms - b.due_ms)[0];
-      if (due === undefined) break;
-      this.#timers.delete(due[0]);
-      this.now_ms = due[1].due_ms;
-      due[1].run();
-    }
-    this.now_ms = end_ms;
+  send(text) {
+    this.sent.push(JSON.parse(text));
   }
-
-  get last() {
-    return this.sockets.at(-1);
+  close(code) {
+    this.closeCode = code;
+  }
+  receiveText(data) {
+    this.dispatchEvent(Object.assign(new Event("message"), { data }));
+  }
+  receive(type, payload) {
+    this.receiveText(JSON.stringify({ type, payload }));
+  }
+  /** The server, or the network, closes the socket. */
+  drop(code) {
+    this.dispatchEvent(Object.assign(new Event("close"), { code }));
+  }
+  get sentTypes() {
+    return this.sent.map(({ type }) => type);
   }
 }
 
-const config = (more = {}) => ({ instance: "i", resume: "token", resumed: false, room: "band", iceServers: [], stations: [], limits: {}, ...more });
-
-/** Lets every promise that can settle do so. */
-async function settle() {
-  for (let turn = 0; turn < 20; turn += 1) await Promise.resolve();
-}
-
-/** @param {{ key?: string | null, knocks?: object[] }} door what it answers, one after another, and then that all is well */
-async function line({ key = null, knocks = [] } = {}) {
-  const world = new World();
-  const seen = { states: [], welcomes: [], messages: [], knocks: [] };
+/**
+ * Starts signaling.
+ * @param {{ token?: string | null, access?: object[] }} options `access`: results of access checks, then "allowed"
+ */
+async function setUp({ token = null, access = [] } = {}) {
+  const clock = new VirtualClock();
+  const sockets = [];
+  const seen = { configs: [], messages: [], checks: [] };
   const signaling = new Signaling("ws://host/ws", "band", {
-    onState: (state) => seen.states.push(state.kind),
-    onWelcome: (id, peer_ids, told) => seen.welcomes.push([id, peer_ids, told.resumed]),
-    onMessage: (type, payload) => seen.messages.push([type, payload]),
-    hello: () => ({ name: "Ada" }),
+    onState: () => {},
+    onConfig: (id, peerIds, config) => seen.configs.push([id, peerIds, config.resumed]),
+    onMessage: (message) => seen.messages.push(message),
+    peerState: () => STATE,
   }, {
-    key: () => key,
-    knock: async (resume) => {
-      seen.knocks.push(resume);
-      return knocks.shift() ?? { kind: "allowed", private: false, host: false };
+    token: () => token,
+    check: async (resume) => {
+      seen.checks.push(resume);
+      return access.shift() ?? { kind: "allowed", isPrivate: false, isModerator: false };
     },
-  }, world.around());
+  }, {
+    ...clock.platform,
+    createWebSocket: (url) => {
+      sockets.push(new FakeSocket(url));
+      return sockets.at(-1);
+    },
+  });
   await signaling.start();
-  const welcome = (more) => {
-    world.last.hear("init-peers", { id: "me", peerIds: ["you"] });
-    world.last.hear("config", config(more));
+  const context = {
+    clock,
+    sockets,
+    seen,
+    signaling,
+    get socket() {
+      return sockets.at(-1);
+    },
+    /** The server sends `init-peers` and `config`. */
+    accept: (more) => {
+      const config = { instance: "i", resume: "resume", resumed: false, room: "band", iceServers: [], stations: [], limits: {}, ...more };
+      context.socket.receive("init-peers", { id: "me", peerIds: ["you"] });
+      context.socket.receive("config", config);
+    },
+    /** Waits for the next WebSocket, and returns how long that took. */
+    nextSocket: async () => {
+      const startMs = clock.nowMs;
+      const { length } = sockets;
+      while (sockets.length === length) await clock.advance(100);
+      return clock.nowMs - startMs;
+    },
   };
-  return { world, seen, signaling, welcome };
+  return context;
 }
 
-test("nothing is passed on before config; then hello is said first", async () => {
-  const { world, seen, signaling, welcome } = await line();
-  assert.equal(world.last.url, "ws://host/ws?room=band");
-  world.last.hear("init-peers", { id: "me", peerIds: ["you"] });
-  assert.deepEqual(seen.welcomes, []);
-  assert.equal(signaling.tell("chat", { text: "lost" }), false);
-  welcome();
-  assert.deepEqual(seen.welcomes, [["me", ["you"], false]]);
-  assert.deepEqual(world.last.said, [{ type: "hello", payload: { name: "Ada" } }]);
-  world.last.hear("new-peer", { id: "third" });
-  assert.deepEqual(seen.messages, [["new-peer", { id: "third" }]]);
+test("nothing is passed on before config; then hello is sent first", async () => {
+  const { socket, seen, signaling, accept } = await setUp();
+  assert.equal(socket.url, "ws://host/ws?room=band");
+  socket.receive("init-peers", { id: "me", peerIds: ["you"] });
+  assert.deepEqual(seen.configs, []);
+  assert.equal(signaling.send({ type: "chat", payload: { text: "lost" } }), false);
+  accept();
+  assert.deepEqual(seen.configs, [["me", ["you"], false]]);
+  assert.deepEqual(socket.sent, [{ type: "hello", payload: STATE }]);
+  socket.receive("new-peer", { id: "third" });
+  assert.deepEqual(seen.messages, [{ type: "new-peer", payload: { id: "third" } }]);
 });
 
-test("a line that broke comes back with its token and says what it had to say to one other", async () => {
-  const { world, seen, signaling, welcome } = await line();
-  welcome();
-  world.last.drop(1006);
+test("a lost connection resumes with its token, and sends what was queued for single peers", async () => {
+  const context = await setUp();
+  const { clock, seen, signaling, accept } = context;
+  accept();
+  context.socket.drop(1006);
   assert.equal(signaling.state.kind, "waiting");
-  signaling.tellOne("you", "offer", { sdp: "kept" });
-  world.pass(500);
-  assert.equal(world.last.url, "ws://host/ws?room=band&resume=token");
-  signaling.tellOne("you", "ice-candidate", { candidate: "kept too" });
-  welcome({ resumed: true });
-  assert.deepEqual(world.last.said.map(({ type }) => type), ["hello", "offer", "ice-candidate"]);
-  assert.deepEqual(seen.welcomes.at(-1), ["me", ["you"], true]);
+  signaling.sendToPeer({ type: "offer", targetId: "you", payload: { sdp: "queued" } });
+  await clock.advance(500);
+  assert.equal(context.socket.url, "ws://host/ws?room=band&resume=resume");
+  signaling.sendToPeer({ type: "ice-candidate", targetId: "you", payload: { candidate: null } });
+  accept({ resumed: true });
+  assert.deepEqual(context.socket.sentTypes, ["hello", "offer", "ice-candidate"]);
+  assert.deepEqual(seen.configs.at(-1), ["me", ["you"], true]);
 });
 
-test("waits grow while the server is away, and a network that is back makes the next try now", async () => {
-  const { world, signaling } = await line();
-  const opened = [];
+test("delays grow while the server is down, and a network change retries now", async () => {
+  const context = await setUp();
+  const { clock, signaling, sockets, nextSocket } = context;
+  const delays = [];
   for (let times = 0; times < 4; times += 1) {
-    world.last.drop(1006);
-    const before_ms = world.now_ms;
-    const { length } = world.sockets;
-    while (world.sockets.length === length) world.pass(100);
-    opened.push(world.now_ms - before_ms);
+    context.socket.drop(1006);
+    delays.push(await nextSocket());
   }
-  assert.deepEqual(opened, [500, 1000, 2000, 4000]);
-  world.last.drop(1006);
-  const { length } = world.sockets;
-  signaling.hurry();
-  world.pass(0);
-  assert.equal(world.sockets.length, length + 1);
+  assert.deepEqual(delays, [500, 1000, 2000, 4000]);
+  context.socket.drop(1006);
+  const { length } = sockets;
+  signaling.networkChanged();
+  await clock.advance(0);
+  assert.equal(sockets.length, length + 1);
 });
 
-test("a line that may hang is dropped so that the seat is kept, and opened anew", async () => {
-  const { world, signaling, welcome } = await line();
-  welcome();
-  const old = world.last;
-  signaling.hurry();
-  assert.equal(old.closed, 4000);
-  assert.match(world.last.url, /resume=token/);
+test("after a network change, an open connection is replaced, and the server keeps the place", async () => {
+  const context = await setUp();
+  context.accept();
+  const old = context.socket;
+  context.signaling.networkChanged();
+  assert.equal(old.closeCode, 4000);
+  assert.match(context.socket.url, /resume=resume/);
   old.drop(4001);
-  assert.equal(signaling.state.kind, "connecting", "what the old one says is no news");
+  assert.equal(context.signaling.state.kind, "connecting", "events of the old socket are ignored");
 });
 
-test("a server that takes the socket and says nothing is given up", async () => {
-  const { world, signaling } = await line();
-  world.pass(10_000);
+test("an attempt without config is given up after ten seconds", async () => {
+  const { clock, sockets, signaling } = await setUp();
+  await clock.advance(10_000);
   assert.equal(signaling.state.kind, "waiting");
-  assert.equal(world.sockets[0].closed, 4000);
+  assert.equal(sockets[0].closeCode, 4000);
 });
 
-test("a full room refuses newcomers, but those who were in it try again", async () => {
-  const first = await line();
-  first.world.last.hear("error", { code: "room-full", message: "Full." });
-  first.world.last.drop(1013);
-  assert.deepEqual(first.signaling.state, { kind: "refused", code: "room-full", message: "Full.", retry_after_ms: 0 });
-  const second = await line();
-  second.welcome();
-  second.world.last.drop(1006);
-  second.world.pass(500);
-  second.world.last.hear("error", { code: "room-full", message: "Full." });
-  second.world.last.drop(1013);
-  assert.equal(second.signaling.state.kind, "waiting");
+test("a full room refuses newcomers, but a peer that was in it retries", async () => {
+  const newcomer = await setUp();
+  newcomer.socket.receive("error", { code: "room-full", message: "Full." });
+  newcomer.socket.drop(1013);
+  assert.deepEqual(newcomer.signaling.state, { kind: "refused", code: "room-full", message: "Full.", retryAfterMs: 0 });
+  const returning = await setUp();
+  returning.accept();
+  returning.socket.drop(1006);
+  await returning.clock.advance(500);
+  returning.socket.receive("error", { code: "room-full", message: "Full." });
+  returning.socket.drop(1013);
+  assert.equal(returning.signaling.state.kind, "waiting");
 });
 
-test("who was replaced by another page does not fight for the place", async () => {
-  const { world, signaling, welcome } = await line();
-  welcome();
-  world.last.hear("error", { code: "replaced", message: "Elsewhere." });
-  world.last.drop(4001);
-  assert.equal(signaling.state.kind, "refused");
-  world.pass(60_000);
-  assert.equal(world.sockets.length, 1);
-  await signaling.start();
-  assert.equal(world.last.url, "ws://host/ws?room=band", "as somebody new");
+test("a page that was replaced by another one does not reconnect", async () => {
+  const context = await setUp();
+  context.accept();
+  context.socket.receive("error", { code: "replaced", message: "Another connection." });
+  context.socket.drop(4001);
+  assert.equal(context.signaling.state.kind, "refused");
+  await context.clock.advance(60_000);
+  assert.equal(context.sockets.length, 1);
+  await context.signaling.start();
+  assert.equal(context.socket.url, "ws://host/ws?room=band", "as a new peer");
 });
 
-test("leaving is said, and final", async () => {
-  const { world, signaling, welcome } = await line();
-  welcome();
+test("leaving is sent, and final", async () => {
+  const { clock, socket, sockets, signaling, accept } = await setUp();
+  accept();
   signaling.stop();
-  assert.equal(world.last.said.at(-1).type, "leave");
-  assert.equal(world.last.closed, 1000);
-  world.pass(60_000);
-  assert.equal(world.sockets.length, 1);
+  assert.equal(socket.sent.at(-1).type, "leave");
+  assert.equal(socket.closeCode, 1000);
+  await clock.advance(60_000);
+  assert.equal(sockets.length, 1);
 });
 
-test("what is no message of the protocol is passed over", async () => {
-  const { world, seen, welcome } = await line();
-  welcome();
-  for (const data of ["", "null", "[]", "{\"type\":1}", "{\"type\":\"chat\"}", "{\"type\":\"chat\",\"payload\":null}"]) {
-    world.last.dispatchEvent(Object.assign(new Event("message"), { data }));
-  }
+test("text that is no message of the protocol is ignored", async () => {
+  const { socket, seen, accept } = await setUp();
+  accept();
+  for (const text of ["", "null", "[]", '{"type":1}', '{"type":"chat"}', '{"type":"chat","payload":null}']) socket.receiveText(text);
   assert.deepEqual(seen.messages, []);
 });
 
-const SHUT = { kind: "refused", code: "token-invalid", retry_after_ms: 0 };
-
-test("a door is knocked at before it is opened, and a shut one stays shut", async () => {
-  const { world, seen, signaling } = await line({ knocks: [SHUT] });
-  assert.deepEqual(signaling.state, { kind: "refused", code: "token-invalid", message: "", retry_after_ms: 0 });
-  assert.equal(world.sockets.length, 0);
-  world.pass(60_000);
-  assert.equal(world.sockets.length, 0);
-  assert.equal(seen.knocks.length, 1);
+test("access is checked first, and a refusal is final", async () => {
+  const { clock, sockets, seen, signaling } = await setUp({ access: [INVALID_TOKEN] });
+  assert.deepEqual(signaling.state, { kind: "refused", code: "token-invalid", message: "", retryAfterMs: 0 });
+  await clock.advance(60_000);
+  assert.equal(sockets.length, 0);
+  assert.equal(seen.checks.length, 1);
 });
 
-test("the key goes with every try", async () => {
-  const { world, welcome } = await line({ key: "payload.mac" });
-  assert.equal(world.last.url, "ws://host/ws?room=band&token=payload.mac");
-  welcome();
-  world.last.drop(1006);
-  world.pass(500);
-  assert.equal(world.last.url, "ws://host/ws?room=band&resume=token&token=payload.mac");
+test("every attempt sends the access token", async () => {
+  const context = await setUp({ token: "payload.mac" });
+  assert.equal(context.socket.url, "ws://host/ws?room=band&token=payload.mac");
+  context.accept();
+  context.socket.drop(1006);
+  await context.clock.advance(500);
+  assert.equal(context.socket.url, "ws://host/ws?room=band&resume=resume&token=payload.mac");
 });
 
-test("a socket that never spoke may have been refused: a newcomer asks why, and goes", async () => {
-  const { world, seen, signaling } = await line({ knocks: [{ kind: "allowed" }, SHUT] });
-  world.last.drop(1006);
+test("after a socket that received nothing, a newcomer checks access again, and stops if it is refused", async () => {
+  const { socket, seen, signaling } = await setUp({ access: [{ kind: "allowed" }, INVALID_TOKEN] });
+  socket.drop(1006);
   assert.equal(signaling.state.kind, "waiting");
   await settle();
   assert.equal(signaling.state.kind, "refused");
-  assert.equal(seen.knocks.length, 2);
+  assert.equal(seen.checks.length, 2);
 });
 
-test("who has a seat shows it, waits when asked to wait, and goes when the door is shut", async () => {
-  const later = { ...SHUT, code: "too-many-failures", retry_after_ms: 5000 };
-  const { world, seen, signaling, welcome } = await line({ knocks: [{ kind: "allowed" }, { kind: "unknown" }, later, SHUT] });
-  welcome();
-  // A line that spoke was let in: nothing is to be asked.
-  world.last.drop(1006);
+test("a returning peer sends its resume token with the check, waits if asked to, and stops if refused", async () => {
+  const askedToWait = { ...INVALID_TOKEN, code: "too-many-failures", retryAfterMs: 5000 };
+  const context = await setUp({ access: [{ kind: "allowed" }, { kind: "unknown" }, askedToWait, INVALID_TOKEN] });
+  const { seen, signaling, nextSocket } = context;
+  context.accept();
+  // A socket that received messages was not refused, so there is no check.
+  context.socket.drop(1006);
   await settle();
-  assert.equal(seen.knocks.length, 1);
+  assert.equal(seen.checks.length, 1);
   const kinds = [];
   for (let times = 0; times < 3; times += 1) {
-    const { length } = world.sockets;
-    while (world.sockets.length === length) world.pass(100);
-    world.last.drop(1006);
+    await nextSocket();
+    context.socket.drop(1006);
     await settle();
     kinds.push(signaling.state.kind);
   }
   assert.deepEqual(kinds, ["waiting", "waiting", "refused"]);
-  assert.deepEqual(seen.knocks, [null, "token", "token", "token"]);
+  assert.deepEqual(seen.checks, [null, "resume", "resume", "resume"]);
 });
 
-for (const [code, close] of [["removed", 4003], ["room-locked", 4004], ["room-ended", 4005]]) {
-  test(`${code} is the end of it, whether or not the close code came through`, async () => {
-    for (const dropped of [close, 1006]) {
-      const { world, signaling, welcome } = await line();
-      welcome();
-      world.last.hear("error", { code, message: "Told." });
-      world.last.drop(dropped);
-      assert.deepEqual(signaling.state, { kind: "refused", code, message: "Told.", retry_after_ms: 0 });
-      world.pass(60_000);
-      assert.equal(world.sockets.length, 1);
+for (const [code, closeCode] of [["removed", 4003], ["room-locked", 4004], ["room-ended", 4005]]) {
+  test(`${code} is final, by its error or by its close code`, async () => {
+    for (const droppedWith of [closeCode, 1006]) {
+      const { clock, socket, sockets, signaling, accept } = await setUp();
+      accept();
+      socket.receive("error", { code, message: "Because." });
+      socket.drop(droppedWith);
+      assert.deepEqual(signaling.state, { kind: "refused", code, message: "Because.", retryAfterMs: 0 });
+      await clock.advance(60_000);
+      assert.equal(sockets.length, 1);
     }
-    const silent = await line();
-    silent.welcome();
-    silent.world.last.drop(close);
-    assert.equal(silent.signaling.state.code, code);
+    const withoutError = await setUp();
+    withoutError.accept();
+    withoutError.socket.drop(closeCode);
+    assert.equal(withoutError.signaling.state.code, code);
   });
 }
 
-test("who leaves while the door is being knocked at does not come in after all", async () => {
-  const { world, signaling } = await line();
+test("stopping during the access check opens no connection", async () => {
+  const { sockets, signaling } = await setUp();
   signaling.stop();
   const starting = signaling.start();
   signaling.stop();
   await starting;
-  assert.equal(world.sockets.length, 1);
+  assert.equal(sockets.length, 1);
   assert.equal(signaling.state.kind, "idle");
 });
 
-test("a wish of a host names whom it concerns, and is not kept for later", async () => {
-  const { world, signaling, welcome } = await line();
-  welcome();
-  assert.equal(signaling.tell("mute", {}, "you"), true);
-  assert.deepEqual(world.last.said.at(-1), { type: "mute", targetId: "you", payload: {} });
-  world.last.drop(1006);
-  assert.equal(signaling.tell("remove", {}, "you"), false);
-  world.pass(500);
-  welcome({ resumed: true });
-  assert.deepEqual(world.last.said.map(({ type }) => type), ["hello"]);
+test("a moderator's command names its target, and is not queued", async () => {
+  const context = await setUp();
+  const { clock, signaling, accept } = context;
+  accept();
+  assert.equal(signaling.send({ type: "mute", targetId: "you", payload: {} }), true);
+  assert.deepEqual(context.socket.sent.at(-1), { type: "mute", targetId: "you", payload: {} });
+  context.socket.drop(1006);
+  assert.equal(signaling.send({ type: "remove", targetId: "you", payload: {} }), false);
+  await clock.advance(500);
+  accept({ resumed: true });
+  assert.deepEqual(context.socket.sentTypes, ["hello"]);
 });

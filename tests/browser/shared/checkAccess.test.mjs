@@ -1,90 +1,90 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { knock } from "../../../www/shared/checkAccess.js";
-import { doorWords } from "../../../www/shared/accessStrings.js";
-import { Keys } from "../../../www/shared/tokenStore.js";
+import { checkAccess } from "../../../www/shared/checkAccess.js";
+import { TokenStore } from "../../../www/shared/tokenStore.js";
 
-const no = (status, code, headers = {}) => Response.json({ error: { code, message: "No." } }, { status, headers });
-const yes = (more = {}) => Response.json({ private: true, allowed: true, host: false, ...more });
+const refused = (status, code, headers = {}) => Response.json({ error: { code, message: "No." } }, { status, headers });
+const granted = (more = {}) => Response.json({ private: true, allowed: true, host: false, ...more });
 
-/** Keys in a store, and a host that answers by key. */
-function house(tokens, answer) {
-  const store = new Map([["roomtone.tokens", JSON.stringify(tokens)]]);
-  const storage = { getItem: (key) => store.get(key) ?? null, setItem: (key, value) => store.set(key, value), removeItem: (key) => store.delete(key) };
-  const keys = new Keys({ storage, location: new URL("https://host.test/"), rewrite: () => {} });
-  const asked = [];
-  const ask = async (url, { headers }) => {
-    asked.push([url, headers.Authorization?.slice("Bearer ".length) ?? null]);
-    return answer(asked.at(-1)[1]);
+/**
+ * A token store and a server.
+ * @param {Record<string, string>} stored
+ * @param {(token: string | null) => Response} answer
+ */
+function setUp(stored, answer) {
+  const values = new Map([["roomtone.tokens", JSON.stringify(stored)]]);
+  const storage = { getItem: (key) => values.get(key) ?? null, setItem: (key, value) => values.set(key, value), removeItem: (key) => values.delete(key) };
+  const tokens = new TokenStore({ storage, location: new URL("https://host.test/"), replaceUrl: () => {} });
+  const requests = [];
+  const fetch = async (url, { headers }) => {
+    const token = headers.Authorization?.slice("Bearer ".length) ?? null;
+    requests.push([url, token]);
+    return answer(token);
   };
-  return { keys, asked, ask, kept: () => JSON.parse(store.get("roomtone.tokens") ?? "{}") };
+  return { tokens, requests, fetch, storedTokens: () => JSON.parse(values.get("roomtone.tokens") ?? "{}") };
 }
 
-test("each scope has its own question, and the key goes with it", async () => {
-  const { keys, asked, ask } = house({ "room:a.b": "r", listen: "l" }, () => yes());
-  assert.deepEqual(await knock(keys, "room:a.b", { ask }), { kind: "allowed", private: true, host: false });
-  await knock(keys, "listen", { ask });
-  await knock(keys, "admin", { ask });
-  await knock(keys, "room:a.b", { resume: "seat", ask });
+test("each scope has its URL, and the token is sent with the request", async () => {
+  const { tokens, requests, fetch } = setUp({ "room:a.b": "r", listen: "l" }, () => granted());
+  assert.deepEqual(await checkAccess(tokens, "room:a.b", { fetch }), { kind: "allowed", isPrivate: true, isModerator: false });
+  await checkAccess(tokens, "listen", { fetch });
+  await checkAccess(tokens, "admin", { fetch });
+  await checkAccess(tokens, "room:a.b", { resume: "resume", fetch });
   const room = "/api/access?room=a.b";
-  assert.deepEqual(asked, [[room, "r"], ["/api/access?listen", "l"], ["/api/access", null], [`${room}&resume=seat`, "r"]]);
+  assert.deepEqual(requests, [[room, "r"], ["/api/access?listen", "l"], ["/api/access", null], [`${room}&resume=resume`, "r"]]);
 });
 
-test("a key that is no good is thrown away and the next is tried", async () => {
-  const { keys, asked, ask, kept } = house({ admin: "old", "room:band": "good" }, (key) => (key === "good" ? yes() : no(401, "token-invalid")));
-  assert.equal((await knock(keys, "room:band", { ask })).kind, "allowed");
-  assert.deepEqual(asked.map(([, key]) => key), ["old", "good"]);
-  assert.deepEqual(kept(), { "room:band": "good" });
+test("a rejected token is removed, and the next one is tried", async () => {
+  const { tokens, requests, fetch, storedTokens } = setUp(
+    { admin: "old", "room:band": "good" },
+    (token) => (token === "good" ? granted() : refused(401, "token-invalid")),
+  );
+  assert.equal((await checkAccess(tokens, "room:band", { fetch })).kind, "allowed");
+  assert.deepEqual(requests.map(([, token]) => token), ["old", "good"]);
+  assert.deepEqual(storedTokens(), { "room:band": "good" });
 });
 
-test("an old key keeps nobody out of an open room", async () => {
-  const { keys, ask, kept } = house({ admin: "old" }, (key) => (key === null ? yes({ private: false }) : no(401, "token-invalid")));
-  assert.deepEqual(await knock(keys, "room:band", { ask }), { kind: "allowed", private: false, host: false });
-  assert.deepEqual(kept(), {});
+test("an old token keeps nobody out of an open room", async () => {
+  const { tokens, fetch, storedTokens } = setUp(
+    { admin: "old" },
+    (token) => (token === null ? granted({ private: false }) : refused(401, "token-invalid")),
+  );
+  assert.deepEqual(await checkAccess(tokens, "room:band", { fetch }), { kind: "allowed", isPrivate: false, isModerator: false });
+  assert.deepEqual(storedTokens(), {});
 });
 
-test("if the door stays shut, it is said what was wrong with the key, not that one is missing", async () => {
-  const { keys, ask } = house({ "room:band": "old" }, (key) => (key === null ? no(401, "token-required") : no(401, "token-invalid")));
-  assert.equal((await knock(keys, "room:band", { ask })).code, "token-invalid");
-  assert.equal((await knock(keys, "room:band", { ask })).code, "token-required", "the next time it is gone");
+test("if access stays refused, the result says what was wrong with the token, not that one is missing", async () => {
+  const { tokens, fetch } = setUp(
+    { "room:band": "old" },
+    (token) => (token === null ? refused(401, "token-required") : refused(401, "token-invalid")),
+  );
+  assert.equal((await checkAccess(tokens, "room:band", { fetch })).code, "token-invalid");
+  assert.equal((await checkAccess(tokens, "room:band", { fetch })).code, "token-required", "the token is removed by now");
 });
 
-test("a link just opened that is no good is told even where nobody needs one", async () => {
-  const { keys, ask } = house({ admin: "fresh" }, (key) => (key === null ? yes({ private: false }) : no(401, "token-invalid")));
-  assert.equal((await knock(keys, "admin", { fresh: "fresh", ask })).code, "token-invalid");
-  assert.equal((await knock(keys, "admin", { ask })).kind, "allowed");
+test("a rejected token of the link just opened is reported even on an open server", async () => {
+  const { tokens, fetch } = setUp(
+    { admin: "new" },
+    (token) => (token === null ? granted({ private: false }) : refused(401, "token-invalid")),
+  );
+  assert.equal((await checkAccess(tokens, "admin", { linkToken: "new", fetch })).code, "token-invalid");
+  assert.equal((await checkAccess(tokens, "admin", { fetch })).kind, "allowed");
 });
 
-test("a key is kept while the host only asks to wait, or does not answer", async () => {
+test("a token is kept while the server only asks to wait, or does not answer", async () => {
   for (const [answer, expected] of [
-    [() => no(429, "too-many-failures", { "Retry-After": "7" }), { kind: "refused", code: "too-many-failures", retry_after_ms: 7000 }],
+    [() => refused(429, "too-many-failures", { "Retry-After": "7" }), { kind: "refused", code: "too-many-failures", retryAfterMs: 7000 }],
     [() => new Response("bad gateway", { status: 502 }), { kind: "unknown" }],
     [() => new Response("<p>hello", { status: 200 }), { kind: "unknown" }],
     [() => { throw new TypeError("fetch failed"); }, { kind: "unknown" }],
   ]) {
-    const { keys, ask, kept } = house({ listen: "l" }, answer);
-    assert.deepEqual(await knock(keys, "listen", { ask }), expected);
-    assert.deepEqual(kept(), { listen: "l" });
+    const { tokens, fetch, storedTokens } = setUp({ listen: "l" }, answer);
+    assert.deepEqual(await checkAccess(tokens, "listen", { fetch }), expected);
+    assert.deepEqual(storedTokens(), { listen: "l" });
   }
 });
 
-test("a proxy's own 401 has a sentence too", async () => {
-  const { keys, ask } = house({}, () => new Response("<h1>401</h1>", { status: 401 }));
-  assert.equal((await knock(keys, "listen", { ask })).code, "token-required");
-});
-
-test("every refusal is a sentence and what to do", () => {
-  for (const code of ["token-required", "token-invalid", "not-allowed", "too-many-failures", "foreign-origin", "never heard of"]) {
-    for (const place of ["room", "station", "host"]) {
-      const { title, words } = doorWords(code, place, 0);
-      assert.match(title, /^[A-Z].*\.$/, code);
-      assert.match(words, /^[A-Z].*\.$/, code);
-    }
-  }
-  const said = (...what) => Object.values(doorWords(...what)).join(" ");
-  assert.equal(said("token-required", "room"), "This room is private. Open the link you were invited with.");
-  assert.equal(said("token-invalid", "room"), "This link has expired or was withdrawn. Ask for a new one.");
-  assert.match(said("not-allowed", "room"), /^This link is for another room\./);
-  assert.match(said("too-many-failures", "room", 61_200), /Wait 62 seconds/);
-  assert.match(said("too-many-failures", "room", 601_000), /Wait 11 minutes/);
+test("a 401 of a proxy counts as a missing token", async () => {
+  const { tokens, fetch } = setUp({}, () => new Response("<h1>401</h1>", { status: 401 }));
+  assert.equal((await checkAccess(tokens, "listen", { fetch })).code, "token-required");
 });

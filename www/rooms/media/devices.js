@@ -1,55 +1,55 @@
 /**
- * Cameras, microphones and loudspeakers: which there are, and opening them. It says why a device cannot be had by a word;
- * `roomwords.js` has the sentences.
+ * Cameras, microphones and speakers: lists them and opens them (Media Capture and Streams, Screen Capture). Failures are
+ * reported as a `DeviceProblem`; `deviceStrings.js` has the sentences.
  */
 
 /** @typedef {"microphone" | "camera" | "screen"} Device */
 
 /**
- * @typedef {"insecure" | "unsupported" | "refused" | "missing" | "busy" | "gone" | "failed"} Trouble
- * Why a device cannot be had.
+ * @typedef {"insecure" | "unsupported" | "denied" | "not-found" | "busy" | "unplugged" | "failed"} DeviceProblem
+ * Why a device cannot be used.
  */
 
 /**
- * @typedef {object} Choice
+ * @typedef {object} DeviceInfo
  * @property {string} id
- * @property {string} label empty until the person has allowed one device
+ * @property {string} label empty until the user has allowed one device
  */
 
 /**
- * @typedef {object} Choices
- * @property {Choice[]} microphones
- * @property {Choice[]} cameras
- * @property {Choice[]} speakers
+ * @typedef {object} DeviceList
+ * @property {DeviceInfo[]} microphones
+ * @property {DeviceInfo[]} cameras
+ * @property {DeviceInfo[]} speakers
  */
 
 /**
- * @typedef {object} Surroundings Replaced in tests.
- * @property {MediaDevices | undefined} media undefined where the browser hides them
+ * @typedef {object} Platform Replaced in tests.
+ * @property {MediaDevices | undefined} mediaDevices undefined in pages that are not secure
  * @property {boolean} secure
  */
 
-/** Enough for one other; the budget makes it smaller for more. */
-const PICTURE = { width: { ideal: 1280 }, height: { ideal: 720 }, frameRate: { ideal: 30, max: 30 } };
+/** Enough for one peer. `sendLimits.js` reduces it for more. */
+const CAMERA = { width: { ideal: 1280 }, height: { ideal: 720 }, frameRate: { ideal: 30, max: 30 } };
 const SCREEN = { frameRate: { max: 15 } };
 
-/** @returns {Surroundings} */
-const browser = () => ({ media: navigator.mediaDevices, secure: isSecureContext });
+/** @returns {Platform} */
+const browserPlatform = () => ({ mediaDevices: navigator.mediaDevices, secure: isSecureContext });
 
 /**
- * @param {unknown} error what getUserMedia threw
- * @returns {Trouble}
+ * @param {unknown} error from getUserMedia or getDisplayMedia
+ * @returns {DeviceProblem}
  */
-export function troubleOf(error) {
+export function problemOf(error) {
   switch (error instanceof Error ? error.name : "") {
     case "NotAllowedError":
     case "SecurityError":
     case "PermissionDeniedError":
-      return "refused";
+      return "denied";
     case "NotFoundError":
     case "OverconstrainedError":
     case "DevicesNotFoundError":
-      return "missing";
+      return "not-found";
     case "NotReadableError":
     case "AbortError":
     case "TrackStartError":
@@ -63,12 +63,11 @@ export function troubleOf(error) {
 }
 
 /**
- * What the browser shall do with the sound of the microphone.
- * @param {string | null} id
- * @param {boolean} music
+ * @param {string | null} id null for the default device
+ * @param {boolean} music no processing that is made for speech
  * @returns {MediaTrackConstraints}
  */
-export function soundConstraints(id, music) {
+export function microphoneConstraints(id, music) {
   const device = id === null ? {} : { deviceId: { exact: id } };
   const speech = !music;
   return {
@@ -81,85 +80,100 @@ export function soundConstraints(id, music) {
 }
 
 /**
- * @param {string | null} id
+ * @param {string | null} id null for the default device
  * @returns {MediaTrackConstraints}
  */
-export function pictureConstraints(id) {
-  return { ...PICTURE, ...(id === null ? { facingMode: "user" } : { deviceId: { exact: id } }) };
+export function cameraConstraints(id) {
+  return { ...CAMERA, ...(id === null ? { facingMode: "user" } : { deviceId: { exact: id } }) };
+}
+
+/**
+ * Whether the user has allowed microphone or camera: a request for both fails if one of them is denied.
+ * @returns {Promise<boolean>}
+ */
+export async function anyPermissionGranted() {
+  for (const name of ["microphone", "camera"]) {
+    try {
+      const { state } = await navigator.permissions.query({ name: /** @type {PermissionName} */ (name) });
+      if (state === "granted") return true;
+    } catch {
+      // The browser does not support this query.
+    }
+  }
+  return false;
 }
 
 export class Devices {
-  #around;
+  #platform;
 
-  /** @param {() => Surroundings} around */
-  constructor(around = browser) {
-    this.#around = around;
+  /** @param {() => Platform} platform */
+  constructor(platform = browserPlatform) {
+    this.#platform = platform;
   }
 
-  /** Why no device at all can be had here, or null. @returns {Trouble | null} */
-  get barrier() {
-    const { media, secure } = this.#around();
-    if (typeof media?.getUserMedia === "function") return null;
+  /** Why no device at all can be used on this page, or null. @returns {DeviceProblem | null} */
+  get unavailable() {
+    const { mediaDevices, secure } = this.#platform();
+    if (typeof mediaDevices?.getUserMedia === "function") return null;
     return secure ? "unsupported" : "insecure";
   }
 
-  get canShare() {
-    return typeof this.#around().media?.getDisplayMedia === "function";
+  get canShareScreen() {
+    return typeof this.#platform().mediaDevices?.getDisplayMedia === "function";
   }
 
-  /** @returns {Promise<Choices>} */
+  /** @returns {Promise<DeviceList>} */
   async list() {
-    const all = await this.#around().media?.enumerateDevices?.().catch(() => []) ?? [];
+    const devices = await this.#platform().mediaDevices?.enumerateDevices?.().catch(() => []) ?? [];
     /** @param {MediaDeviceKind} kind */
-    const of = (kind) => all
-      .filter((each) => each.kind === kind && each.deviceId !== "")
-      .map((each) => ({ id: each.deviceId, label: each.label }));
-    return { microphones: of("audioinput"), cameras: of("videoinput"), speakers: of("audiooutput") };
+    const ofKind = (kind) => devices
+      .filter((device) => device.kind === kind && device.deviceId !== "")
+      .map((device) => ({ id: device.deviceId, label: device.label }));
+    return { microphones: ofKind("audioinput"), cameras: ofKind("videoinput"), speakers: ofKind("audiooutput") };
   }
 
-  /** @param {() => void} run called when a device was plugged in or out */
-  onChange(run) {
-    this.#around().media?.addEventListener?.("devicechange", run);
+  /** @param {() => void} callback a device was plugged in or out */
+  onChange(callback) {
+    this.#platform().mediaDevices?.addEventListener?.("devicechange", callback);
   }
 
   /**
-   * Opens a device. One that was chosen once and is not there any more gives way to any other.
+   * Opens a device. If a device chosen earlier does not exist any more, the default one is opened.
    * @param {"microphone" | "camera"} device
-   * @param {string | null} id
+   * @param {string | null} id null for the default device
    * @param {boolean} music
    * @returns {Promise<MediaStreamTrack>}
    */
   async open(device, id, music) {
     try {
-      return (await this.#tracks(device, id, music))[0];
+      return await this.#openTrack(device, id, music);
     } catch (error) {
-      if (id === null || troubleOf(error) !== "missing") throw error;
-      return (await this.#tracks(device, null, music))[0];
+      if (id === null || problemOf(error) !== "not-found") throw error;
+      return this.#openTrack(device, null, music);
     }
   }
 
   /**
-   * Opens both with one question to the person.
-   * @param {string | null} microphone
-   * @param {string | null} camera
+   * Opens microphone and camera with one permission prompt.
+   * @param {string | null} microphoneId
+   * @param {string | null} cameraId
    * @param {boolean} music
    * @returns {Promise<MediaStreamTrack[]>}
    */
-  async openBoth(microphone, camera, music) {
-    const media = this.#media();
-    const stream = await media.getUserMedia({
-      audio: soundConstraints(microphone, music),
-      video: pictureConstraints(camera),
+  async openBoth(microphoneId, cameraId, music) {
+    const stream = await this.#mediaDevices().getUserMedia({
+      audio: microphoneConstraints(microphoneId, music),
+      video: cameraConstraints(cameraId),
     });
     return stream.getTracks();
   }
 
   /**
-   * The screen, a window or a tab, with sound where the browser can.
+   * Opens a screen, a window or a tab, with its audio if the browser supports that.
    * @returns {Promise<MediaStreamTrack[]>}
    */
   async openScreen() {
-    const stream = await this.#media().getDisplayMedia({
+    const stream = await this.#mediaDevices().getDisplayMedia({
       video: SCREEN,
       audio: { echoCancellation: false, noiseSuppression: false, autoGainControl: false },
     });
@@ -171,14 +185,14 @@ export class Devices {
    * @param {string | null} id
    * @param {boolean} music
    */
-  async #tracks(device, id, music) {
-    const wanted = device === "microphone" ? { audio: soundConstraints(id, music) } : { video: pictureConstraints(id) };
-    return (await this.#media().getUserMedia(wanted)).getTracks();
+  async #openTrack(device, id, music) {
+    const constraints = device === "microphone" ? { audio: microphoneConstraints(id, music) } : { video: cameraConstraints(id) };
+    return (await this.#mediaDevices().getUserMedia(constraints)).getTracks()[0];
   }
 
-  #media() {
-    const { media } = this.#around();
-    if (media === undefined) throw new DOMException("no devices here", "NotSupportedError");
-    return media;
+  #mediaDevices() {
+    const { mediaDevices } = this.#platform();
+    if (mediaDevices === undefined) throw new DOMException("this page has no media devices", "NotSupportedError");
+    return mediaDevices;
   }
 }

@@ -1,65 +1,75 @@
 /**
- * One's own sound and picture: what is open, what is switched on, and what is therefore sent.
+ * Local media: the open microphone, camera and screen, and what is sent of them.
  *
- * A microphone that is muted stays open and sends silence, so that it can speak at once; a camera that is switched off is
- * let go, so that its light goes out.
+ * A muted microphone stays open and sends silence, so that unmuting has no delay. A camera that is switched off is
+ * closed, so that its light goes out.
  */
 
-import { troubleOf } from "./devices.js";
+import { anyPermissionGranted, problemOf } from "./devices.js";
 
 /** @typedef {import("./devices.js").Device} Device */
-/** @typedef {import("./devices.js").Trouble} Trouble */
+/** @typedef {import("./devices.js").DeviceProblem} DeviceProblem */
+/** @typedef {import("../peer/transceivers.js").TrackRole} TrackRole */
 
 /**
- * @typedef {object} OwnCallbacks
+ * @typedef {object} LocalMediaCallbacks
  * @property {() => void} onChange
- * @property {(device: Device, trouble: Trouble | null) => void} onTrouble null when it is over
+ * @property {(device: Device, problem: DeviceProblem | null) => void} onProblem null when it is solved
  */
 
-export class Own {
+/**
+ * @typedef {object} Preferences
+ * @property {string | null} microphoneId
+ * @property {string | null} cameraId
+ * @property {boolean} muted
+ * @property {boolean} cameraOn
+ * @property {boolean} music
+ */
+
+export class LocalMedia {
   #devices;
   #callbacks;
   /** @type {import("../peer/transceivers.js").Outgoing} */
   outgoing;
 
-  /** What the person wants, whether or not it can be had. */
+  // What the user wants, whether or not the devices can be opened.
   #muted = false;
-  #camera_on = true;
-  #talking = false;
+  #cameraOn = true;
+  #pushToTalk = false;
   /** @type {Record<"microphone" | "camera", string | null>} */
-  #chosen = { microphone: null, camera: null };
-  /** One thing after another: two openings of one device at a time fail in some browsers. */
-  #last = Promise.resolve();
+  #deviceIds = { microphone: null, camera: null };
+  /** Devices are opened one after another: some browsers fail to open one twice at a time. */
+  #queue = Promise.resolve();
 
   /**
    * @param {import("./devices.js").Devices} devices
-   * @param {OwnCallbacks} callbacks
+   * @param {LocalMediaCallbacks} callbacks
    */
   constructor(devices, callbacks) {
     this.#devices = devices;
     this.#callbacks = callbacks;
     this.outgoing = {
       stream: new MediaStream(),
-      screen_stream: new MediaStream(),
-      tracks: { sound: null, camera: null, screen: null, screenSound: null },
+      screenStream: new MediaStream(),
+      tracks: { microphone: null, camera: null, screen: null, screenAudio: null },
       music: false,
     };
   }
 
-  /** True when nobody hears us, for whatever reason. */
+  /** No audio of the microphone is sent, for whatever reason. */
   get muted() {
-    return this.outgoing.tracks.sound === null || (this.#muted && !this.#talking);
+    return !this.hasMicrophone || (this.#muted && !this.#pushToTalk);
   }
 
   get hasMicrophone() {
-    return this.outgoing.tracks.sound !== null;
+    return this.outgoing.tracks.microphone !== null;
   }
 
-  get camera() {
+  get hasCamera() {
     return this.outgoing.tracks.camera !== null;
   }
 
-  get sharing() {
+  get sharesScreen() {
     return this.outgoing.tracks.screen !== null;
   }
 
@@ -67,80 +77,85 @@ export class Own {
     return this.outgoing.music;
   }
 
-  /** What the others are told. @param {string} name */
-  state(name) {
-    return { name, muted: this.muted, camera: this.camera, screen: this.sharing ? this.outgoing.screen_stream.id : null };
+  /**
+   * @param {string} name display name
+   * @returns {import("../../shared/protocol.js").PeerState} what other peers are told
+   */
+  peerState(name) {
+    return {
+      name,
+      muted: this.muted,
+      camera: this.hasCamera,
+      screen: this.sharesScreen ? this.outgoing.screenStream.id : null,
+    };
   }
 
   /**
-   * Which device is in use: its id, or null.
+   * The id of the device in use, or else of the preferred one.
    * @param {"microphone" | "camera"} device
    * @returns {string | null}
    */
-  using(device) {
-    const track = this.outgoing.tracks[device === "microphone" ? "sound" : "camera"];
-    return track?.getSettings().deviceId ?? this.#chosen[device];
+  deviceId(device) {
+    return this.outgoing.tracks[device]?.getSettings().deviceId ?? this.#deviceIds[device];
   }
 
   /**
-   * Remembered choices, before anything is opened.
-   * @param {{ microphone: string | null, camera: string | null, muted: boolean, camera_on: boolean, music: boolean }} choices
+   * Sets stored preferences before anything is opened.
+   * @param {Preferences} preferences
    */
-  recall({ microphone, camera, muted, camera_on, music }) {
-    this.#chosen = { microphone, camera };
+  setPreferences({ microphoneId, cameraId, muted, cameraOn, music }) {
+    this.#deviceIds = { microphone: microphoneId, camera: cameraId };
     this.#muted = muted;
-    this.#camera_on = camera_on;
+    this.#cameraOn = cameraOn;
     this.outgoing.music = music;
   }
 
-  /** Asks for everything that is wanted; what cannot be had is told, and the rest is taken. */
+  /** Opens what the user wants. A device that fails is reported, and the other one is used. */
   open() {
-    return this.#then(async () => {
-      const { barrier } = this.#devices;
-      if (barrier !== null) {
-        this.#trouble("microphone", barrier);
-        this.#trouble("camera", barrier);
+    return this.#enqueue(async () => {
+      const { unavailable } = this.#devices;
+      if (unavailable !== null) {
+        this.#reportBoth(unavailable);
         return;
       }
-      if (this.#camera_on) {
+      if (this.#cameraOn) {
         try {
-          const { microphone, camera } = this.#chosen;
-          for (const track of await this.#devices.openBoth(microphone, camera, this.music)) this.#take(track);
+          const { microphone, camera } = this.#deviceIds;
+          for (const track of await this.#devices.openBoth(microphone, camera, this.music)) this.#useTrack(track);
           return;
         } catch (error) {
-          if (troubleOf(error) === "refused" && !(await someAllowed())) {
-            this.#trouble("microphone", "refused");
-            this.#trouble("camera", "refused");
+          if (problemOf(error) === "denied" && !(await anyPermissionGranted())) {
+            this.#reportBoth("denied");
             return;
           }
-          // One of the two may still be had.
+          // One of the two may still work.
         }
-        await this.#openOne("camera");
+        await this.#openDevice("camera");
       }
-      await this.#openOne("microphone");
+      await this.#openDevice("microphone");
     });
   }
 
   /** @param {boolean} muted */
   setMuted(muted) {
     this.#muted = muted;
-    if (!muted && !this.hasMicrophone) return this.#then(() => this.#openOne("microphone"));
-    this.#apply();
-    return this.#last;
+    if (!muted && !this.hasMicrophone) return this.#enqueue(() => this.#openDevice("microphone"));
+    this.#applyMute();
+    return this.#queue;
   }
 
-  /** Speaking as long as a key is held. @param {boolean} talking */
-  setTalking(talking) {
-    this.#talking = talking;
-    this.#apply();
+  /** Unmutes as long as a key is held. @param {boolean} talking */
+  setPushToTalk(talking) {
+    this.#pushToTalk = talking;
+    this.#applyMute();
   }
 
   /** @param {boolean} on */
   setCamera(on) {
-    this.#camera_on = on;
-    return this.#then(async () => {
-      if (!on) this.#put("camera", null);
-      else if (!this.camera) await this.#openOne("camera");
+    this.#cameraOn = on;
+    return this.#enqueue(async () => {
+      if (!on) this.#setTrack("camera", null);
+      else if (!this.hasCamera) await this.#openDevice("camera");
     });
   }
 
@@ -148,133 +163,119 @@ export class Own {
    * @param {"microphone" | "camera"} device
    * @param {string} id
    */
-  choose(device, id) {
-    this.#chosen[device] = id;
-    if (device === "camera" && !this.#camera_on) return this.#last;
-    return this.#then(() => this.#openOne(device));
+  selectDevice(device, id) {
+    this.#deviceIds[device] = id;
+    if (device === "camera" && !this.#cameraOn) return this.#queue;
+    return this.#enqueue(() => this.#openDevice(device));
   }
 
-  /** Opens the same microphone in the other way. @param {boolean} music */
+  /** Opens the microphone again, with or without processing for speech. @param {boolean} music */
   setMusic(music) {
     this.outgoing.music = music;
-    return this.#then(async () => {
-      if (this.hasMicrophone) await this.#openOne("microphone");
+    return this.#enqueue(async () => {
+      if (this.hasMicrophone) await this.#openDevice("microphone");
       this.#callbacks.onChange();
     });
   }
 
-  /** Shares the screen. Call it within a tap. */
-  async share() {
+  /** Call it in a user gesture. */
+  async shareScreen() {
     try {
       for (const track of await this.#devices.openScreen()) {
-        if (track.kind === "video") track.contentHint = "detail";
-        else track.contentHint = "music";
+        track.contentHint = track.kind === "video" ? "detail" : "music";
         track.addEventListener("ended", () => {
-          if (Object.values(this.outgoing.tracks).includes(track)) this.unshare();
+          if (this.#uses(track)) this.stopScreen();
         });
-        this.#put(track.kind === "video" ? "screen" : "screenSound", track, false);
+        this.#setTrack(track.kind === "video" ? "screen" : "screenAudio", track, false);
       }
-      this.#callbacks.onTrouble("screen", null);
+      this.#callbacks.onProblem("screen", null);
     } catch (error) {
-      // Whoever closes the question without choosing knows that nothing is shared.
-      const trouble = troubleOf(error);
-      if (trouble !== "refused") this.#callbacks.onTrouble("screen", trouble);
+      // A user who cancels the browser's dialog needs no explanation.
+      const problem = problemOf(error);
+      if (problem !== "denied") this.#callbacks.onProblem("screen", problem);
     }
     this.#callbacks.onChange();
   }
 
-  unshare() {
-    this.#put("screenSound", null, false);
-    this.#put("screen", null);
+  stopScreen() {
+    this.#setTrack("screenAudio", null, false);
+    this.#setTrack("screen", null);
   }
 
-  /** Lets go of everything. */
+  /** Closes all devices. */
   close() {
-    for (const slot of /** @type {const} */ (["screenSound", "screen", "camera", "sound"])) this.#put(slot, null, false);
+    for (const role of /** @type {const} */ (["screenAudio", "screen", "camera", "microphone"])) this.#setTrack(role, null, false);
   }
 
   /** @param {() => Promise<void>} step */
-  #then(step) {
-    this.#last = this.#last.then(step).catch((error) => console.warn("own media:", error));
-    return this.#last;
+  #enqueue(step) {
+    this.#queue = this.#queue.then(step).catch((error) => console.warn("local media:", error));
+    return this.#queue;
   }
 
   /** @param {"microphone" | "camera"} device */
-  async #openOne(device) {
-    const slot = device === "microphone" ? "sound" : "camera";
-    // Some browsers hold one microphone at a time, and no camera can be opened twice in another size.
-    this.#put(slot, null, false);
+  async #openDevice(device) {
+    // Some browsers open only one microphone at a time, and no camera opens twice with another size.
+    this.#setTrack(device, null, false);
     try {
-      this.#take(await this.#devices.open(device, this.#chosen[device], this.music));
+      this.#useTrack(await this.#devices.open(device, this.#deviceIds[device], this.music));
     } catch (error) {
-      this.#trouble(device, this.#devices.barrier ?? troubleOf(error));
+      this.#callbacks.onProblem(device, this.#devices.unavailable ?? problemOf(error));
       this.#callbacks.onChange();
     }
   }
 
   /** @param {MediaStreamTrack} track */
-  #take(track) {
+  #useTrack(track) {
     const device = track.kind === "audio" ? "microphone" : "camera";
-    const slot = track.kind === "audio" ? "sound" : "camera";
-    if (track.kind === "audio") track.contentHint = this.music ? "music" : "speech";
+    if (device === "microphone") track.contentHint = this.music ? "music" : "speech";
     else track.contentHint = "motion";
-    track.addEventListener("ended", () => void this.#lost(device, track));
-    this.#put(slot, track);
-    this.#callbacks.onTrouble(device, null);
+    track.addEventListener("ended", () => void this.#replaceEnded(device, track));
+    this.#setTrack(device, track);
+    this.#callbacks.onProblem(device, null);
   }
 
   /**
-   * A device was pulled out, or taken away by the system: any other will do.
+   * A device was unplugged, or taken by the system: the default one replaces it.
    * @param {"microphone" | "camera"} device
    * @param {MediaStreamTrack} track
    */
-  #lost(device, track) {
-    if (!Object.values(this.outgoing.tracks).includes(track)) return;
-    this.#chosen[device] = null;
-    return this.#then(async () => {
-      await this.#openOne(device);
-      const slot = device === "microphone" ? "sound" : "camera";
-      if (this.outgoing.tracks[slot] === null) this.#trouble(device, "gone");
+  #replaceEnded(device, track) {
+    if (!this.#uses(track)) return;
+    this.#deviceIds[device] = null;
+    return this.#enqueue(async () => {
+      await this.#openDevice(device);
+      if (this.outgoing.tracks[device] === null) this.#callbacks.onProblem(device, "unplugged");
     });
   }
 
+  /** @param {MediaStreamTrack} track */
+  #uses(track) {
+    return Object.values(this.outgoing.tracks).includes(track);
+  }
+
   /**
-   * @param {import("../peer/transceivers.js").Slot} slot
+   * @param {TrackRole} role
    * @param {MediaStreamTrack | null} track
-   * @param {boolean} tell
+   * @param {boolean} notify
    */
-  #put(slot, track, tell = true) {
+  #setTrack(role, track, notify = true) {
     const { tracks } = this.outgoing;
-    const old = tracks[slot];
-    tracks[slot] = track;
-    if (old !== null && old !== track) old.stop();
-    this.#apply(tell);
+    const previous = tracks[role];
+    tracks[role] = track;
+    if (previous !== null && previous !== track) previous.stop();
+    this.#applyMute(notify);
   }
 
-  #apply(tell = true) {
-    const { sound } = this.outgoing.tracks;
-    if (sound !== null) sound.enabled = !this.muted;
-    if (tell) this.#callbacks.onChange();
+  #applyMute(notify = true) {
+    const { microphone } = this.outgoing.tracks;
+    if (microphone !== null) microphone.enabled = !this.muted;
+    if (notify) this.#callbacks.onChange();
   }
 
-  /**
-   * @param {Device} device
-   * @param {Trouble} trouble
-   */
-  #trouble(device, trouble) {
-    this.#callbacks.onTrouble(device, trouble);
+  /** @param {DeviceProblem} problem of microphone and camera */
+  #reportBoth(problem) {
+    this.#callbacks.onProblem("microphone", problem);
+    this.#callbacks.onProblem("camera", problem);
   }
-}
-
-/** Whether the browser would give one of the two: it refuses both when one is forbidden. */
-async function someAllowed() {
-  for (const name of ["microphone", "camera"]) {
-    try {
-      const { state } = await navigator.permissions.query({ name: /** @type {PermissionName} */ (name) });
-      if (state === "granted") return true;
-    } catch {
-      // Not every browser tells.
-    }
-  }
-  return false;
 }

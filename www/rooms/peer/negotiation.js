@@ -1,17 +1,14 @@
 /**
- * Offers and answers of one RTCPeerConnection: perfect negotiation (W3C WebRTC 1.0, section 10.7), in which either side
- * may offer at any time and of two offers that cross one wins.
+ * Offers and answers of one RTCPeerConnection: perfect negotiation (W3C WebRTC 1.0, section 10.7). Either side may offer at
+ * any time; if two offers collide, the polite side rolls back its own.
  *
- * Yet between two of our own kind offers do not cross: who would have to give way asks the other to offer. For Chromium
- * (156) shows no further picture of what it receives once it has taken an offer back, though it goes on decoding.
+ * Between two roomtone pages offers do not collide, because the polite side asks the other side to offer instead. The
+ * reason: after a rollback, Chromium (156) decodes received video but shows no further frames.
  *
- * Everything happens in order, one step after another, so that a description can be edited between its making and its
- * taking effect without anything else getting between.
+ * All steps run one after another, so that nothing happens between editing a description and applying it.
  */
 
-/**
- * @typedef {{ type: "offer" | "answer", sdp: string }} Description
- */
+/** @typedef {import("../../shared/protocol.js").SessionDescription} SessionDescription */
 
 /**
  * @typedef {Pick<RTCPeerConnection, "signalingState" | "remoteDescription" | "localDescription" | "createOffer" | "createAnswer"
@@ -20,37 +17,38 @@
 
 /**
  * @typedef {object} NegotiationCallbacks
- * @property {(description: Description) => void} onDescription to be sent to the other
- * @property {(candidate: RTCIceCandidateInit) => void} onCandidate to be sent to the other
- * @property {(restart: boolean) => boolean} ask asks the other to offer in our place; false if it does not know how
- * @property {() => void} onOffered their offer is in force: what we send can be put into it now
+ * @property {(description: SessionDescription) => void} sendDescription
+ * @property {(candidate: RTCIceCandidateInit) => void} sendCandidate
+ * @property {(restart: boolean) => boolean} requestOffer asks the other side to make the next offer; false if it cannot
+ * @property {() => void} onRemoteOffer the remote offer is applied: what we send can be added before the answer
  * @property {() => void} onStable both sides agree
- * @property {(error: unknown) => void} onError this connection cannot go on
- * @property {(sdp: string) => string} ours edits our descriptions
- * @property {(sdp: string) => string} theirs edits the other's
+ * @property {(error: unknown) => void} onError this connection cannot continue
+ * @property {(sdp: string) => string} editLocal edits our descriptions
+ * @property {(sdp: string) => string} editRemote edits the other side's
  */
 
 export class Negotiation {
   #pc;
   #polite;
   #callbacks;
-  /** @type {Promise<void>} the end of all steps so far */
-  #last = Promise.resolve();
+  /** Resolves after all steps so far. */
+  #queue = Promise.resolve();
   #stopped = false;
-  /** Our offer lost, or could not be made yet: it is made again as soon as both agree. */
-  #again = false;
-  #again_restart = false;
-  #offered_restart = false;
-  /** Candidates must not be there before their description: a client that knows no better would drop them. */
-  #said = false;
-  /** @type {RTCIceCandidateInit[]} ours, found before our description was sent */
-  #ours = [];
-  /** @type {RTCIceCandidateInit[]} theirs, come before their description */
-  #theirs = [];
+  /** Another offer is needed as soon as the state is stable. */
+  #offerPending = false;
+  #pendingRestart = false;
+  /** Our last offer restarts ICE. */
+  #offeredRestart = false;
+  /** Some clients drop candidates that arrive before their description. */
+  #descriptionSent = false;
+  /** @type {RTCIceCandidateInit[]} found before our description was sent */
+  #localCandidates = [];
+  /** @type {RTCIceCandidateInit[]} received before the remote description */
+  #remoteCandidates = [];
 
   /**
    * @param {Connection} pc
-   * @param {boolean} polite whether we give way; exactly one of the two does
+   * @param {boolean} polite exactly one of the two sides is
    * @param {NegotiationCallbacks} callbacks
    */
   constructor(pc, polite, callbacks) {
@@ -59,71 +57,65 @@ export class Negotiation {
     this.#callbacks = callbacks;
   }
 
-  /** What was begun still ends, but nobody hears of it. */
+  /** Steps under way finish, but nothing is sent or reported any more. */
   stop() {
     this.#stopped = true;
   }
 
-  /** All that was asked for until now has been done. */
+  /** Resolves when all steps requested so far are done. */
   get settled() {
-    return this.#last;
+    return this.#queue;
   }
 
   /**
-   * Offers, now or as soon as both agree on what is under way.
-   * @param {{ restart?: boolean }} options `restart` looks for a new path (RFC 8445, section 9)
+   * Makes an offer now, or as soon as the current negotiation is finished.
+   * @param {{ restart?: boolean }} options `restart`: restart ICE (RFC 8445, section 9)
    */
   offer({ restart = false } = {}) {
-    this.#then(async () => {
-      const first = this.#pc.remoteDescription === null;
-      if (this.#polite && !first && this.#callbacks.ask(restart)) return;
+    this.#enqueue(async () => {
+      const isFirst = this.#pc.remoteDescription === null;
+      if (this.#polite && !isFirst && this.#callbacks.requestOffer(restart)) return;
       if (this.#pc.signalingState !== "stable") {
-        this.#again = true;
-        this.#again_restart ||= restart;
+        this.#offerPending = true;
+        this.#pendingRestart ||= restart;
         return;
       }
-      await this.#offer(restart);
+      await this.#makeOffer(restart);
     });
   }
 
-  /** Says once more what is still unanswered: the line was away, and it may never have arrived. */
-  repeat() {
-    this.#then(async () => {
-      if (this.#pc.signalingState === "have-local-offer") this.#say();
+  /** Sends an unanswered offer again: it may have been lost while signaling was down. */
+  repeatOffer() {
+    this.#enqueue(async () => {
+      if (this.#pc.signalingState === "have-local-offer") this.#sendLocalDescription();
+    });
+  }
+
+  /** @param {SessionDescription} description */
+  receiveDescription(description) {
+    this.#enqueue(() => (description.type === "offer" ? this.#applyOffer(description) : this.#applyAnswer(description)));
+  }
+
+  /** @param {RTCIceCandidateInit} candidate */
+  receiveCandidate(candidate) {
+    this.#enqueue(async () => {
+      if (this.#pc.remoteDescription === null) this.#remoteCandidates.push(candidate);
+      else await this.#addCandidate(candidate);
     });
   }
 
   /**
-   * What the other says.
-   * @param {Description} description
-   */
-  described(description) {
-    this.#then(() => (description.type === "offer" ? this.#offered(description) : this.#answered(description)));
-  }
-
-  /**
-   * A candidate of the other's.
+   * Sends a candidate of our own, after our description.
    * @param {RTCIceCandidateInit} candidate
    */
-  candidate(candidate) {
-    this.#then(async () => {
-      if (this.#pc.remoteDescription === null) this.#theirs.push(candidate);
-      else await this.#add(candidate);
-    });
-  }
-
-  /**
-   * A candidate of our own.
-   * @param {RTCIceCandidateInit} candidate
-   */
-  found(candidate) {
-    if (this.#said) this.#callbacks.onCandidate(candidate);
-    else this.#ours.push(candidate);
+  addLocalCandidate(candidate) {
+    if (this.#descriptionSent) this.#callbacks.sendCandidate(candidate);
+    else this.#localCandidates.push(candidate);
   }
 
   /** @param {() => Promise<void>} step */
-  #then(step) {
-    this.#last = this.#last.then(async () => {
+  #enqueue(step) {
+    this.#queue = this.#queue.then(async () => {
       if (this.#stopped) return;
       try {
         await step();
@@ -134,80 +126,79 @@ export class Negotiation {
   }
 
   /** @param {boolean} restart */
-  async #offer(restart) {
-    this.#again = false;
-    this.#again_restart = false;
-    this.#offered_restart = restart;
+  async #makeOffer(restart) {
+    this.#offerPending = false;
+    this.#pendingRestart = false;
+    this.#offeredRestart = restart;
     const { sdp = "" } = await this.#pc.createOffer({ iceRestart: restart });
-    await this.#put({ type: "offer", sdp });
+    await this.#applyLocal({ type: "offer", sdp });
   }
 
-  /** @param {Description} description */
-  async #offered(description) {
+  /** @param {SessionDescription} description */
+  async #applyOffer(description) {
     const collision = this.#pc.signalingState !== "stable";
-    // Ours wins: the other takes its own back, answers, and offers again if it still wants to.
+    // The impolite side ignores the offer: the other side rolls its own back, answers, and offers again if needed.
     if (collision && !this.#polite) return;
     if (collision) {
       await this.#pc.setLocalDescription({ type: "rollback" });
-      this.#again = true;
-      this.#again_restart ||= this.#offered_restart;
+      this.#offerPending = true;
+      this.#pendingRestart ||= this.#offeredRestart;
     }
-    await this.#take(description);
-    this.#callbacks.onOffered();
+    await this.#applyRemote(description);
+    this.#callbacks.onRemoteOffer();
     const { sdp = "" } = await this.#pc.createAnswer();
-    await this.#put({ type: "answer", sdp });
-    await this.#agreed();
+    await this.#applyLocal({ type: "answer", sdp });
+    await this.#becomeStable();
   }
 
-  /** @param {Description} description */
-  async #answered(description) {
-    // An answer to an offer that was taken back, or the second to one that was said twice.
+  /** @param {SessionDescription} description */
+  async #applyAnswer(description) {
+    // An answer to an offer that was rolled back, or a second answer to an offer that was sent twice.
     if (this.#pc.signalingState !== "have-local-offer") return;
-    await this.#take(description);
-    await this.#agreed();
+    await this.#applyRemote(description);
+    await this.#becomeStable();
   }
 
-  async #agreed() {
+  async #becomeStable() {
     this.#callbacks.onStable();
-    if (this.#again && !this.#stopped) await this.#offer(this.#again_restart);
+    if (this.#offerPending && !this.#stopped) await this.#makeOffer(this.#pendingRestart);
   }
 
-  /** @param {Description} description */
-  async #take({ type, sdp }) {
-    await this.#pc.setRemoteDescription({ type, sdp: this.#callbacks.theirs(sdp) });
-    const waiting = this.#theirs;
-    this.#theirs = [];
-    for (const candidate of waiting) await this.#add(candidate);
+  /** @param {SessionDescription} description */
+  async #applyRemote({ type, sdp }) {
+    await this.#pc.setRemoteDescription({ type, sdp: this.#callbacks.editRemote(sdp) });
+    for (const candidate of this.#remoteCandidates.splice(0)) await this.#addCandidate(candidate);
   }
 
   /** @param {RTCIceCandidateInit} candidate */
-  async #add(candidate) {
+  async #addCandidate(candidate) {
     try {
       await this.#pc.addIceCandidate(candidate);
     } catch {
-      // It belongs to an offer that was passed over, or is of a kind this browser does not know. Others may do.
+      // It belongs to an ignored offer, or this browser does not support its kind. Other candidates may work.
     }
   }
 
   /**
-   * Puts our description in force and sends it.
-   * @param {Description} description
+   * Applies our description and sends it.
+   * @param {SessionDescription} description
    */
-  async #put({ type, sdp }) {
+  async #applyLocal({ type, sdp }) {
     try {
-      await this.#pc.setLocalDescription({ type, sdp: this.#callbacks.ours(sdp) });
+      await this.#pc.setLocalDescription({ type, sdp: this.#callbacks.editLocal(sdp) });
     } catch {
-      // A browser that refuses every edit goes without.
+      // A browser that rejects the edit uses its own description.
       await this.#pc.setLocalDescription({ type, sdp });
     }
-    this.#say();
+    this.#sendLocalDescription();
   }
 
-  #say() {
+  #sendLocalDescription() {
     const description = this.#pc.localDescription;
     if (description === null || this.#stopped) return;
-    this.#callbacks.onDescription({ type: /** @type {"offer" | "answer"} */ (description.type), sdp: description.sdp });
-    this.#said = true;
-    for (const candidate of this.#ours.splice(0)) this.#callbacks.onCandidate(candidate);
+    const type = /** @type {"offer" | "answer"} */ (description.type);
+    this.#callbacks.sendDescription({ type, sdp: description.sdp });
+    this.#descriptionSent = true;
+    for (const candidate of this.#localCandidates.splice(0)) this.#callbacks.sendCandidate(candidate);
   }
 }

@@ -1,52 +1,51 @@
 /**
- * Whether anything still comes through a line, by its packets: what a connection says of its own state is not believed.
- * Pure: time is given.
+ * Detects a connection that receives nothing, whatever its connection state is. Pure: it is told the time.
  */
 
-/** Nothing came in for this long, though the other sends: the line is dead, whatever its state says. */
-const STALL_MS = 6000;
-/** Looked at as rarely as this, the page or the computer slept, and that is not the other's silence. */
-const SLEPT_MS = 3000;
+/** The other peer sends, but nothing has arrived for this time: the connection has stalled. */
+const STALL_TIMEOUT_MS = 6000;
+/** A longer time between two ticks means that the page or the computer was suspended, so the gap does not count. */
+const SUSPENDED_MS = 3000;
 
-export class Watch {
+export class PacketMonitor {
   #packets = 0;
-  #progress_ms;
-  #looked_ms;
-  /** Something has come through since the line was made, or was sent another way. */
-  lived = false;
+  #lastPacketMs;
+  #lastTickMs;
+  /** Packets have arrived since the connection was created, or since its last ICE restart. */
+  receivedAny = false;
 
-  /** @param {number} now_ms */
-  constructor(now_ms) {
-    this.#progress_ms = now_ms;
-    this.#looked_ms = now_ms;
+  /** @param {number} nowMs */
+  constructor(nowMs) {
+    this.#lastPacketMs = nowMs;
+    this.#lastTickMs = nowMs;
   }
 
-  /** The line stands, or stands again: silence counts from now. @param {number} now_ms */
-  begin(now_ms) {
-    this.#progress_ms = now_ms;
+  /** The connection was established: a gap starts now. @param {number} nowMs */
+  connected(nowMs) {
+    this.#lastPacketMs = nowMs;
   }
 
-  /** Somebody looks, as it is done every second. @param {number} now_ms */
-  look(now_ms) {
-    if (now_ms - this.#looked_ms > SLEPT_MS) this.#progress_ms = now_ms;
-    this.#looked_ms = now_ms;
+  /** Call it every second. @param {number} nowMs */
+  tick(nowMs) {
+    if (nowMs - this.#lastTickMs > SUSPENDED_MS) this.#lastPacketMs = nowMs;
+    this.#lastTickMs = nowMs;
   }
 
   /**
-   * @param {number} packets that came in so far
-   * @param {boolean} still nothing is to be expected on a line that stands
-   * @param {number} now_ms
-   * @returns {boolean} whether that is a sign of life
+   * @param {number} packets received so far
+   * @param {boolean} noneExpected the other peer sends nothing, so a gap is no fault
+   * @param {number} nowMs
+   * @returns {boolean} whether the connection works
    */
-  count(packets, still, now_ms) {
-    if (packets <= this.#packets && !still) return false;
+  update(packets, noneExpected, nowMs) {
+    if (packets <= this.#packets && !noneExpected) return false;
     this.#packets = Math.max(packets, this.#packets);
-    this.#progress_ms = now_ms;
+    this.#lastPacketMs = nowMs;
     return true;
   }
 
-  /** @param {number} now_ms */
-  stalled(now_ms) {
-    return now_ms - this.#progress_ms > STALL_MS;
+  /** @param {number} nowMs */
+  stalled(nowMs) {
+    return nowMs - this.#lastPacketMs > STALL_TIMEOUT_MS;
   }
 }

@@ -1,65 +1,53 @@
 /**
- * One of the others, and the line between the two of us: an RTCPeerConnection that repairs itself, and is replaced by a
- * new one when it cannot.
+ * Another peer in the room, and the connection to it. The connection repairs itself by an ICE restart; if that does not
+ * help, both peers replace it with a new one.
  *
- * A path that is gone is looked for anew (ICE restart); if that does not help, both ends begin again with a new connection.
- * Each end gives its connection a tag, so that what was said about an old one is told from what is said about the new. A
- * client that knows nothing of tags is known by the session id in its descriptions.
+ * Each peer gives each of its connections an id, so that a message about an old connection can be ignored. A client that
+ * sends no ids is told apart by the session ids in its descriptions.
  */
 
-import { MUSIC_BPS, VOICE_BPS } from "./sendLimits.js";
-import { flowOf } from "./peerStats.js";
-import { Link } from "./peerConnection.js";
-import { NOTHING } from "./remoteMedia.js";
-import { Reconnect } from "../../shared/backoff.js";
-import { sessionOf, withMusic, withVoice } from "../../shared/sdp.js";
-import { Watch } from "./packetMonitor.js";
+import { browserClock } from "../../shared/clock.js";
+import { sessionIdOf, withMusic, withSpeech } from "../../shared/sdp.js";
+import { ConnectionRepair } from "./connectionRepair.js";
+import { PeerConnection } from "./peerConnection.js";
+import { snapshotOf } from "./peerStats.js";
+import { NO_TRACKS } from "./remoteMedia.js";
+import { MUSIC_BPS, SPEECH_BPS } from "./sendLimits.js";
 
-/** A path that comes back within this time needs no help. */
-const DISCONNECTED_PATIENCE_MS = 4000;
-/** A restart that brought no path after this time brings none. */
-const RESTART_PATIENCE_MS = 8000;
-/** A new connection that does not stand after this time never will. */
-const CONNECT_PATIENCE_MS = 15_000;
-/** Who was there before us waits so long for the newcomer's offer, and then makes its own. */
-const OFFER_PATIENCE_MS = 10_000;
-/** Of two ends that see the same break, one begins: the other only if nothing came of it. */
-const POLITE_WAIT_MS = 1000;
-/** Who gives way waits so long for the other to prepare what a shared screen needs. */
-const PREPARE_PATIENCE_MS = 3000;
-/** How often packets are counted. */
-const TICK_MS = 1000;
+/** The polite peer waits this long for the other one to add the transceivers for a shared screen. */
+const SCREEN_TIMEOUT_MS = 3000;
+const STATS_INTERVAL_MS = 1000;
+/** Bytes of a connection id. */
+const ID_BYTES = 6;
 
-/** @typedef {import("./remoteMedia.js").PeerState} PeerState */
-/** @typedef {import("./remoteMedia.js").Tracks} Tracks */
-/** @typedef {"connecting" | "connected" | "repairing"} LineState */
+/** @typedef {import("../../shared/protocol.js").PeerState} PeerState */
+/** @typedef {import("../../shared/protocol.js").PeerMessage} PeerMessage */
+/** @typedef {import("../../shared/protocol.js").PeerMessageBody} PeerMessageBody */
+/** @typedef {import("./connectionRepair.js").PeerStatus} PeerStatus */
 
 /**
  * @typedef {object} PeerCallbacks
- * @property {(type: "offer" | "answer" | "ice-candidate", payload: object) => void} send
- * @property {(line: LineState) => void} onLine
- * @property {(tracks: Tracks) => void} onTracks
- * @property {(now: import("./peerStats.js").Flow) => void} onFlow once a second while there is a line
+ * @property {(message: PeerMessageBody) => void} send
+ * @property {() => void} onStatus
+ * @property {(tracks: import("./remoteMedia.js").RemoteTracks) => void} onTracks
+ * @property {(snapshot: import("./peerStats.js").Snapshot) => void} onStats once a second while there is a connection
  */
 
 /**
- * @typedef {object} World Replaced in tests.
- * @property {(configuration: RTCConfiguration) => RTCPeerConnection} peerConnection
- * @property {() => number} now
- * @property {(run: () => void, wait_ms: number) => any} later
- * @property {(timer: any) => void} never
- * @property {() => string} tag
- * @property {() => number} random
+ * @typedef {import("../../shared/clock.js").Clock & {
+ *   createPeerConnection: (configuration: RTCConfiguration) => RTCPeerConnection,
+ *   createConnectionId: () => string,
+ * }} Platform Replaced in tests.
  */
 
-/** @type {World} */
-const BROWSER = {
-  peerConnection: (configuration) => new RTCPeerConnection(configuration),
-  now: () => performance.now(),
-  later: (run, wait_ms) => setTimeout(run, wait_ms),
-  never: (timer) => clearTimeout(timer),
-  tag: () => Array.from(crypto.getRandomValues(new Uint8Array(6)), (byte) => byte.toString(16).padStart(2, "0")).join(""),
-  random: Math.random,
+/** @type {Platform} */
+const browserPlatform = {
+  ...browserClock,
+  createPeerConnection: (configuration) => new RTCPeerConnection(configuration),
+  createConnectionId: () => Array.from(
+    crypto.getRandomValues(new Uint8Array(ID_BYTES)),
+    (byte) => byte.toString(16).padStart(2, "0"),
+  ).join(""),
 };
 
 export class Peer {
@@ -67,371 +55,301 @@ export class Peer {
   #polite;
   #outgoing;
   #callbacks;
-  #world;
+  #platform;
   #configuration;
-  #reconnect;
+  #repair;
 
-  /** @type {PeerState | null} null of a client that says nothing of itself */
+  /** @type {PeerState | null} null for a client that sends no `peer-state` */
   #state = null;
-  /** @type {LineState} */
-  #line = "connecting";
-  /** @type {Link | null} */
-  #link = null;
-  #tag = "";
-  /** Our own first offer is not answered yet. */
-  #calling = false;
+  /** @type {PeerConnection | null} */
+  #connection = null;
+  #connectionId = "";
   /** @type {string | null} */
-  #their_tag = null;
-  /** The other's connections have tags: it is of our kind. */
-  #kin = false;
-  #music = false;
+  #remoteConnectionId = null;
+  /** Our first offer of this connection is not answered yet. */
+  #firstOfferPending = false;
+  /** The other client is roomtone's page: it makes an offer on request. */
+  #supportsOfferRequest = false;
+  /** The remote description in force allows us to send music. */
+  #sendsMusic = false;
 
-  #others = 1;
-  /** The server can pass our words on now. */
-  #reachable = true;
-  #closed = false;
-  /** @type {any} */
-  #repair_timer;
-  /** @type {any} */
-  #tick_timer;
-  #watch = new Watch(0);
-  /** A host wishes it silent, and it has not said that it is. */
-  #silenced = false;
+  /** Number of peers in the room, without ourselves. */
+  #peerCount = 1;
+  /** Messages reach the other peer at present. */
+  #signalingOpen = true;
+  /** @type {number | undefined} */
+  #statsTimer;
+  #mutedByModerator = false;
 
   /**
    * @param {string} id
-   * @param {{ polite: boolean, outgoing: import("./transceivers.js").Outgoing, configuration: RTCConfiguration }} around
+   * @param {{ polite: boolean, outgoing: import("./transceivers.js").Outgoing, configuration: RTCConfiguration }} options
    * @param {PeerCallbacks} callbacks
-   * @param {World} world
+   * @param {Platform} platform
    */
-  constructor(id, { polite, outgoing, configuration }, callbacks, world = BROWSER) {
+  constructor(id, { polite, outgoing, configuration }, callbacks, platform = browserPlatform) {
     this.id = id;
     this.#polite = polite;
     this.#outgoing = outgoing;
     this.#configuration = configuration;
     this.#callbacks = callbacks;
-    this.#world = world;
-    this.#reconnect = new Reconnect(world.random);
+    this.#platform = platform;
+    this.#repair = new ConnectionRepair(polite, {
+      restartIce: () => this.#connection?.negotiation.offer({ restart: true }),
+      connect: () => this.connect(),
+      isConnected: () => this.#connection?.connected === true,
+      isSignalingOpen: () => this.#signalingOpen,
+      onStatus: () => callbacks.onStatus(),
+    }, platform);
   }
 
   get state() {
     return this.#state;
   }
 
-  get line() {
-    return this.#line;
+  /** @returns {PeerStatus} */
+  get status() {
+    return this.#repair.status;
   }
 
-  /** The line stands, and packets of theirs have come in just now. */
-  get flowing() {
-    return this.#link?.pc.connectionState === "connected" && !this.#watch.stalled(this.#world.now());
+  /** The connection is up, and packets have arrived recently. */
+  get receiving() {
+    return this.#connection?.connected === true && !this.#repair.stalled;
   }
 
-  // --- from the room ---------------------------------------------------------------------------------------------------
-
-  /** We are the newcomer: we offer. */
-  call() {
-    this.#build();
-    this.#calling = true;
-    this.#link?.slots.open(["sound", "camera"]);
-    this.update();
-    this.#patience(CONNECT_PATIENCE_MS);
+  /** A moderator muted this peer, and it has not reported itself as muted yet. Until then it must not be played. */
+  get mutedByModerator() {
+    return this.#mutedByModerator;
   }
 
-  /** The other is the newcomer: it will offer. */
-  await() {
-    this.#world.never(this.#repair_timer);
-    this.#repair_timer = this.#world.later(() => this.#rebuild(), OFFER_PATIENCE_MS);
+  /** Current audio level, 0 to 1. */
+  get level() {
+    return this.#mutedByModerator ? 0 : this.#connection?.remoteMedia.level ?? 0;
   }
 
-  /**
-   * Something the other says to us alone.
-   * @param {string} type
-   * @param {any} payload
-   */
-  hear(type, payload) {
-    const { mine: theirs, yours: ours } = payload.pair ?? {};
-    if (typeof ours === "string" && ours !== this.#tag) return;
-    if (type === "ice-candidate") {
-      if (payload.wish === "offer" || payload.wish === "restart") this.#link?.negotiation.offer({ restart: payload.wish === "restart" });
-      if (typeof theirs === "string" && theirs !== this.#their_tag) return;
-      if (typeof payload.candidate === "object" && payload.candidate !== null) this.#link?.negotiation.candidate(payload.candidate);
-      return;
-    }
-    if (type !== "offer" && type !== "answer") return;
-    const sdp = typeof payload.sdp === "string" ? payload.sdp : payload.sdp?.sdp;
-    if (typeof sdp !== "string") return;
-    const tag = typeof theirs === "string" ? theirs : sessionOf(sdp);
-    if (type === "offer") {
-      const anew = this.#their_tag !== null && tag !== this.#their_tag;
-      // Both called in the same moment, and it is us who give way. Browsers take back a first offer badly.
-      const crossed = this.#calling && this.#polite;
-      if (this.#link === null || anew || crossed) {
-        this.#build();
-        this.#patience(CONNECT_PATIENCE_MS);
-      }
-    } else {
-      // An offer may follow before this answer has taken effect.
-      this.#calling = false;
-    }
-    this.#their_tag = tag;
-    this.#kin = typeof theirs === "string";
-    this.#link?.negotiation.described({ type, sdp });
+  // --- called by the room ----------------------------------------------------------------------------------------------
+
+  /** Creates a connection and makes the first offer: we are the newcomer. */
+  connect() {
+    this.#createConnection();
+    this.#firstOfferPending = true;
+    this.#connection?.transceivers.add(["microphone", "camera"]);
+    this.updateMedia();
+  }
+
+  /** Waits for the first offer: the other peer is the newcomer. */
+  waitForOffer() {
+    this.#repair.awaitOffer();
   }
 
   /**
-   * A host wishes its microphone off. Until it says that it is, nothing of it is to be played: not every client obeys. One
-   * that is muted already has nothing more to say.
+   * A message that this peer sent to us. Its payload is what another client wrote: nothing in it is certain.
+   * @param {PeerMessage} message
    */
-  silence() {
-    this.#silenced = this.#state?.muted !== true;
+  receive(message) {
+    const remoteId = message.payload.pair?.mine;
+    const localId = message.payload.pair?.yours;
+    if (typeof localId === "string" && localId !== this.#connectionId) return;
+    if (message.type === "ice-candidate") this.#receiveCandidate(message.payload, remoteId);
+    else this.#receiveDescription(message.type, message.payload.sdp, remoteId);
   }
 
-  get silenced() {
-    return this.#silenced;
+  /** A peer that is already muted has nothing more to report. Not every client obeys a moderator. */
+  muteByModerator() {
+    this.#mutedByModerator = this.#state?.muted !== true;
   }
 
   /** @param {PeerState} state */
-  describe(state) {
+  setState(state) {
     this.#state = state;
-    if (state.muted) this.#silenced = false;
-    this.#show();
-    this.update();
+    if (state.muted) this.#mutedByModerator = false;
+    this.#reportTracks();
+    this.updateMedia();
   }
 
-  /** How many there are besides us: the more, the less each gets. @param {number} others */
-  share(others) {
-    this.#others = others;
-    void this.#link?.slots.limit(this.#others);
+  /** More peers mean less bitrate for each. @param {number} count without ourselves */
+  setPeerCount(count) {
+    this.#peerCount = count;
+    void this.#connection?.transceivers.applyLimits(count);
   }
 
   /** What we send has changed. */
-  update() {
-    const link = this.#link;
-    if (link === null) return;
-    if (this.#state !== null && link.pc.currentRemoteDescription !== null) {
+  updateMedia() {
+    const connection = this.#connection;
+    if (connection === null) return;
+    if (this.#state !== null && connection.pc.currentRemoteDescription !== null) {
       this.#prepareScreen();
-      if (this.#musical !== this.#music) link.negotiation.offer();
+      if (this.#wantsMusic !== this.#sendsMusic) connection.negotiation.offer();
     }
-    void link.slots.fill(this.#state === null).then(() => this.#link?.slots.limit(this.#others));
+    void connection.transceivers.updateTracks(this.#state === null)
+      .then(() => this.#connection?.transceivers.applyLimits(this.#peerCount));
   }
 
-  /**
-   * Has the ways for a shared screen ready before anybody shares one: then sharing needs no words, and no offers that add
-   * media can cross, after which Chrome shows nothing of what the one who gave way receives. So one of the two prepares
-   * them; the other only if that did not happen, because the one is not of our kind.
-   */
-  #prepareScreen() {
-    const link = this.#link;
-    if (link === null || link.slots.has("screen")) return;
-    if (!this.#polite) {
-      link.slots.open(["screen", "screenSound"]);
-    } else if (this.#outgoing.tracks.screen !== null) {
-      this.#world.later(() => {
-        if (this.#link === link && this.#outgoing.tracks.screen !== null) link.slots.open(["screen", "screenSound"]);
-        void link.slots.fill(false);
-      }, PREPARE_PATIENCE_MS);
-    }
+  /** Whether the server can relay our messages. @param {boolean} open */
+  setSignalingOpen(open) {
+    this.#signalingOpen = open;
   }
 
-  /**
-   * Whether the server can pass our words on.
-   * @param {boolean} reachable
-   */
-  reach(reachable) {
-    this.#reachable = reachable;
+  /** Signaling of one of us is back: messages may have been lost meanwhile. */
+  signalingResumed() {
+    this.#connection?.negotiation.repeatOffer();
   }
 
-  /** The other's line to the server, or ours, is back: words may have been lost meanwhile. */
-  resume() {
-    this.#link?.negotiation.repeat();
-  }
-
-  /** The network under us changed: a path that hangs is not waited for. */
-  hurry() {
-    if (this.#link?.pc.connectionState === "disconnected") this.#restart();
+  /** Our network changed: a disconnected connection restarts ICE without further delay. */
+  networkChanged() {
+    if (this.#connection?.pc.connectionState === "disconnected") this.#repair.restartIce();
   }
 
   close() {
-    this.#closed = true;
-    this.#world.never(this.#repair_timer);
-    this.#unlink();
+    this.#repair.stop();
+    this.#closeConnection();
   }
 
-  /** How loud the other is just now, 0 to 1. */
-  get level() {
-    return this.#silenced ? 0 : this.#link?.received.level ?? 0;
+  // --- messages --------------------------------------------------------------------------------------------------------
+
+  /**
+   * @param {import("../../shared/protocol.js").CandidatePayload} payload
+   * @param {string | undefined} remoteId
+   */
+  #receiveCandidate({ wish, candidate }, remoteId) {
+    if (wish === "offer" || wish === "restart") this.#connection?.negotiation.offer({ restart: wish === "restart" });
+    if (typeof remoteId === "string" && remoteId !== this.#remoteConnectionId) return;
+    if (typeof candidate === "object" && candidate !== null) this.#connection?.negotiation.receiveCandidate(candidate);
+  }
+
+  /**
+   * @param {"offer" | "answer"} type
+   * @param {import("../../shared/protocol.js").DescriptionPayload["sdp"] | undefined} description
+   * @param {string | undefined} remoteId
+   */
+  #receiveDescription(type, description, remoteId) {
+    const sdp = typeof description === "string" ? description : description?.sdp;
+    if (typeof sdp !== "string") return;
+    const id = typeof remoteId === "string" ? remoteId : sessionIdOf(sdp);
+    if (type === "offer") {
+      const isNew = this.#remoteConnectionId !== null && id !== this.#remoteConnectionId;
+      // Both made a first offer at the same time, and we are polite. Browsers handle a rollback of a first offer badly.
+      const collision = this.#firstOfferPending && this.#polite;
+      if (this.#connection === null || isNew || collision) this.#createConnection();
+    } else {
+      // The next offer may arrive before this answer is applied.
+      this.#firstOfferPending = false;
+    }
+    this.#remoteConnectionId = id;
+    this.#supportsOfferRequest = typeof remoteId === "string";
+    this.#connection?.negotiation.receiveDescription({ type, sdp });
+  }
+
+  #pair() {
+    return { mine: this.#connectionId, yours: this.#remoteConnectionId };
+  }
+
+  /** @param {boolean} restart @returns {boolean} */
+  #requestOffer(restart) {
+    if (!this.#supportsOfferRequest) return false;
+    // Every client accepts a candidate of null, which means that no more candidates follow.
+    const wish = restart ? "restart" : "offer";
+    this.#callbacks.send({ type: "ice-candidate", payload: { candidate: null, wish, pair: this.#pair() } });
+    return true;
   }
 
   // --- the connection --------------------------------------------------------------------------------------------------
 
-  #unlink() {
-    this.#world.never(this.#tick_timer);
-    this.#link?.close();
-    this.#link = null;
+  #closeConnection() {
+    this.#platform.clearTimeout(this.#statsTimer);
+    this.#connection?.close();
+    this.#connection = null;
   }
 
-  #build() {
-    this.#unlink();
-    this.#tag = this.#world.tag();
-    this.#their_tag = null;
-    this.#calling = false;
-    this.#watch = new Watch(this.#world.now());
-    const pc = this.#world.peerConnection(this.#configuration);
-    this.#link = new Link(pc, this.#polite, this.#outgoing, {
-      onDescription: (description) => this.#send(description.type, { sdp: description }),
-      onCandidate: (candidate) => this.#send("ice-candidate", { candidate }),
-      ask: (restart) => {
-        if (!this.#kin) return false;
-        // It travels with what every client takes and passes over: the word that no candidate is left.
-        this.#send("ice-candidate", { candidate: null, wish: restart ? "restart" : "offer" });
-        return true;
-      },
-      onOffered: () => this.update(),
+  #createConnection() {
+    this.#closeConnection();
+    this.#connectionId = this.#platform.createConnectionId();
+    this.#remoteConnectionId = null;
+    this.#firstOfferPending = false;
+    const pc = this.#platform.createPeerConnection(this.#configuration);
+    this.#connection = new PeerConnection(pc, this.#polite, this.#outgoing, {
+      sendDescription: (sdp) => this.#callbacks.send({ type: sdp.type, payload: { sdp, pair: this.#pair() } }),
+      sendCandidate: (candidate) => this.#callbacks.send({ type: "ice-candidate", payload: { candidate, pair: this.#pair() } }),
+      requestOffer: (restart) => this.#requestOffer(restart),
+      onRemoteOffer: () => this.updateMedia(),
       onStable: () => {
-        this.#show();
-        this.update();
+        this.#reportTracks();
+        this.updateMedia();
       },
       onError: (error) => {
-        console.warn(`the line to ${this.id} has to begin anew:`, error);
-        this.#rebuildLater();
+        console.warn(`peer ${this.id}: negotiation failed, reconnecting:`, error);
+        this.#repair.connectionFailed();
       },
-      onTracks: () => this.#show(),
-      onState: (state) => this.#changed(state),
-      theirs: (sdp) => {
-        this.#music = this.#musical;
-        return this.#music ? withMusic(sdp, MUSIC_BPS) : withVoice(sdp, VOICE_BPS);
+      onTracks: () => this.#reportTracks(),
+      onState: (state) => this.#onConnectionState(state),
+      editRemote: (sdp) => {
+        this.#sendsMusic = this.#wantsMusic;
+        return this.#sendsMusic ? withMusic(sdp, MUSIC_BPS) : withSpeech(sdp, SPEECH_BPS);
       },
     });
-    this.#become("connecting");
-    this.#show();
-    this.#tickLater(pc);
+    this.#repair.connectionCreated();
+    this.#reportTracks();
+    this.#scheduleStats(pc);
   }
 
-  /** Sound that is not speech goes out: at least as good as music is meant to. */
-  get #musical() {
-    return this.#outgoing.music || (this.#outgoing.tracks.screenSound !== null && this.#state !== null);
+  /** The screen's audio is treated as music. */
+  get #wantsMusic() {
+    return this.#outgoing.music || (this.#outgoing.tracks.screenAudio !== null && this.#state !== null);
   }
 
   /**
-   * @param {"offer" | "answer" | "ice-candidate"} type
-   * @param {object} payload
+   * Adds the transceivers for a shared screen before anybody shares one. Sharing then needs no offer, so offers that add
+   * media cannot collide (see `negotiation.js`). The impolite peer adds them; the polite one only if that did not happen,
+   * because the other client is a different one.
    */
-  #send(type, payload) {
-    this.#callbacks.send(type, { ...payload, pair: { mine: this.#tag, yours: this.#their_tag } });
+  #prepareScreen() {
+    const connection = this.#connection;
+    if (connection === null || connection.transceivers.has("screen")) return;
+    if (!this.#polite) {
+      connection.transceivers.add(["screen", "screenAudio"]);
+    } else if (this.#outgoing.tracks.screen !== null) {
+      this.#platform.setTimeout(() => {
+        if (this.#connection === connection && this.#outgoing.tracks.screen !== null) {
+          connection.transceivers.add(["screen", "screenAudio"]);
+        }
+        void connection.transceivers.updateTracks(false);
+      }, SCREEN_TIMEOUT_MS);
+    }
   }
 
-  /** @param {LineState} line */
-  #become(line) {
-    if (this.#line === line) return;
-    this.#line = line;
-    this.#callbacks.onLine(line);
+  #reportTracks() {
+    this.#callbacks.onTracks(this.#connection?.remoteMedia.tracks(this.#state) ?? NO_TRACKS);
   }
-
-  #show() {
-    this.#callbacks.onTracks(this.#link?.received.tracks(this.#state) ?? NOTHING);
-  }
-
-  // --- the watch -------------------------------------------------------------------------------------------------------
 
   /** @param {RTCPeerConnectionState} state */
-  #changed(state) {
-    if (state === "connected") {
-      this.#world.never(this.#repair_timer);
-      this.#watch.begin(this.#world.now());
-      this.#become("connected");
-      void this.#link?.slots.limit(this.#others);
-    } else if (state === "disconnected") {
-      this.#repairAfter(DISCONNECTED_PATIENCE_MS);
-    } else if (state === "failed") {
-      this.#repairAfter(0);
-    }
+  #onConnectionState(state) {
+    this.#repair.connectionStateChanged(state);
+    if (state === "connected") void this.#connection?.transceivers.applyLimits(this.#peerCount);
   }
 
-  /** @param {number} wait_ms */
-  #repairAfter(wait_ms) {
-    this.#become("repairing");
-    this.#world.never(this.#repair_timer);
-    this.#repair_timer = this.#world.later(() => this.#restart(), wait_ms + (this.#polite ? POLITE_WAIT_MS : 0));
-  }
-
-  /** Looks for another path. */
-  #restart() {
-    if (this.#link === null) return;
-    this.#become("repairing");
-    if (!this.#reachable) {
-      this.#repairAfter(TICK_MS);
-      return;
-    }
-    this.#watch.lived = false;
-    this.#link.negotiation.offer({ restart: true });
-    this.#patience(RESTART_PATIENCE_MS);
-  }
-
-  /** @param {number} patience_ms */
-  #patience(patience_ms) {
-    this.#world.never(this.#repair_timer);
-    this.#repair_timer = this.#world.later(() => {
-      if (this.#link?.pc.connectionState !== "connected" || !this.#watch.lived) this.#rebuildLater();
-    }, patience_ms);
-  }
-
-  #rebuildLater() {
-    this.#become("repairing");
-    const now_ms = this.#world.now();
-    const due_ms = this.#reconnect.broken(now_ms);
-    this.#world.never(this.#repair_timer);
-    this.#repair_timer = this.#world.later(() => this.#rebuild(), due_ms - now_ms + (this.#polite ? POLITE_WAIT_MS : 0));
-  }
-
-  #rebuild() {
-    if (this.#closed) return;
-    this.#reconnect.trying();
-    if (this.#reachable) this.call();
-    else this.#rebuildLater();
-  }
-
-  /** The other says that it sends something. */
-  get #sending() {
+  /** The other peer says that it sends something. */
+  get #expectsMedia() {
     return this.#state !== null && (!this.#state.muted || this.#state.camera || this.#state.screen !== null);
   }
 
   /** @param {RTCPeerConnection} pc */
-  #tickLater(pc) {
-    this.#world.never(this.#tick_timer);
-    this.#tick_timer = this.#world.later(() => void this.#tick(pc), TICK_MS);
+  #scheduleStats(pc) {
+    this.#platform.clearTimeout(this.#statsTimer);
+    this.#statsTimer = this.#platform.setTimeout(() => void this.#readStats(pc), STATS_INTERVAL_MS);
   }
 
   /** @param {RTCPeerConnection} pc */
-  async #tick(pc) {
+  async #readStats(pc) {
     const report = await pc.getStats().catch(() => null);
-    if (this.#link?.pc !== pc) return;
+    if (this.#connection?.pc !== pc) return;
     if (pc.connectionState === "closed") {
-      // Not by us: browsers close what they run out of room for.
-      this.#rebuildLater();
+      // Not closed by us: browsers close connections when they run out of resources.
+      this.#repair.connectionFailed();
       return;
     }
-    const now_ms = this.#world.now();
-    this.#watch.look(now_ms);
-    if (report !== null) this.#count(flowOf(/** @type {any} */ (report), now_ms), now_ms);
-    if (pc.connectionState === "connected" && this.#line === "connected" && this.#sending && this.#watch.stalled(now_ms)) {
-      this.#restart();
-    }
-    this.#tickLater(pc);
-  }
-
-  /**
-   * @param {import("./peerStats.js").Flow} flow
-   * @param {number} now_ms
-   */
-  #count(flow, now_ms) {
-    const connected = this.#link?.pc.connectionState === "connected";
-    if (this.#watch.count(flow.packets_in, connected && !this.#sending, now_ms) && connected && !this.#watch.lived) {
-      this.#watch.lived = true;
-      this.#reconnect.reset();
-      this.#world.never(this.#repair_timer);
-      this.#become("connected");
-    }
-    this.#callbacks.onFlow(flow);
+    const snapshot = report === null ? null : snapshotOf(/** @type {any} */ (report), this.#platform.now());
+    this.#repair.tick(snapshot?.packetsReceived ?? null, this.#expectsMedia);
+    if (snapshot !== null) this.#callbacks.onStats(snapshot);
+    this.#scheduleStats(pc);
   }
 }

@@ -1,46 +1,45 @@
 /**
- * One connection to one other, and all that hangs on it: the negotiation, the ways out, and what comes in. It is made for
- * one try, and says nothing any more once it is closed; when and why another one is made is `peer.js`'s business.
+ * One RTCPeerConnection to a peer, with its negotiation, its transceivers and the media it receives. After `close()` it
+ * reports nothing. When a connection is replaced is decided in `peer.js`.
  */
 
-import { MUSIC_BPS } from "./sendLimits.js";
-import { Negotiation } from "./negotiation.js";
-import { Received } from "./remoteMedia.js";
 import { withMusic } from "../../shared/sdp.js";
-import { Slots } from "./transceivers.js";
+import { Negotiation } from "./negotiation.js";
+import { RemoteMedia } from "./remoteMedia.js";
+import { MUSIC_BPS } from "./sendLimits.js";
+import { Transceivers } from "./transceivers.js";
 
 /**
- * @typedef {object} Seen What a link says besides what its negotiation does.
- * @property {() => void} onTracks what comes in has changed
+ * @typedef {object} ConnectionCallbacks
+ * @property {() => void} onTracks the received tracks changed
  * @property {(state: RTCPeerConnectionState) => void} onState
  */
 
-/** @typedef {Omit<import("./negotiation.js").NegotiationCallbacks, "ours"> & Seen} LinkCallbacks */
+/** @typedef {Omit<import("./negotiation.js").NegotiationCallbacks, "editLocal"> & ConnectionCallbacks} PeerConnectionCallbacks */
 
-export class Link {
+export class PeerConnection {
   pc;
-  slots;
+  transceivers;
   negotiation;
-  received = new Received();
+  remoteMedia = new RemoteMedia();
   #open = true;
 
   /**
    * @param {RTCPeerConnection} pc
-   * @param {boolean} polite we give way when offers cross
+   * @param {boolean} polite see `negotiation.js`
    * @param {import("./transceivers.js").Outgoing} outgoing
-   * @param {LinkCallbacks} callbacks
+   * @param {PeerConnectionCallbacks} callbacks
    */
   constructor(pc, polite, outgoing, callbacks) {
     this.pc = pc;
-    this.slots = new Slots(pc, outgoing);
+    this.transceivers = new Transceivers(pc, outgoing);
     this.negotiation = new Negotiation(pc, polite, {
-      onDescription: callbacks.onDescription,
-      onCandidate: callbacks.onCandidate,
-      ask: callbacks.ask,
-      onOffered: () => {
+      ...callbacks,
+      editLocal: (sdp) => withMusic(sdp, MUSIC_BPS),
+      onRemoteOffer: () => {
         if (!this.#open) return;
-        this.slots.adopt();
-        callbacks.onOffered();
+        this.transceivers.adoptOffered();
+        callbacks.onRemoteOffer();
       },
       onStable: () => {
         if (this.#open) callbacks.onStable();
@@ -48,11 +47,9 @@ export class Link {
       onError: (error) => {
         if (this.#open) callbacks.onError(error);
       },
-      ours: (sdp) => withMusic(sdp, MUSIC_BPS),
-      theirs: callbacks.theirs,
     });
     pc.addEventListener("icecandidate", ({ candidate }) => {
-      if (candidate !== null && candidate.candidate !== "" && this.#open) this.negotiation.found(candidate.toJSON());
+      if (candidate !== null && candidate.candidate !== "" && this.#open) this.negotiation.addLocalCandidate(candidate.toJSON());
     });
     pc.addEventListener("negotiationneeded", () => {
       if (this.#open) this.negotiation.offer();
@@ -62,7 +59,7 @@ export class Link {
     });
     pc.addEventListener("track", (event) => {
       if (!this.#open) return;
-      this.received.add(event);
+      this.remoteMedia.add(event);
       for (const change of ["mute", "unmute", "ended"]) {
         event.track.addEventListener(change, () => {
           if (this.#open) callbacks.onTracks();
@@ -70,6 +67,10 @@ export class Link {
       }
       callbacks.onTracks();
     });
+  }
+
+  get connected() {
+    return this.pc.connectionState === "connected";
   }
 
   close() {

@@ -1,58 +1,57 @@
 /**
- * How much of one's uplink each of the others gets. Pure.
+ * Bitrate, size and frame rate of what is sent to each peer. Pure.
  *
- * In a mesh everybody sends to everybody, so what leaves grows with the number of people. A room of eight has to fit the
- * two megabits of an ordinary home uplink: seven pictures of 300 kbit/s do.
+ * In a mesh everybody sends to everybody, so the upload grows with the number of peers. A room of eight must fit the
+ * 2 Mbit/s of an ordinary home uplink: seven camera streams of 300 kbit/s do.
  */
 
 /**
- * @typedef {object} Budget
- * @property {number} bitrate_bps of one picture to one person
- * @property {number} height_px of the picture's shorter side
- * @property {number} rate_fps
+ * @typedef {object} VideoLimits
+ * @property {number} heightPx of the video's shorter side
+ * @property {number} frameRateFps
+ * @property {number} bitrateBps of one stream to one peer
  */
 
-/** @type {{ others: number, camera: Budget, screen_bps: number }[]} up to so many others */
+/** Limits for up to so many peers. @type {{ maxPeers: number, camera: VideoLimits, screenBps: number }[]} */
 const STEPS = [
-  { others: 1, camera: { bitrate_bps: 1_500_000, height_px: 720, rate_fps: 30 }, screen_bps: 2_500_000 },
-  { others: 3, camera: { bitrate_bps: 700_000, height_px: 480, rate_fps: 30 }, screen_bps: 1_200_000 },
-  { others: 7, camera: { bitrate_bps: 300_000, height_px: 360, rate_fps: 24 }, screen_bps: 600_000 },
-  { others: Infinity, camera: { bitrate_bps: 150_000, height_px: 240, rate_fps: 15 }, screen_bps: 300_000 },
+  { maxPeers: 1, camera: { heightPx: 720, frameRateFps: 30, bitrateBps: 1_500_000 }, screenBps: 2_500_000 },
+  { maxPeers: 3, camera: { heightPx: 480, frameRateFps: 30, bitrateBps: 700_000 }, screenBps: 1_200_000 },
+  { maxPeers: 7, camera: { heightPx: 360, frameRateFps: 24, bitrateBps: 300_000 }, screenBps: 600_000 },
+  { maxPeers: Infinity, camera: { heightPx: 240, frameRateFps: 15, bitrateBps: 150_000 }, screenBps: 300_000 },
 ];
 
-/** Bits per second of speech, and of music. */
-export const VOICE_BPS = 40_000;
+export const SPEECH_BPS = 40_000;
 export const MUSIC_BPS = 128_000;
 
-/** @param {number} others people besides oneself */
-function stepOf(others) {
-  return STEPS.find((step) => others <= step.others) ?? STEPS[STEPS.length - 1];
+/** @param {number} peers without ourselves */
+function stepFor(peers) {
+  return STEPS.find((step) => peers <= step.maxPeers) ?? STEPS[STEPS.length - 1];
 }
 
 /**
- * @param {number} others people besides oneself
- * @returns {Budget}
+ * @param {number} peers without ourselves
+ * @returns {VideoLimits}
  */
-export function cameraBudget(others) {
-  return stepOf(others).camera;
+export function cameraLimits(peers) {
+  return stepFor(peers).camera;
 }
 
 /**
- * A shared screen keeps its size, because text that is scaled cannot be read; it gives up pictures per second instead.
- * @param {number} others people besides oneself
- * @returns {Budget}
+ * A shared screen keeps its size, because scaled text is hard to read. It has a low frame rate instead.
+ * @param {number} peers without ourselves
+ * @returns {VideoLimits}
  */
-export function screenBudget(others) {
-  return { bitrate_bps: stepOf(others).screen_bps, height_px: Infinity, rate_fps: 15 };
+export function screenLimits(peers) {
+  return { heightPx: Infinity, frameRateFps: 15, bitrateBps: stepFor(peers).screenBps };
 }
 
 /**
- * By what a picture has to be divided to keep to its budget.
- * @param {{ width?: number, height?: number }} picture as it is captured
- * @param {Budget} budget
+ * The value of `scaleResolutionDownBy` that keeps a video within its limits.
+ * @param {{ width?: number, height?: number }} settings as captured
+ * @param {VideoLimits} limits
  * @returns {number} at least 1
  */
-export function scaleOf({ width, height }, { height_px }) {
+export function scaleDownBy({ width, height }, { heightPx }) {
   if (width === undefined || height === undefined) return 1;
-  return Math.max(1, Math.min(width, height) / height_px);
+  return Math.max(1, Math.min(width, height) / heightPx);
 }

@@ -1,34 +1,33 @@
 /**
- * The four ways media can take between two people, and which m-line of a connection each has: sound, camera, screen, and
- * the screen's sound. Each is one transceiver used in both directions, so that both can share a screen at once and a
- * device can be changed or switched off without another word between the two.
+ * The four transceivers of a connection: microphone, camera, screen, and the screen's audio. Each is used in both
+ * directions, so that both peers can share a screen at once, and a track can be replaced or removed without a new offer.
  */
 
-import { cameraBudget, MUSIC_BPS, scaleOf, screenBudget, VOICE_BPS } from "./sendLimits.js";
+import { MUSIC_BPS, SPEECH_BPS, cameraLimits, scaleDownBy, screenLimits } from "./sendLimits.js";
 
-/** @typedef {"sound" | "camera" | "screen" | "screenSound"} Slot */
+/** @typedef {"microphone" | "camera" | "screen" | "screenAudio"} TrackRole */
 
-/** @type {Slot[]} */
-export const SLOTS = ["sound", "camera", "screen", "screenSound"];
+/** @type {TrackRole[]} */
+const ROLES = ["microphone", "camera", "screen", "screenAudio"];
 
 /**
- * @typedef {object} Outgoing What we send. Changes in place; whoever holds it is told to look again.
- * @property {MediaStream} stream by whose id the others know sound and camera
- * @property {MediaStream} screen_stream by whose id they know the shared screen
- * @property {Record<Slot, MediaStreamTrack | null>} tracks
- * @property {boolean} music
+ * @typedef {object} Outgoing What we send. It changes in place; its users are told about changes.
+ * @property {MediaStream} stream peers know microphone and camera by its id
+ * @property {MediaStream} screenStream peers know the shared screen by its id
+ * @property {Record<TrackRole, MediaStreamTrack | null>} tracks
+ * @property {boolean} music the microphone sends music, not speech
  */
 
-/** @param {Slot} slot */
-const kindOf = (slot) => (slot === "camera" || slot === "screen" ? "video" : "audio");
-/** @param {Slot} slot */
-const ofScreen = (slot) => slot === "screen" || slot === "screenSound";
+/** @param {TrackRole} role */
+const kindOf = (role) => (role === "camera" || role === "screen" ? "video" : "audio");
+/** @param {TrackRole} role */
+const isOfScreen = (role) => role === "screen" || role === "screenAudio";
 
-export class Slots {
+export class Transceivers {
   #pc;
   #outgoing;
-  /** @type {Partial<Record<Slot, RTCRtpTransceiver>>} */
-  #transceivers = {};
+  /** @type {Partial<Record<TrackRole, RTCRtpTransceiver>>} */
+  #byRole = {};
 
   /**
    * @param {RTCPeerConnection} pc
@@ -39,107 +38,100 @@ export class Slots {
     this.#outgoing = outgoing;
   }
 
-  /** @param {Slot} slot */
-  sender(slot) {
-    return this.#transceivers[slot]?.sender ?? null;
-  }
-
-  /** @param {Slot} slot */
-  has(slot) {
-    return this.#transceivers[slot] !== undefined;
+  /** @param {TrackRole} role */
+  has(role) {
+    return this.#byRole[role] !== undefined;
   }
 
   /**
-   * Makes the ways that are not there yet, whether or not there is anything to send. The connection then wants to be
-   * negotiated.
-   * @param {Slot[]} slots
+   * Adds the transceivers that do not exist yet, whether or not there is a track to send. The connection then needs a
+   * negotiation.
+   * @param {TrackRole[]} roles
    */
-  open(slots) {
-    for (const slot of slots) {
-      if (this.has(slot)) continue;
-      this.#transceivers[slot] = this.#pc.addTransceiver(kindOf(slot), {
+  add(roles) {
+    for (const role of roles) {
+      if (this.has(role)) continue;
+      this.#byRole[role] = this.#pc.addTransceiver(kindOf(role), {
         direction: "sendrecv",
-        streams: [this.#streamOf(slot)],
+        streams: [this.#streamFor(role)],
       });
     }
   }
 
   /**
-   * Takes up what the other has offered: the first m-line of a kind is the person's, the second its screen's.
+   * Assigns roles to the transceivers of the other peer's offer: the first media section of a kind is microphone or
+   * camera, the second one is the screen's.
    */
-  adopt() {
-    const agreed = this.#pc.getTransceivers().filter((each) => each.mid !== null && each.currentDirection !== "stopped");
-    const mine = new Set(Object.values(this.#transceivers));
+  adoptOffered() {
+    const negotiated = this.#pc.getTransceivers().filter((each) => each.mid !== null && each.currentDirection !== "stopped");
+    const assigned = new Set(Object.values(this.#byRole));
     for (const kind of ["audio", "video"]) {
-      const slots = SLOTS.filter((slot) => kindOf(slot) === kind);
-      const offered = agreed.filter((each) => each.receiver.track.kind === kind && !mine.has(each));
-      for (const slot of slots) {
-        if (this.has(slot)) continue;
+      const offered = negotiated.filter((each) => each.receiver.track.kind === kind && !assigned.has(each));
+      for (const role of ROLES.filter((each) => kindOf(each) === kind)) {
+        if (this.has(role)) continue;
         const transceiver = offered.shift();
         if (transceiver === undefined) continue;
-        this.#transceivers[slot] = transceiver;
+        this.#byRole[role] = transceiver;
         transceiver.direction = "sendrecv";
-        // Without a name the other still takes it for ours; only its screen could not be told from its camera.
-        transceiver.sender.setStreams?.(this.#streamOf(slot));
+        // Without setStreams, the other peer cannot tell our screen from our camera.
+        transceiver.sender.setStreams?.(this.#streamFor(role));
       }
     }
   }
 
   /**
-   * Sends what is to be sent now.
-   * @param {boolean} one_picture the other knows of one picture only: the screen takes the camera's place
+   * Puts the current tracks into the senders.
+   * @param {boolean} singleVideo the other client shows one video only: the screen replaces the camera
    */
-  async fill(one_picture) {
+  async updateTracks(singleVideo) {
     const { tracks } = this.#outgoing;
-    await Promise.all(SLOTS.map(async (slot) => {
-      const sender = this.sender(slot);
-      if (sender === null) return;
-      let track = tracks[slot];
-      if (one_picture && slot === "camera") track = tracks.screen ?? tracks.camera;
-      if (one_picture && ofScreen(slot)) track = null;
+    await Promise.all(ROLES.map(async (role) => {
+      const sender = this.#byRole[role]?.sender;
+      if (sender === undefined) return;
+      let track = tracks[role];
+      if (singleVideo && role === "camera") track = tracks.screen ?? tracks.camera;
+      if (singleVideo && isOfScreen(role)) track = null;
       if (sender.track !== track) await sender.replaceTrack(track).catch(() => {});
     }));
   }
 
-  /** Holds each sender to its budget. @param {number} others people besides oneself */
-  async limit(others) {
+  /** Applies the limits for a number of peers. @param {number} peers without ourselves */
+  async applyLimits(peers) {
     const { tracks, music } = this.#outgoing;
-    for (const slot of /** @type {const} */ (["camera", "screen"])) {
-      const sender = this.sender(slot);
-      if (sender === null || sender.track === null) continue;
-      const budget = sender.track === tracks.screen ? screenBudget(others) : cameraBudget(others);
-      await limit(sender, {
-        maxBitrate: budget.bitrate_bps,
-        maxFramerate: budget.rate_fps,
-        scaleResolutionDownBy: scaleOf(sender.track.getSettings(), budget),
+    for (const role of /** @type {const} */ (["camera", "screen"])) {
+      const sender = this.#byRole[role]?.sender;
+      if (sender === undefined || sender.track === null) continue;
+      const limits = sender.track === tracks.screen ? screenLimits(peers) : cameraLimits(peers);
+      await setEncoding(sender, {
+        maxBitrate: limits.bitrateBps,
+        maxFramerate: limits.frameRateFps,
+        scaleResolutionDownBy: scaleDownBy(sender.track.getSettings(), limits),
       });
     }
-    for (const slot of /** @type {const} */ (["sound", "screenSound"])) {
-      const sender = this.sender(slot);
-      if (sender !== null) await limit(sender, { maxBitrate: slot === "screenSound" || music ? MUSIC_BPS : VOICE_BPS });
+    for (const role of /** @type {const} */ (["microphone", "screenAudio"])) {
+      const sender = this.#byRole[role]?.sender;
+      if (sender !== undefined) await setEncoding(sender, { maxBitrate: role === "screenAudio" || music ? MUSIC_BPS : SPEECH_BPS });
     }
   }
 
-  /** @param {Slot} slot */
-  #streamOf(slot) {
-    return ofScreen(slot) ? this.#outgoing.screen_stream : this.#outgoing.stream;
+  /** @param {TrackRole} role */
+  #streamFor(role) {
+    return isOfScreen(role) ? this.#outgoing.screenStream : this.#outgoing.stream;
   }
 }
 
 /**
  * @param {RTCRtpSender} sender
- * @param {{ maxBitrate: number, scaleResolutionDownBy?: number, maxFramerate?: number }} limits
+ * @param {{ maxBitrate: number, scaleResolutionDownBy?: number, maxFramerate?: number }} wanted
  */
-async function limit(sender, limits) {
+async function setEncoding(sender, wanted) {
   const parameters = sender.getParameters();
-  // Before the first agreement there is nothing to limit.
+  // Before the first negotiation there are no encodings.
   if (parameters.encodings === undefined || parameters.encodings.length === 0) return;
   const [encoding] = parameters.encodings;
-  /** @type {[string, number | undefined][]} */
-  const wanted = Object.entries(limits);
-  if (wanted.every(([name, value]) => /** @type {any} */ (encoding)[name] === value)) return;
-  Object.assign(encoding, limits);
+  if (Object.entries(wanted).every(([name, value]) => /** @type {any} */ (encoding)[name] === value)) return;
+  Object.assign(encoding, wanted);
   await sender.setParameters(parameters).catch(() => {
-    // An agreement was reached meanwhile; it brings the next chance.
+    // A negotiation finished meanwhile. The limits are applied again after it.
   });
 }

@@ -1,78 +1,100 @@
 /**
- * The talk of a room: a page module of lines, a field to write in, and a count of what was not seen.
+ * The chat: its panel, its messages, the field to write in, and the number of unread messages.
  */
 
-/** Lines kept on the page. */
-const LINES = 500;
+import { createElement, hasFocusWithin } from "../../shared/dom.js";
 
-export class Chat {
-  #panel;
-  #talk;
-  #words;
-  #unread_mark;
+/** Messages kept on the page. */
+const MAX_MESSAGES = 500;
+/** A log that is scrolled up by less than this follows new messages. */
+const FOLLOW_PX = 40;
+
+/**
+ * @typedef {object} Elements
+ * @property {HTMLElement} room contains the panel
+ * @property {HTMLElement} panel
+ * @property {HTMLElement} log
+ * @property {HTMLFormElement} form
+ * @property {HTMLInputElement} input
+ * @property {HTMLElement} unread
+ * @property {HTMLButtonElement} toggle opens and closes the panel
+ */
+
+/**
+ * @typedef {object} ChatEntry
+ * @property {string} name
+ * @property {string} text
+ * @property {boolean} isLocal
+ * @property {boolean} isHistory it is not counted as unread
+ * @property {Date} sentAt
+ */
+
+export class ChatPanel {
+  #elements;
+  #send;
   #unread = 0;
-  #onSay;
 
   /**
-   * @param {{ panel: HTMLElement, talk: HTMLElement, form: HTMLFormElement, words: HTMLInputElement, unread: HTMLElement }} parts
-   * @param {(text: string) => boolean} onSay false when it cannot be said now
+   * @param {Elements} elements
+   * @param {(text: string) => boolean} send false if the message cannot be sent now
    */
-  constructor({ panel, talk, form, words, unread }, onSay) {
-    this.#panel = panel;
-    this.#talk = talk;
-    this.#words = words;
-    this.#unread_mark = unread;
-    this.#onSay = onSay;
-    form.addEventListener("submit", (event) => {
+  constructor(elements, send) {
+    this.#elements = elements;
+    this.#send = send;
+    elements.form.addEventListener("submit", (event) => {
       event.preventDefault();
-      this.#say();
+      this.#submit();
     });
   }
 
-  get open() {
-    return !this.#panel.hidden;
+  get isOpen() {
+    return !this.#elements.panel.hidden;
   }
 
   /** @param {boolean} open */
-  show(open) {
-    this.#panel.hidden = !open;
-    if (!open) return;
-    this.#count(0);
-    this.#talk.scrollTop = this.#talk.scrollHeight;
-    this.#words.focus();
+  setOpen(open) {
+    const { room, panel, log, input, toggle } = this.#elements;
+    const hadFocus = hasFocusWithin(panel);
+    panel.hidden = !open;
+    room.classList.toggle("chat-open", open);
+    toggle.setAttribute("aria-expanded", String(open));
+    if (open) {
+      this.#setUnread(0);
+      log.scrollTop = log.scrollHeight;
+      input.focus();
+    } else if (hadFocus) {
+      toggle.focus();
+    }
   }
 
-  /**
-   * @param {{ called: string, text: string, own: boolean, said_at: Date, old: boolean }} line
-   */
-  add({ called, text, own, said_at, old }) {
-    const at_end = this.#talk.scrollHeight - this.#talk.scrollTop - this.#talk.clientHeight < 40;
-    const item = document.createElement("li");
-    item.classList.toggle("own", own);
-    const [who, when, what] = ["strong", "time", "p"].map((each) => document.createElement(each));
-    who.textContent = called;
-    /** @type {HTMLTimeElement} */ (when).dateTime = said_at.toISOString();
-    when.textContent = said_at.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
-    what.textContent = text;
-    item.append(who, when, what);
-    this.#talk.append(item);
-    while (this.#talk.childElementCount > LINES) this.#talk.firstElementChild?.remove();
-    if (at_end) this.#talk.scrollTop = this.#talk.scrollHeight;
-    if (!this.open && !own && !old) this.#count(this.#unread + 1);
+  /** @param {ChatEntry} entry */
+  add({ name, text, isLocal, isHistory, sentAt }) {
+    const { log } = this.#elements;
+    const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < FOLLOW_PX;
+    const item = createElement("li", "");
+    item.classList.toggle("local", isLocal);
+    const time = createElement("time", sentAt.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" }));
+    time.dateTime = sentAt.toISOString();
+    item.append(createElement("strong", name), time, createElement("p", text));
+    log.append(item);
+    while (log.childElementCount > MAX_MESSAGES) log.firstElementChild?.remove();
+    if (atEnd) log.scrollTop = log.scrollHeight;
+    if (!this.isOpen && !isLocal && !isHistory) this.#setUnread(this.#unread + 1);
   }
 
-  /** @param {number} unread */
-  #count(unread) {
-    this.#unread = unread;
-    this.#unread_mark.hidden = unread === 0;
-    this.#unread_mark.textContent = unread > 99 ? "99+" : String(unread);
-    this.#unread_mark.setAttribute("aria-label", `${unread} unread`);
+  /** @param {number} count */
+  #setUnread(count) {
+    const { unread } = this.#elements;
+    this.#unread = count;
+    unread.hidden = count === 0;
+    unread.textContent = count > 99 ? "99+" : String(count);
+    unread.setAttribute("aria-label", `${count} unread`);
   }
 
-  #say() {
-    const text = this.#words.value.trim();
-    if (text === "") return;
-    // What cannot be said stays in the field.
-    if (this.#onSay(text)) this.#words.value = "";
+  #submit() {
+    const { input } = this.#elements;
+    const text = input.value.trim();
+    // A message that cannot be sent stays in the field.
+    if (text !== "" && this.#send(text)) input.value = "";
   }
 }

@@ -1,31 +1,33 @@
 /**
- * The lists of cameras, microphones and loudspeakers, wherever the page shows them. A page module: all lists of one device
- * show the same, and follow what is plugged in and out.
+ * The lists of cameras, microphones and speakers. All lists of one kind show the same devices, and follow what is plugged
+ * in and out.
  */
 
-/** @typedef {"camera" | "microphone" | "speaker"} Picked */
+import { allMatching, allSelects } from "../../shared/dom.js";
 
-export class Pickers {
+/** @typedef {"camera" | "microphone" | "speaker"} PickedDevice */
+
+export class DevicePickers {
   #devices;
-  #current;
-  /** @type {Record<Picked, HTMLSelectElement[]>} */
+  #currentId;
+  /** @type {Record<PickedDevice, HTMLSelectElement[]>} */
   #lists = { camera: [], microphone: [], speaker: [] };
 
   /**
    * @param {import("../media/devices.js").Devices} devices
-   * @param {(device: Picked) => string | null} current what is in use
-   * @param {(device: Picked, id: string) => void} onPick
+   * @param {(device: PickedDevice) => string | null} currentId of the device in use
+   * @param {(device: PickedDevice, id: string) => void} onPick
    */
-  constructor(devices, current, onPick) {
+  constructor(devices, currentId, onPick) {
     this.#devices = devices;
-    this.#current = current;
-    for (const list of document.querySelectorAll("select")) {
-      const device = /** @type {Picked} */ (list.dataset.device);
+    this.#currentId = currentId;
+    for (const list of allSelects()) {
+      const device = /** @type {PickedDevice} */ (list.dataset.device);
       this.#lists[device].push(list);
       list.addEventListener("change", () => onPick(device, list.value));
     }
-    const canChoose = "setSinkId" in HTMLMediaElement.prototype;
-    for (const field of document.querySelectorAll("[data-speaker]")) /** @type {HTMLElement} */ (field).hidden = !canChoose;
+    const canSelectSpeaker = "setSinkId" in HTMLMediaElement.prototype;
+    for (const field of allMatching("[data-speaker]")) field.hidden = !canSelectSpeaker;
     devices.onChange(() => void this.refresh());
   }
 
@@ -33,27 +35,27 @@ export class Pickers {
     const { cameras, microphones, speakers } = await this.#devices.list();
     this.#fill("camera", cameras, "No camera");
     this.#fill("microphone", microphones, "No microphone");
-    this.#fill("speaker", speakers, "The system’s choice");
+    this.#fill("speaker", speakers, "System default");
   }
 
   /**
-   * @param {Picked} device
-   * @param {import("../media/devices.js").Choice[]} choices
-   * @param {string} none
+   * @param {PickedDevice} device
+   * @param {import("../media/devices.js").DeviceInfo[]} devices
+   * @param {string} emptyLabel
    */
-  #fill(device, choices, none) {
-    const current = this.#current(device);
-    const name = device[0].toUpperCase() + device.slice(1);
-    const wanted = choices.map(({ id, label }, at) => ({ id, label: label || `${name} ${at + 1}` }));
-    if (wanted.length === 0) wanted.push({ id: "", label: none });
+  #fill(device, devices, emptyLabel) {
+    const currentId = this.#currentId(device);
+    const kind = device[0].toUpperCase() + device.slice(1);
+    const wanted = devices.map(({ id, label }, index) => ({ id, label: label || `${kind} ${index + 1}` }));
+    if (wanted.length === 0) wanted.push({ id: "", label: emptyLabel });
     for (const list of this.#lists[device]) {
       const shown = [...list.options].map(({ value, text }) => ({ id: value, label: text }));
-      // A list that is open must not be pulled from under the finger when nothing has changed.
+      // Replacing the options closes an open list, so they are replaced only if they changed.
       if (JSON.stringify(shown) !== JSON.stringify(wanted)) {
         list.replaceChildren(...wanted.map(({ id, label }) => new Option(label, id)));
       }
-      if (current !== null && wanted.some(({ id }) => id === current)) list.value = current;
-      list.disabled = choices.length === 0;
+      if (currentId !== null && wanted.some(({ id }) => id === currentId)) list.value = currentId;
+      list.disabled = devices.length === 0;
     }
   }
 }

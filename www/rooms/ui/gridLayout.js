@@ -1,44 +1,44 @@
 /**
- * How tiles share a space: the number of columns that makes them largest. Pure.
+ * The layout of tiles in an area: the number of columns that makes the tiles largest. Pure.
  */
 
-/** Tiles are as wide as cameras see at most, 16 to 9. */
-const WIDEST = 16 / 9;
-/** Where the space is upright, as on a phone, tiles may be upright too, for a face is; on a wide one they stay wide. */
-const NARROWEST = 3 / 4;
-const NARROWEST_WIDE = 4 / 3;
+/** Cameras are 16:9 at most. */
+const MAX_ASPECT = 16 / 9;
+/** In a portrait area, such as a phone's, tiles may be portrait too. In a landscape area they stay landscape. */
+const MIN_ASPECT = 3 / 4;
+const MIN_ASPECT_LANDSCAPE = 4 / 3;
 
 /**
  * @typedef {object} Layout
  * @property {number} columns
  * @property {number} rows
- * @property {number} width_px of one tile
- * @property {number} height_px of one tile
+ * @property {number} widthPx of one tile
+ * @property {number} heightPx of one tile
  */
 
 /**
- * The columns with which tiles cover most of the space. A tile fills its cell as far as its shape may vary.
+ * A tile fills its cell as far as its aspect ratio allows.
  * @param {number} tiles
- * @param {number} width_px of the space
- * @param {number} height_px of the space
- * @param {number} gap_px between tiles
+ * @param {number} areaWidthPx
+ * @param {number} areaHeightPx
+ * @param {number} gapPx between tiles
  * @returns {Layout}
  */
-export function layoutOf(tiles, width_px, height_px, gap_px) {
+export function layoutTiles(tiles, areaWidthPx, areaHeightPx, gapPx) {
   /** @type {Layout} */
-  let best = { columns: 1, rows: Math.max(1, tiles), width_px: 0, height_px: 0 };
-  let best_area = -1;
-  const narrowest = Math.min(NARROWEST_WIDE, Math.max(NARROWEST, width_px / height_px));
+  let best = { columns: 1, rows: Math.max(1, tiles), widthPx: 0, heightPx: 0 };
+  let bestArea = -1;
+  const minAspect = Math.min(MIN_ASPECT_LANDSCAPE, Math.max(MIN_ASPECT, areaWidthPx / areaHeightPx));
   for (let columns = 1; columns <= Math.max(1, tiles); columns += 1) {
     const rows = Math.ceil(Math.max(1, tiles) / columns);
-    const cell_width = (width_px - gap_px * (columns - 1)) / columns;
-    const cell_height = (height_px - gap_px * (rows - 1)) / rows;
-    if (cell_width <= 0 || cell_height <= 0) continue;
-    const width = Math.min(cell_width, cell_height * WIDEST);
-    const height = Math.min(cell_height, width / narrowest);
-    if (width * height > best_area) {
-      best_area = width * height;
-      best = { columns, rows, width_px: Math.floor(width), height_px: Math.floor(height) };
+    const cellWidth = (areaWidthPx - gapPx * (columns - 1)) / columns;
+    const cellHeight = (areaHeightPx - gapPx * (rows - 1)) / rows;
+    if (cellWidth <= 0 || cellHeight <= 0) continue;
+    const width = Math.min(cellWidth, cellHeight * MAX_ASPECT);
+    const height = Math.min(cellHeight, width / minAspect);
+    if (width * height > bestArea) {
+      bestArea = width * height;
+      best = { columns, rows, widthPx: Math.floor(width), heightPx: Math.floor(height) };
     }
   }
   return best;

@@ -1,45 +1,52 @@
 /**
- * The keys of a room: one letter for each button, Escape for the chat, and the space bar to talk while it is held. A page
- * module that knows nothing of what the buttons do.
+ * Keyboard shortcuts of the room page: one letter for each button, Escape closes the chat, and the space bar unmutes while
+ * it is held.
  */
 
-import { buttonsOf } from "../../shared/dom.js";
+import { buttonsFor, isDialogOpen, onDocument } from "../../shared/dom.js";
 
 /** @type {Record<string, string>} */
-const KEYS = { m: "mute", v: "camera", s: "screen", c: "chat", h: "station", l: "lock", "?": "more" };
+const ACTIONS = { m: "mute", v: "camera", s: "screen", c: "chat", h: "station", l: "lock", "?": "settings" };
 
-/** @param {EventTarget | null} target */
-const isControl = (target) => target instanceof Element && target.closest("input, select, textarea, button, a, summary, dialog, [role=log]") !== null;
-/** @param {EventTarget | null} target */
-const isField = (target) => target instanceof Element && target.closest("input:not([type=range]), select, textarea") !== null;
+const CONTROLS = "input, select, textarea, button, a, summary, dialog, [role=log]";
+const TEXT_FIELDS = "input:not([type=range]), select, textarea";
 
 /**
- * @param {object} house
- * @param {(action: string) => void} house.act what a button of that name does
- * @param {() => boolean} house.inside
- * @param {(talking: boolean) => void} house.talk
- * @param {() => boolean} house.closeChat whether there was one to close
- * @param {HTMLElement} house.words the field of the chat
+ * @param {EventTarget | null} target
+ * @param {string} selector
  */
-export function listenToKeys({ act, inside, talk, closeChat, words }) {
-  document.addEventListener("keydown", (event) => {
-    if (event.key === "Escape" && event.target === words) closeChat();
-    if (event.ctrlKey || event.metaKey || event.altKey || isField(event.target)) return;
-    if (event.key === " " && inside() && !isControl(event.target)) {
+const isWithin = (target, selector) => target instanceof Element && target.closest(selector) !== null;
+
+/**
+ * @param {object} handlers
+ * @param {(action: string) => void} handlers.run performs the action of a button
+ * @param {() => boolean} handlers.inRoom
+ * @param {(talking: boolean) => void} handlers.pushToTalk
+ * @param {() => boolean} handlers.closeChat returns whether the chat was open
+ * @param {HTMLElement} handlers.chatInput
+ */
+export function listenForShortcuts({ run, inRoom, pushToTalk, closeChat, chatInput }) {
+  onDocument("keydown", (event) => {
+    if (event.key === "Escape" && event.target === chatInput) closeChat();
+    if (event.ctrlKey || event.metaKey || event.altKey || isWithin(event.target, TEXT_FIELDS)) return;
+    if (event.key === " " && inRoom() && !isWithin(event.target, CONTROLS)) {
       event.preventDefault();
-      if (!event.repeat) talk(true);
+      if (!event.repeat) pushToTalk(true);
       return;
     }
-    const asking = document.querySelector("dialog[open]") !== null;
-    if (event.key === "Escape" && !asking && closeChat()) return;
-    const action = KEYS[event.key.toLowerCase()];
-    const offered = [...buttonsOf(action ?? "none")].some((button) => !button.hidden && button.checkVisibility?.() !== false);
-    if (event.repeat || action === undefined || !offered) return;
+    if (event.key === "Escape" && !isDialogOpen() && closeChat()) return;
+    const action = ACTIONS[event.key.toLowerCase()];
+    if (event.repeat || action === undefined || !isOffered(action)) return;
     event.preventDefault();
-    act(action);
+    run(action);
   });
-  document.addEventListener("keyup", (event) => {
-    if (event.key === " ") talk(false);
+  onDocument("keyup", (event) => {
+    if (event.key === " ") pushToTalk(false);
   });
-  addEventListener("blur", () => talk(false));
+  addEventListener("blur", () => pushToTalk(false));
+}
+
+/** Whether a button for this action is visible. @param {string} action */
+function isOffered(action) {
+  return buttonsFor(action).some((button) => !button.hidden && button.checkVisibility?.() !== false);
 }

@@ -1,110 +1,105 @@
 /**
- * What one sees of oneself: the mirror before the door, the buttons' marks, one's own tile inside, and a second one while
- * the screen is shared. A page module; what is sent is `own.js`'s business.
+ * How local media is shown: the preview, the state of the buttons, the local tile, and a tile of the shared screen.
  */
 
-import { OwnLevel } from "./microphoneMeter.js";
-import { announce, buttonsOf, part, press, write } from "../../shared/dom.js";
-import { enterWords } from "./roomStrings.js";
+import { announce, buttonsFor, byId, setPressed, setText } from "../../shared/dom.js";
+import { MicrophoneMeter } from "./microphoneMeter.js";
+import { joinLabel } from "./roomStrings.js";
 import { Tile } from "./tile.js";
 
-export class OwnView {
-  #own;
-  #tiles;
+export class LocalView {
+  #media;
+  #grid;
   #callbacks;
-  #level = new OwnLevel(part("own-level", HTMLElement));
-  /** @type {Tile | null} */
+  #meter = new MicrophoneMeter(byId("microphone-level", HTMLElement));
+  #previewVideo = byId("preview-video", HTMLVideoElement);
+  /** @type {Tile | null} while in the room */
   #tile = null;
-  /** @type {Tile | null} */
-  #screen = null;
+  /** @type {Tile | null} while a screen is shared */
+  #screenTile = null;
   /** @type {MediaStreamTrack | null} */
-  #camera = null;
+  #previewTrack = null;
 
   /**
-   * @param {import("../media/localMedia.js").Own} own
-   * @param {HTMLElement} tiles
-   * @param {{ onRefused: () => void, onCamera: () => void }} callbacks `onCamera`: another camera is in use, or none
+   * @param {import("../media/localMedia.js").LocalMedia} media
+   * @param {HTMLElement} grid
+   * @param {{ onPlayRefused: () => void, onCameraChanged: () => void }} callbacks
    */
-  constructor(own, tiles, callbacks) {
-    this.#own = own;
-    this.#tiles = tiles;
+  constructor(media, grid, callbacks) {
+    this.#media = media;
+    this.#grid = grid;
     this.#callbacks = callbacks;
   }
 
-  /** A tile of one's own, among the others. */
-  enter() {
-    this.#tile = new Tile({ own: true }, this.#callbacks.onRefused);
-    this.#tiles.append(this.#tile.element);
+  /** Adds the local tile. */
+  join() {
+    this.#tile = new Tile({ isLocal: true, onPlayRefused: this.#callbacks.onPlayRefused });
+    this.#grid.append(this.#tile.element);
   }
 
   leave() {
     this.#tile?.remove();
-    this.#screen?.remove();
+    this.#screenTile?.remove();
     this.#tile = null;
-    this.#screen = null;
+    this.#screenTile = null;
   }
 
   /**
-   * @param {string} called
-   * @param {string} dark what the mirror says while there is no picture
+   * @param {string} name
+   * @param {string} noVideoText for the preview without video; empty to keep the present text
    */
-  show(called, dark) {
-    const own = this.#own;
-    const { camera, screen, sound } = own.outgoing.tracks;
-    press(buttonsOf("mute"), own.muted, own.muted ? "Unmute" : "Mute");
-    press(buttonsOf("camera"), camera === null, camera === null ? "Camera on" : "Camera off");
-    press(buttonsOf("screen"), own.sharing, own.sharing ? "Stop sharing" : "Share screen");
-    press(buttonsOf("music"), own.music, "");
-    for (const button of buttonsOf("mute")) button.classList.toggle("absent", sound === null);
+  update(name, noVideoText) {
+    const media = this.#media;
+    const { camera, screen, microphone } = media.outgoing.tracks;
+    setPressed(buttonsFor("mute"), media.muted, media.muted ? "Unmute" : "Mute");
+    setPressed(buttonsFor("camera"), camera === null, camera === null ? "Camera on" : "Camera off");
+    setPressed(buttonsFor("screen"), media.sharesScreen, media.sharesScreen ? "Stop sharing" : "Share screen");
+    setPressed(buttonsFor("music"), media.music, "");
 
-    this.#mirror(camera);
-    if (camera === null && dark !== "") write("mirror-words", dark);
-    write("enter", enterWords(sound !== null, camera !== null));
+    this.#updatePreview(camera);
+    if (camera === null && noVideoText !== "") setText("preview-text", noVideoText);
+    setText("join", joinLabel(microphone !== null, camera !== null));
 
-    this.#tile?.describe({ called, note: " (you)", muted: own.muted, dark: !own.camera });
-    this.#tile?.show(camera, null);
-    this.#share(screen);
-    this.#level.measure(sound);
+    this.#tile?.setInfo({ name, suffix: " (you)", muted: media.muted, cameraOff: !media.hasCamera });
+    this.#tile?.setTracks(camera, null);
+    this.#updateScreen(screen);
+    this.#meter.setTrack(microphone);
   }
 
-  /** Within a tap. */
-  wake() {
-    this.#level.wake();
+  /** Call it in a user gesture. */
+  resume() {
+    this.#meter.resume();
   }
 
-  /**
-   * Looks how loud one is, for the bar or for the mark of who speaks.
-   * @param {number} now_ms
-   */
-  hear(now_ms) {
-    const dbfs = this.#level.read(now_ms);
-    if (this.#tile === null) this.#level.draw(dbfs);
-    else this.#tile.hear(this.#own.muted ? 0 : 10 ** (dbfs / 20), now_ms);
+  /** Shows the microphone's level, in the preview or on the local tile. @param {number} nowMs */
+  updateLevel(nowMs) {
+    const dbfs = this.#meter.read(nowMs);
+    if (this.#tile === null) this.#meter.draw(dbfs);
+    else this.#tile.updateLevel(this.#media.muted ? 0 : 10 ** (dbfs / 20), nowMs);
   }
 
   /** @param {MediaStreamTrack | null} camera */
-  #mirror(camera) {
-    part("mirror", HTMLElement).classList.toggle("lit", camera !== null);
-    if (this.#camera === camera) return;
-    this.#camera = camera;
-    const picture = part("own-picture", HTMLVideoElement);
-    picture.srcObject = camera === null ? null : new MediaStream([camera]);
-    if (camera !== null) picture.play().catch(() => {});
-    this.#callbacks.onCamera();
+  #updatePreview(camera) {
+    byId("preview", HTMLElement).classList.toggle("has-video", camera !== null);
+    if (this.#previewTrack === camera) return;
+    this.#previewTrack = camera;
+    this.#previewVideo.srcObject = camera === null ? null : new MediaStream([camera]);
+    if (camera !== null) this.#previewVideo.play().catch(() => {});
+    this.#callbacks.onCameraChanged();
   }
 
   /** @param {MediaStreamTrack | null} screen */
-  #share(screen) {
-    if (screen !== null && this.#screen === null && this.#tile !== null) {
-      this.#screen = new Tile({ own: true, screen: true }, this.#callbacks.onRefused);
-      this.#screen.describe({ called: "Your screen" });
-      this.#tile.element.after(this.#screen.element);
+  #updateScreen(screen) {
+    if (screen !== null && this.#screenTile === null && this.#tile !== null) {
+      this.#screenTile = new Tile({ isLocal: true, isScreen: true, onPlayRefused: this.#callbacks.onPlayRefused });
+      this.#screenTile.setInfo({ name: "Your screen" });
+      this.#tile.element.after(this.#screenTile.element);
       announce("You share your screen.");
-    } else if (screen === null && this.#screen !== null) {
-      this.#screen.remove();
-      this.#screen = null;
+    } else if (screen === null && this.#screenTile !== null) {
+      this.#screenTile.remove();
+      this.#screenTile = null;
       announce("You no longer share your screen.");
     }
-    this.#screen?.show(screen, null);
+    this.#screenTile?.setTracks(screen, null);
   }
 }

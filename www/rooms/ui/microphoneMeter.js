@@ -1,15 +1,16 @@
 /**
- * How loud one's own microphone is: the bar before the door, and the mark of who speaks. A page module around the meter.
+ * The level of the local microphone: the bar in the preview, and the mark of the local tile.
  */
 
 import { FLOOR_DBFS, StereoMeter } from "../../shared/meter.js";
+import { setMeterValue } from "../../shared/meterElement.js";
 
-export class OwnLevel {
+export class MicrophoneMeter {
   #bar;
-  /** @type {StereoMeter | null} */
+  /** @type {StereoMeter | null} null before the first track, and where Web Audio fails */
   #meter = null;
   /** @type {MediaStreamTrack | null} */
-  #measured = null;
+  #track = null;
 
   /** @param {HTMLElement} bar */
   constructor(bar) {
@@ -17,40 +18,37 @@ export class OwnLevel {
   }
 
   /** @param {MediaStreamTrack | null} track */
-  measure(track) {
-    if (this.#measured === track) return;
-    this.#measured = track;
+  setTrack(track) {
+    if (this.#track === track) return;
+    this.#track = track;
     try {
       this.#meter ??= new StereoMeter(new AudioContext());
       if (track === null) this.#meter.detach();
       else this.#meter.attach(new MediaStream([track]));
-      this.#meter.wake();
+      this.#meter.resume();
     } catch (error) {
-      // Levels are an extra: where Web Audio fails, one is heard all the same.
+      // The microphone works without a meter.
       console.warn("no level meter:", error);
     }
   }
 
-  /** Within a tap: a browser may have put Web Audio to sleep. */
-  wake() {
-    this.#meter?.wake();
+  /** Resumes Web Audio. Call it in a user gesture. */
+  resume() {
+    this.#meter?.resume();
   }
 
   /**
-   * @param {number} now_ms
-   * @returns {number} of the louder channel, −∞ where nothing is measured
+   * @param {number} nowMs
+   * @returns {number} dBFS of the louder channel, −∞ if nothing is measured
    */
-  read(now_ms) {
-    const levels = this.#measured === null ? [] : this.#meter?.read(now_ms) ?? [];
-    return Math.max(-Infinity, ...levels.map(({ level_dbfs }) => level_dbfs));
+  read(nowMs) {
+    const levels = this.#track === null ? [] : this.#meter?.read(nowMs) ?? [];
+    return Math.max(-Infinity, ...levels.map(({ levelDbfs }) => levelDbfs));
   }
 
   /** @param {number} dbfs */
   draw(dbfs) {
-    const within = Math.round(Math.min(0, Math.max(FLOOR_DBFS, dbfs)));
-    this.#bar.style.setProperty("--level", String(1 - within / FLOOR_DBFS));
-    if (this.#bar.getAttribute("aria-valuenow") === String(within)) return;
-    this.#bar.setAttribute("aria-valuenow", String(within));
-    this.#bar.setAttribute("aria-valuetext", within === FLOOR_DBFS ? "silence" : `${within} decibels`);
+    const value = setMeterValue(this.#bar, dbfs);
+    this.#bar.style.setProperty("--level", String(1 - value / FLOOR_DBFS));
   }
 }

@@ -1,119 +1,101 @@
 /**
- * What only a host sees in a room: the lock, a sheet of wishes for each person, and the end of it all. A page module; whether
- * a wish is granted is the server's business, which knows who came with the host's key.
+ * What only a moderator sees: the lock, the dialog for one person, and ending the room. The server decides whether a
+ * command is allowed.
  */
 
-import { announce, buttonsOf, part, press, write } from "../../shared/dom.js";
-import { endQuestion, lockWords, removeQuestion } from "./roomStrings.js";
+import { announce, buttonsFor, byId, closeOnBackdropClick, pageData, setHidden, setPressed, setText } from "../../shared/dom.js";
+import { ConfirmDialog } from "./confirmDialog.js";
+import { endQuestion, lockLabel, removeQuestion } from "./roomStrings.js";
 
 /**
- * @typedef {object} HostCallbacks
- * @property {(locked: boolean) => void} onLock
- * @property {(id: string) => void} onMute
- * @property {(id: string) => void} onRemove
- * @property {() => void} onEnd
+ * @typedef {object} ModeratorCommands
+ * @property {(locked: boolean) => void} setLocked
+ * @property {(peerId: string) => void} mutePeer
+ * @property {(peerId: string) => void} removePeer
+ * @property {() => void} endRoom
  */
 
-export class HostTools {
-  #callbacks;
-  #wishes = part("wishes", HTMLDialogElement);
-  #sure = part("sure", HTMLDialogElement);
+export class ModeratorTools {
+  #commands;
+  #dialog = byId("peer-dialog", HTMLDialogElement);
+  #muteButton = byId("peer-mute", HTMLButtonElement);
+  #confirm = new ConfirmDialog();
   #locked = false;
-  /** Whom the open sheet is about. */
-  #id = "";
-  #called = "";
+  /** The person whom an open dialog is about; empty if none. */
+  #peerId = "";
+  #peerName = "";
 
-  /** @param {HostCallbacks} callbacks */
-  constructor(callbacks) {
-    this.#callbacks = callbacks;
-    part("wish-mute", HTMLButtonElement).addEventListener("click", () => {
-      this.#wishes.close();
-      callbacks.onMute(this.#id);
-      announce(`${this.#called} is muted.`);
+  /** @param {ModeratorCommands} commands */
+  constructor(commands) {
+    this.#commands = commands;
+    this.#muteButton.addEventListener("click", () => {
+      this.#dialog.close();
+      commands.mutePeer(this.#peerId);
+      announce(`${this.#peerName} is muted.`);
     });
-    part("wish-remove", HTMLButtonElement).addEventListener("click", () => {
-      this.#wishes.close();
-      void this.#remove(this.#id, this.#called);
+    byId("peer-remove", HTMLButtonElement).addEventListener("click", () => {
+      this.#dialog.close();
+      void this.#removePeer(this.#peerId, this.#peerName);
     });
-    for (const dialog of [this.#wishes, this.#sure]) {
-      dialog.addEventListener("click", (event) => {
-        // Beside the sheet.
-        if (event.target === dialog) dialog.close();
-      });
-    }
+    closeOnBackdropClick(this.#dialog);
   }
 
-  /** Whether one is a host here. @param {boolean} hosting */
-  show(hosting) {
-    document.body.toggleAttribute("data-hosting", hosting);
-    if (!hosting) this.close();
+  /** @param {boolean} isModerator */
+  setModerator(isModerator) {
+    if (isModerator) pageData().moderator = "";
+    else delete pageData().moderator;
+    if (!isModerator) this.close();
   }
 
-  /** Everybody sees it. @param {boolean} locked */
+  /** Everybody sees the lock. @param {boolean} locked */
   showLock(locked) {
-    part("locked", HTMLElement).hidden = !locked;
-    press(buttonsOf("lock"), locked, lockWords(locked));
-    if (this.#locked !== locked) announce(locked ? "The room is locked: nobody else can come in." : "The room is open again.");
+    setHidden("room-locked", !locked);
+    setPressed(buttonsFor("lock"), locked, lockLabel(locked));
+    if (this.#locked !== locked) announce(locked ? "The room is locked. Nobody else can join." : "The room is open again.");
     this.#locked = locked;
   }
 
   toggleLock() {
-    this.#callbacks.onLock(!this.#locked);
+    this.#commands.setLocked(!this.#locked);
   }
 
   /**
-   * Opens the sheet of one person.
+   * Opens the dialog for one person.
    * @param {string} id
-   * @param {string} called
-   * @param {boolean} muted nothing is left to be muted
+   * @param {string} name
+   * @param {boolean} muted
    */
-  openFor(id, called, muted) {
-    this.#id = id;
-    this.#called = called;
-    write("wishes-title", called);
-    write("wish-mute-label", muted ? `${called} is muted` : `Mute ${called}`);
-    write("wish-remove-label", `Remove ${called}`);
-    part("wish-mute", HTMLButtonElement).disabled = muted;
-    this.#wishes.showModal();
+  openFor(id, name, muted) {
+    this.#peerId = id;
+    this.#peerName = name;
+    setText("peer-dialog-title", name);
+    setText("peer-mute-label", muted ? `${name} is muted` : `Mute ${name}`);
+    setText("peer-remove-label", `Remove ${name}`);
+    this.#muteButton.disabled = muted;
+    this.#dialog.showModal();
   }
 
-  /** That person is gone. @param {string} id */
-  forget(id) {
-    if (id === this.#id) this.close();
+  /** Closes what is open about a person who left. @param {string} peerId */
+  peerLeft(peerId) {
+    if (peerId === this.#peerId) this.close();
   }
 
   close() {
-    this.#wishes.close();
-    this.#sure.close();
-    this.#id = "";
+    this.#dialog.close();
+    this.#confirm.close();
+    this.#peerId = "";
   }
 
-  async askEnd() {
-    this.#id = "";
-    if (await this.#ask(endQuestion())) this.#callbacks.onEnd();
+  async askToEndRoom() {
+    this.#peerId = "";
+    if (await this.#confirm.ask(endQuestion())) this.#commands.endRoom();
   }
 
   /**
    * @param {string} id
-   * @param {string} called
+   * @param {string} name
    */
-  async #remove(id, called) {
-    if (await this.#ask(removeQuestion(called, this.#locked))) this.#callbacks.onRemove(id);
-  }
-
-  /**
-   * Asks once. Escape, a tap beside it and the first button all mean no.
-   * @param {import("./roomStrings.js").Question} question
-   * @returns {Promise<boolean>}
-   */
-  #ask({ question, words, yes }) {
-    write("sure-title", question);
-    write("sure-words", words);
-    write("sure-yes", yes);
-    this.#sure.returnValue = "";
-    this.#sure.showModal();
-    return new Promise((done) => {
-      this.#sure.addEventListener("close", () => done(this.#sure.returnValue === "yes"), { once: true });
-    });
+  async #removePeer(id, name) {
+    if (await this.#confirm.ask(removeQuestion(name, this.#locked))) this.#commands.removePeer(id);
   }
 }

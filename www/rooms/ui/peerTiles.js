@@ -1,157 +1,157 @@
 /**
- * The others in a room, as they are seen: a tile for each person, and one for each screen that is shared. A page module
- * between the meeting, which knows them, and the tiles, which do not.
+ * The tiles of all peers: one for each person, and one for each shared screen.
  */
 
-import { calledOf } from "../../shared/roomName.js";
 import { announce } from "../../shared/dom.js";
-import { lineWords } from "./roomStrings.js";
+import { displayName } from "./displayName.js";
+import { peerStatus } from "./roomStrings.js";
 import { Tile } from "./tile.js";
 
 /** @typedef {import("../peer/peer.js").Peer} Peer */
 
 /**
- * @typedef {object} PeopleCallbacks
- * @property {() => void} onRefused the browser does not play sound without a tap
- * @property {(peer: Peer, called: string) => void} onWish the host wishes something of this person
- * @property {() => void} onNumber somebody came or went
+ * @typedef {object} PeerTilesCallbacks
+ * @property {() => void} onPlayRefused the browser does not play audio without a user gesture
+ * @property {(peer: Peer, name: string) => void} onModerate
+ * @property {() => void} onCount the number of peers changed
  */
 
 /** @param {Peer} peer */
-const nameOf = (peer) => calledOf(peer.state?.name ?? "", peer.id);
+const nameOf = (peer) => displayName(peer.state?.name ?? "", peer.id);
 
-export class People {
-  #space;
+export class PeerTiles {
+  #grid;
   #callbacks;
-  #speaker = "";
-  /** @type {Map<string, { tile: Tile, screen: Tile | null }>} */
-  #held = new Map();
-  /** Newcomers are read out once they have said their name. @type {Set<string>} */
+  #speakerId = "";
+  /** By peer id. @type {Map<string, { person: Tile, screen: Tile | null }>} */
+  #tiles = new Map();
+  /** New peers are announced when they have sent their name. @type {Set<string>} */
   #unannounced = new Set();
 
   /**
-   * @param {HTMLElement} space
-   * @param {PeopleCallbacks} callbacks
+   * @param {HTMLElement} grid
+   * @param {PeerTilesCallbacks} callbacks
    */
-  constructor(space, callbacks) {
-    this.#space = space;
+  constructor(grid, callbacks) {
+    this.#grid = grid;
     this.#callbacks = callbacks;
   }
 
-  get number() {
-    return this.#held.size;
+  get count() {
+    return this.#tiles.size;
   }
 
   /**
    * @param {Peer} peer
-   * @param {boolean} fresh it came after us
+   * @param {boolean} isNew it joined after us
    */
-  add(peer, fresh) {
-    const { onRefused, onWish } = this.#callbacks;
-    const tile = new Tile({ onWish: () => onWish(peer, nameOf(peer)) }, onRefused);
-    tile.element.dataset.peer = peer.id;
-    tile.speakBy(this.#speaker);
-    this.#held.set(peer.id, { tile, screen: null });
-    this.#space.append(tile.element);
-    if (fresh) this.#unannounced.add(peer.id);
-    this.#describe(peer);
-    this.#callbacks.onNumber();
+  add(peer, isNew) {
+    const { onPlayRefused, onModerate } = this.#callbacks;
+    const person = new Tile({ onModerate: () => onModerate(peer, nameOf(peer)), onPlayRefused });
+    person.element.dataset.peer = peer.id;
+    person.setSpeaker(this.#speakerId);
+    this.#tiles.set(peer.id, { person, screen: null });
+    this.#grid.append(person.element);
+    if (isNew) this.#unannounced.add(peer.id);
+    this.#updateInfo(peer);
+    this.#callbacks.onCount();
   }
 
-  /** Its state or its line changed. @param {Peer} peer */
-  change(peer) {
-    this.#describe(peer);
-    if (peer.state !== null && this.#unannounced.delete(peer.id)) announce(`${nameOf(peer)} came in.`);
+  /** The peer's state or status changed. @param {Peer} peer */
+  update(peer) {
+    this.#updateInfo(peer);
+    if (peer.state !== null && this.#unannounced.delete(peer.id)) announce(`${nameOf(peer)} joined.`);
   }
 
   /** @param {Peer} peer */
   remove(peer) {
-    const held = this.#held.get(peer.id);
-    if (held === undefined) return;
-    held.screen?.remove();
-    held.tile.remove();
-    this.#held.delete(peer.id);
+    const tiles = this.#tiles.get(peer.id);
+    if (tiles === undefined) return;
+    tiles.screen?.remove();
+    tiles.person.remove();
+    this.#tiles.delete(peer.id);
     this.#unannounced.delete(peer.id);
-    announce(`${nameOf(peer)} has left.`);
-    this.#callbacks.onNumber();
+    announce(`${nameOf(peer)} left.`);
+    this.#callbacks.onCount();
   }
 
   /**
    * @param {Peer} peer
-   * @param {import("../peer/peer.js").Tracks} tracks
+   * @param {import("../peer/remoteMedia.js").RemoteTracks} tracks
    */
-  show(peer, { sound, camera, screen, screenSound }) {
-    const held = this.#held.get(peer.id);
-    if (held === undefined) return;
-    // Of a client that says nothing of its camera, packets have told already.
-    held.tile.show(peer.state === null || peer.state.camera ? camera : null, sound);
-    if (screen !== null && held.screen === null) {
-      held.screen = new Tile({ screen: true }, this.#callbacks.onRefused);
-      held.screen.speakBy(this.#speaker);
-      held.tile.element.after(held.screen.element);
-      this.#describe(peer);
-      announce(`${nameOf(peer)} shares the screen.`);
-    } else if (screen === null && held.screen !== null) {
-      held.screen.remove();
-      held.screen = null;
+  setTracks(peer, { microphone, camera, screen, screenAudio }) {
+    const tiles = this.#tiles.get(peer.id);
+    if (tiles === undefined) return;
+    tiles.person.setTracks(peer.state === null || peer.state.camera ? camera : null, microphone);
+    if (screen !== null && tiles.screen === null) {
+      tiles.screen = new Tile({ isScreen: true, onPlayRefused: this.#callbacks.onPlayRefused });
+      tiles.screen.setSpeaker(this.#speakerId);
+      tiles.person.element.after(tiles.screen.element);
+      this.#updateInfo(peer);
+      announce(`${nameOf(peer)} shares a screen.`);
+    } else if (screen === null && tiles.screen !== null) {
+      tiles.screen.remove();
+      tiles.screen = null;
     }
-    held.screen?.show(screen, screenSound);
+    tiles.screen?.setTracks(screen, screenAudio);
   }
 
   /**
    * @param {Peer} peer
-   * @param {import("../peer/peerStats.js").Flow} flow
+   * @param {import("../peer/peerStats.js").Snapshot} snapshot
    */
-  count(peer, flow) {
-    this.#held.get(peer.id)?.tile.count(flow);
-    this.#held.get(peer.id)?.screen?.count(flow);
+  updateStatistics(peer, snapshot) {
+    this.#tiles.get(peer.id)?.person.updateStatistics(snapshot);
+    this.#tiles.get(peer.id)?.screen?.updateStatistics(snapshot);
   }
 
   /**
    * @param {Peer} peer
-   * @param {number} now_ms
+   * @param {number} nowMs
    */
-  hear(peer, now_ms) {
-    this.#held.get(peer.id)?.tile.hear(peer.state?.muted ? 0 : peer.level, now_ms);
+  updateLevel(peer, nowMs) {
+    this.#tiles.get(peer.id)?.person.updateLevel(peer.state?.muted ? 0 : peer.level, nowMs);
   }
 
-  /** @param {string} id of a loudspeaker */
-  speakBy(id) {
-    this.#speaker = id;
-    this.#each((tile) => tile.speakBy(id));
+  /** @param {string} id of the speaker */
+  setSpeaker(id) {
+    this.#speakerId = id;
+    this.#forEach((tile) => tile.setSpeaker(id));
   }
 
   play() {
-    this.#each((tile) => tile.play());
+    this.#forEach((tile) => tile.play());
   }
 
   clear() {
-    this.#each((tile) => tile.remove());
-    this.#held.clear();
+    this.#forEach((tile) => tile.remove());
+    this.#tiles.clear();
     this.#unannounced.clear();
   }
 
-  /** @param {(tile: Tile) => void} act */
-  #each(act) {
-    for (const { tile, screen } of this.#held.values()) {
-      act(tile);
-      if (screen !== null) act(screen);
+  /** @param {(tile: Tile) => void} callback */
+  #forEach(callback) {
+    for (const { person, screen } of this.#tiles.values()) {
+      callback(person);
+      if (screen !== null) callback(screen);
     }
   }
 
   /** @param {Peer} peer */
-  #describe(peer) {
-    const held = this.#held.get(peer.id);
-    if (held === undefined) return;
-    const { state, silenced } = peer;
-    held.tile.describe({
-      called: nameOf(peer),
-      muted: silenced || (state?.muted ?? false),
-      dark: state !== null && !state.camera,
-      line: lineWords(peer.line),
+  #updateInfo(peer) {
+    const tiles = this.#tiles.get(peer.id);
+    if (tiles === undefined) return;
+    const { state, mutedByModerator } = peer;
+    const name = nameOf(peer);
+    const status = peerStatus(peer.status);
+    tiles.person.setInfo({
+      name,
+      muted: mutedByModerator || (state?.muted ?? false),
+      cameraOff: state !== null && !state.camera,
+      status,
     });
-    held.tile.silence(silenced);
-    held.screen?.describe({ called: `${nameOf(peer)}’s screen`, line: lineWords(peer.line) });
-    held.screen?.silence(silenced);
+    tiles.person.setAudioMuted(mutedByModerator);
+    tiles.screen?.setInfo({ name: `${name}’s screen`, status });
+    tiles.screen?.setAudioMuted(mutedByModerator);
   }
 }

@@ -1,150 +1,82 @@
 /**
- * The host's station as a tile, and what switches it on and off: a page module around the same tuner that the listening
- * page has.
+ * The host's station as a tile, with the same player as the listening page.
  */
 
-import { buttonsOf, press } from "../../shared/dom.js";
-import { endpointOf } from "../../shared/status.js";
-import { copyOf } from "./tile.js";
-import { Tuner } from "../../player/player.js";
-import { wordsOf } from "../../player/playerStrings.js";
+import { Player } from "../../player/player.js";
+import { statusStrings } from "../../player/playerStrings.js";
+import { childOf, cloneTemplate, setTextOf } from "../../shared/dom.js";
+import { whepEndpoint } from "../../shared/status.js";
+import { volumeOf } from "../../shared/volume.js";
+
+/**
+ * @typedef {object} StationTileOptions
+ * @property {string} name of the station
+ * @property {string} title
+ * @property {() => string | null} token access token
+ * @property {() => void} onPlayRefused the browser does not play audio without a user gesture
+ */
 
 export class StationTile {
-  element;
-  #audio;
-  #line;
-  #tuner;
-  #onRefused;
+  element = cloneTemplate("station-tile-template");
+  #audio = childOf(this.element, "audio", HTMLAudioElement);
+  #volume = childOf(this.element, "input", HTMLInputElement);
+  #status = childOf(this.element, ".tile-status", HTMLElement);
+  #player;
+  #onPlayRefused;
 
-  /**
-   * @param {{ name: string, title: string, key: () => string | null, onRefused: () => void }} what
-   */
-  constructor({ name, title, key, onRefused }) {
-    this.#onRefused = onRefused;
-    this.element = copyOf("station-tile");
-    this.#audio = /** @type {HTMLAudioElement} */ (this.element.querySelector("audio"));
-    this.#line = /** @type {HTMLElement} */ (this.element.querySelector(".tile-line"));
-    const name_part = /** @type {HTMLElement} */ (this.element.querySelector(".tile-name"));
-    name_part.textContent = title;
+  /** @param {StationTileOptions} options */
+  constructor({ name, title, token, onPlayRefused }) {
+    this.#onPlayRefused = onPlayRefused;
+    childOf(this.element, ".tile-name", HTMLElement).textContent = title;
     this.element.setAttribute("aria-label", title);
-    const volume = /** @type {HTMLInputElement} */ (this.element.querySelector("input"));
-    const setVolume = () => {
-      // As on the listening page: the middle shall sound like half.
-      this.#audio.volume = (Number(volume.value) / 100) ** 2;
-      volume.style.setProperty("--value", volume.value);
-    };
-    volume.addEventListener("input", setVolume);
-    setVolume();
-    this.#tuner = new Tuner({ endpoint: endpointOf(name), key }, {
-      onState: (state) => {
-        const words = wordsOf(state, { tap_needed: false, online: navigator.onLine, station: null, muted: false });
-        const status = state.kind === "failed" && state.reason === "uninvited" ? "For those who were invited" : words.status;
-        this.element.dataset.state = state.kind;
-        if (this.#line.textContent !== status) this.#line.textContent = status;
-      },
+    this.#volume.addEventListener("input", () => this.#setVolume());
+    this.#setVolume();
+    this.#player = new Player({ url: whepEndpoint(name), token }, {
+      onState: (state) => this.#showState(state),
       onStream: (stream) => {
         this.#audio.srcObject = stream;
         this.play();
       },
-      onHistory: () => {},
     });
   }
 
-  /** Call it within a tap. */
+  /** Call it in a user gesture. */
   start() {
-    this.#tuner.start();
+    this.#player.start();
   }
 
   play() {
     if (this.#audio.srcObject === null) return;
     this.#audio.play().catch((error) => {
-      if (error.name === "NotAllowedError") this.#onRefused();
+      if (error.name === "NotAllowedError") this.#onPlayRefused();
     });
   }
 
-  hurry() {
-    this.#tuner.hurry();
+  networkChanged() {
+    this.#player.networkChanged();
   }
 
-  /** @param {string} id of a loudspeaker */
-  speakBy(id) {
+  /** @param {string} id of the speaker */
+  setSpeaker(id) {
     this.#audio.setSinkId?.(id).catch(() => {});
   }
 
-  /** @param {boolean} leaving the page goes away */
-  stop(leaving = false) {
-    this.#tuner.stop(leaving);
+  /** @param {boolean} keepalive the page is being closed */
+  stop(keepalive = false) {
+    this.#player.stop(keepalive);
     this.element.remove();
   }
-}
 
-export class StationSwitch {
-  #space;
-  #key;
-  #onRefused;
-  /** @type {StationTile | null} */
-  #tile = null;
-  /** Empty while the host has none. */
-  #name = "";
-  #speaker = "";
-  title = "Sound of this host";
-
-  /**
-   * @param {HTMLElement} space
-   * @param {() => string | null} key
-   * @param {() => void} onRefused the browser does not play sound without a tap
-   */
-  constructor(space, key, onRefused) {
-    this.#space = space;
-    this.#key = key;
-    this.#onRefused = onRefused;
+  /** @param {import("../../player/player.js").PlayerState} state */
+  #showState(state) {
+    const { status } = statusStrings(state, { needsTap: false, online: navigator.onLine, station: null, muted: false });
+    const unauthorized = state.kind === "failed" && state.reason === "unauthorized";
+    this.element.dataset.state = state.kind;
+    setTextOf(this.#status, unauthorized ? "For invited people" : status);
   }
 
-  get #buttons() {
-    return [...buttonsOf("station")].filter((button) => !this.#space.contains(button));
-  }
-
-  /** @param {string | null} name */
-  offer(name) {
-    this.#name = name ?? "";
-    for (const button of this.#buttons) button.hidden = name === null;
-    if (name === null) this.set(false);
-  }
-
-  toggle() {
-    this.set(this.#tile === null);
-  }
-
-  /** @param {boolean} on */
-  set(on) {
-    if (on && this.#tile === null && this.#name !== "") {
-      this.#tile = new StationTile({ name: this.#name, title: this.title, key: this.#key, onRefused: this.#onRefused });
-      this.#tile.speakBy(this.#speaker);
-      this.#space.append(this.#tile.element);
-      this.#tile.start();
-    } else if (!on && this.#tile !== null) {
-      this.#tile.stop();
-      this.#tile = null;
-    }
-    press(this.#buttons, this.#tile !== null, "Station");
-  }
-
-  play() {
-    this.#tile?.play();
-  }
-
-  hurry() {
-    this.#tile?.hurry();
-  }
-
-  /** The page goes away. */
-  part() {
-    this.#tile?.stop(true);
-  }
-
-  /** @param {string} id of a loudspeaker */
-  speakBy(id) {
-    this.#speaker = id;
-    this.#tile?.speakBy(id);
+  #setVolume() {
+    this.#audio.volume = volumeOf(Number(this.#volume.value));
+    this.#volume.style.setProperty("--value", this.#volume.value);
   }
 }

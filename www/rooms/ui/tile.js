@@ -1,142 +1,119 @@
 /**
- * The tiles of a room: one for each person, one for each shared screen. A page module: it makes what is seen of them and
- * lays them out; it knows nothing of lines and servers.
+ * The tile of a person or of a shared screen: video, audio, name and buttons.
  */
 
-import { figuresOf } from "../peer/peerStats.js";
-import { layoutOf } from "./gridLayout.js";
-import { initialsOf } from "../../shared/roomName.js";
-import { figureRows } from "./roomStrings.js";
+import { childOf, cloneTemplate, createElement, exitFullscreen, isFullscreen, isPageVisible, setTextOf } from "../../shared/dom.js";
+import { statsOf } from "../peer/peerStats.js";
+import { initialsOf } from "./displayName.js";
+import { statisticsRows } from "./roomStrings.js";
 
-/** Between two tiles, in px. */
-const GAP_PX = 8;
-/** Louder than breath and fans; 1 is full scale. */
-const SPEECH = 0.015;
-/** The mark of who speaks stays through pauses between words. */
+/** Levels above this are speech, below it breath and fans; 1 is full scale. */
+const SPEECH_LEVEL = 0.015;
+/** A person counts as speaking through pauses of this length. */
 const SPEECH_HOLD_MS = 700;
 
 /**
- * @template {Element} T
- * @param {ParentNode} within
- * @param {string} selector
- * @param {new (...any: any[]) => T} type
- * @returns {T}
+ * @typedef {object} TileOptions
+ * @property {boolean} [isLocal]
+ * @property {boolean} [isScreen]
+ * @property {() => void} [onModerate] opens the moderator's dialog for this person
+ * @property {() => void} onPlayRefused the browser does not play audio without a user gesture
  */
-function partOf(within, selector, type) {
-  const element = within.querySelector(selector);
-  if (!(element instanceof type)) throw new Error(`a tile has no ${selector}`);
-  return element;
-}
 
 /**
- * A copy of what a template holds.
- * @param {string} id
- * @returns {HTMLElement}
+ * @typedef {object} TileInfo
+ * @property {string} name
+ * @property {string} [suffix] after the name
+ * @property {boolean} [muted]
+ * @property {boolean} [cameraOff]
+ * @property {string} [status] of the connection
  */
-export function copyOf(id) {
-  const template = document.getElementById(id);
-  if (!(template instanceof HTMLTemplateElement)) throw new Error(`the page has no template #${id}`);
-  return /** @type {HTMLElement} */ (/** @type {Element} */ (template.content.firstElementChild).cloneNode(true));
-}
 
 /**
  * @param {HTMLMediaElement} element
  * @param {MediaStreamTrack | null} track
- * @returns {boolean} whether that changed anything
+ * @returns {boolean} whether the element has a new track to play
  */
-function attach(element, track) {
-  const held = /** @type {MediaStream | null} */ (element.srcObject)?.getTracks()[0] ?? null;
-  if (held === track) return false;
+function setTrack(element, track) {
+  const current = /** @type {MediaStream | null} */ (element.srcObject)?.getTracks()[0] ?? null;
+  if (current === track) return false;
   element.srcObject = track === null ? null : new MediaStream([track]);
   return track !== null;
 }
 
-export class Tile {
-  element;
-  #video;
-  #audio;
-  #face;
-  #name;
-  #line;
-  #figures;
-  #onRefused;
-  /** @type {import("../peer/peerStats.js").Flow | null} */
-  #flow = null;
-  /** @type {MediaStreamTrack | null} */
-  #picture = null;
-  #spoke_ms = -Infinity;
-  #called = "";
+/** @param {Event} event */
+const isOnButton = ({ target }) => target instanceof Element && target.closest("button") !== null;
 
-  /**
-   * @param {{ own?: boolean, screen?: boolean, onWish?: () => void }} kind with `onWish`, a host may wish something of it
-   * @param {() => void} onRefused the browser does not play sound without a tap
-   */
-  constructor({ own = false, screen = false, onWish }, onRefused) {
-    this.element = copyOf("tile");
-    this.#video = partOf(this.element, "video", HTMLVideoElement);
-    this.#audio = partOf(this.element, "audio", HTMLAudioElement);
-    this.#face = partOf(this.element, ".tile-face", HTMLElement);
-    this.#name = partOf(this.element, ".tile-name", HTMLElement);
-    this.#line = partOf(this.element, ".tile-line", HTMLElement);
-    this.#figures = partOf(this.element, ".tile-figures", HTMLElement);
-    this.#onRefused = onRefused;
-    this.element.classList.toggle("own", own);
-    this.element.classList.toggle("screen", screen);
-    // The attribute alone does not silence an element that was cloned.
+export class Tile {
+  element = cloneTemplate("tile-template");
+  #video = childOf(this.element, "video", HTMLVideoElement);
+  #audio = childOf(this.element, "audio", HTMLAudioElement);
+  #initials = childOf(this.element, ".tile-initials", HTMLElement);
+  #name = childOf(this.element, ".tile-name", HTMLElement);
+  #status = childOf(this.element, ".tile-status", HTMLElement);
+  #statistics = childOf(this.element, ".tile-statistics", HTMLElement);
+  #statisticsButton = childOf(this.element, "[data-tool=statistics]", HTMLButtonElement);
+  #fullscreenButton = childOf(this.element, "[data-tool=fullscreen]", HTMLButtonElement);
+  #moderateButton = childOf(this.element, "[data-tool=moderate]", HTMLButtonElement);
+  #onPlayRefused;
+  /** @type {import("../peer/peerStats.js").Snapshot | null} */
+  #snapshot = null;
+  /** @type {MediaStreamTrack | null} */
+  #videoTrack = null;
+  #spokeMs = -Infinity;
+  #label = "";
+
+  /** @param {TileOptions} options */
+  constructor({ isLocal = false, isScreen = false, onModerate, onPlayRefused }) {
+    this.#onPlayRefused = onPlayRefused;
+    this.element.classList.toggle("local", isLocal);
+    this.element.classList.toggle("screen", isScreen);
+    // The attribute in the template does not mute a cloned element.
     this.#video.muted = true;
-    const figures = partOf(this.element, "[data-tool=figures]", HTMLButtonElement);
-    figures.hidden = own;
-    figures.addEventListener("click", () => this.toggleFigures());
-    partOf(this.element, "[data-tool=full]", HTMLButtonElement).addEventListener("click", () => this.fill());
-    const wish = partOf(this.element, "[data-tool=wish]", HTMLButtonElement);
-    wish.hidden = onWish === undefined;
-    if (onWish !== undefined) wish.addEventListener("click", onWish);
-    this.element.addEventListener("click", ({ target }) => {
-      if (!(target instanceof Element && target.closest("button"))) this.element.classList.toggle("picked");
+    this.#statisticsButton.hidden = isLocal;
+    this.#statisticsButton.addEventListener("click", () => this.#toggleStatistics());
+    this.#fullscreenButton.addEventListener("click", () => this.#toggleFullscreen());
+    this.#moderateButton.hidden = onModerate === undefined;
+    if (onModerate !== undefined) this.#moderateButton.addEventListener("click", onModerate);
+    this.element.addEventListener("click", (event) => {
+      if (!isOnButton(event)) this.element.classList.toggle("selected");
     });
     this.element.addEventListener("dblclick", (event) => {
-      if (!(event.target instanceof Element && event.target.closest("button"))) this.fill();
+      if (!isOnButton(event)) this.#toggleFullscreen();
     });
-    // Systems pause what plays when a call comes in; nobody here wants a still picture.
+    // The system may pause media elements, for example for a phone call.
     for (const media of [this.#video, this.#audio]) {
       media.addEventListener("pause", () => {
-        if (media.srcObject !== null && document.visibilityState === "visible") this.play();
+        if (media.srcObject !== null && isPageVisible()) this.play();
       });
     }
   }
 
-  get id() {
-    return this.element.dataset.peer ?? "";
-  }
-
-  /**
-   * @param {{ called: string, note?: string, muted?: boolean, dark?: boolean, line?: string }} what
-   */
-  describe({ called, note = "", muted = false, dark = false, line = "" }) {
-    const name = called + note;
-    if (this.#called !== name) {
-      this.#called = name;
-      this.#name.textContent = name;
-      this.#face.textContent = initialsOf(called);
-      this.element.setAttribute("aria-label", name);
-      partOf(this.element, "[data-tool=figures]", HTMLElement).setAttribute("aria-label", `Figures of ${name}`);
-      partOf(this.element, "[data-tool=full]", HTMLElement).setAttribute("aria-label", `${name} on the full screen`);
-      partOf(this.element, "[data-tool=wish]", HTMLElement).setAttribute("aria-label", `Mute or remove ${name}`);
+  /** @param {TileInfo} info */
+  setInfo({ name, suffix = "", muted = false, cameraOff = false, status = "" }) {
+    const label = name + suffix;
+    if (this.#label !== label) {
+      this.#label = label;
+      this.#name.textContent = label;
+      this.#initials.textContent = initialsOf(name);
+      this.element.setAttribute("aria-label", label);
+      this.#statisticsButton.setAttribute("aria-label", `Statistics of ${label}`);
+      this.#fullscreenButton.setAttribute("aria-label", `Show ${label} in full screen`);
+      this.#moderateButton.setAttribute("aria-label", `Mute or remove ${label}`);
     }
-    if (this.#line.textContent !== line) this.#line.textContent = line;
-    partOf(this.element, ".tile-muted", SVGElement).toggleAttribute("hidden", !muted);
-    partOf(this.element, ".tile-dark", SVGElement).toggleAttribute("hidden", !dark);
-    this.element.classList.toggle("silent", muted);
+    setTextOf(this.#status, status);
+    childOf(this.element, ".tile-muted", SVGElement).toggleAttribute("hidden", !muted);
+    childOf(this.element, ".tile-camera-off", SVGElement).toggleAttribute("hidden", !cameraOff);
   }
 
   /**
-   * @param {MediaStreamTrack | null} picture
-   * @param {MediaStreamTrack | null} sound
+   * @param {MediaStreamTrack | null} video
+   * @param {MediaStreamTrack | null} audio
    */
-  show(picture, sound) {
-    this.#picture = picture;
-    const changed = [attach(this.#video, picture), attach(this.#audio, sound)];
-    this.element.classList.toggle("lit", picture !== null);
+  setTracks(video, audio) {
+    this.#videoTrack = video;
+    const changed = [setTrack(this.#video, video), setTrack(this.#audio, audio)];
+    this.element.classList.toggle("has-video", video !== null);
     if (changed.includes(true)) this.play();
   }
 
@@ -144,89 +121,59 @@ export class Tile {
     if (this.#video.srcObject !== null) this.#video.play().catch(() => {});
     if (this.#audio.srcObject !== null) {
       this.#audio.play().catch((error) => {
-        if (error.name === "NotAllowedError") this.#onRefused();
+        if (error.name === "NotAllowedError") this.#onPlayRefused();
       });
     }
   }
 
-  /** Nothing of it is to be heard, whatever it sends. @param {boolean} silent */
-  silence(silent) {
-    this.#audio.muted = silent;
+  /** Plays no audio, whatever the peer sends. @param {boolean} muted */
+  setAudioMuted(muted) {
+    this.#audio.muted = muted;
   }
 
-  /** @param {string} id of a loudspeaker, empty for the system's choice */
-  speakBy(id) {
+  /** @param {string} id of the speaker, empty for the system's default */
+  setSpeaker(id) {
     this.#audio.setSinkId?.(id).catch(() => {});
   }
 
   /**
+   * Marks the tile while the person speaks.
    * @param {number} level 0 to 1
-   * @param {number} now_ms
+   * @param {number} nowMs
    */
-  hear(level, now_ms) {
-    if (level > SPEECH) this.#spoke_ms = now_ms;
-    this.element.classList.toggle("speaking", now_ms - this.#spoke_ms < SPEECH_HOLD_MS);
+  updateLevel(level, nowMs) {
+    if (level > SPEECH_LEVEL) this.#spokeMs = nowMs;
+    this.element.classList.toggle("speaking", nowMs - this.#spokeMs < SPEECH_HOLD_MS);
   }
 
-  /** @param {import("../peer/peerStats.js").Flow} flow */
-  count(flow) {
-    const before = this.#flow;
-    this.#flow = flow;
-    if (before === null || this.#figures.hidden) return;
-    const rows = figureRows(figuresOf(before, flow, this.#picture?.id ?? null));
-    this.#figures.replaceChildren(...rows.flatMap(([term, value]) => {
-      const [dt, dd] = ["dt", "dd"].map((each) => document.createElement(each));
-      dt.textContent = term;
-      dd.textContent = value;
-      return [dt, dd];
-    }));
+  /** @param {import("../peer/peerStats.js").Snapshot} snapshot */
+  updateStatistics(snapshot) {
+    const before = this.#snapshot;
+    this.#snapshot = snapshot;
+    if (before === null || this.#statistics.hidden) return;
+    const rows = statisticsRows(statsOf(before, snapshot, this.#videoTrack?.id ?? null));
+    this.#statistics.replaceChildren(...rows.flatMap(([term, value]) => [createElement("dt", term), createElement("dd", value)]));
   }
 
-  toggleFigures() {
-    this.#figures.hidden = !this.#figures.hidden;
-    partOf(this.element, "[data-tool=figures]", HTMLElement).setAttribute("aria-pressed", String(!this.#figures.hidden));
-    if (this.#flow !== null) this.count(this.#flow);
+  #toggleStatistics() {
+    this.#statistics.hidden = !this.#statistics.hidden;
+    this.#statisticsButton.setAttribute("aria-pressed", String(!this.#statistics.hidden));
+    if (this.#snapshot !== null) this.updateStatistics(this.#snapshot);
   }
 
-  /** Full screen, and back. */
-  fill() {
-    if (document.fullscreenElement !== null && document.fullscreenElement !== undefined) {
-      void document.exitFullscreen();
+  #toggleFullscreen() {
+    if (isFullscreen()) {
+      exitFullscreen();
     } else if (typeof this.element.requestFullscreen === "function") {
       this.element.requestFullscreen().catch(() => {});
     } else {
-      // iPhones fill the screen with a video only.
+      // On iPhones only a video can be in full screen.
       /** @type {any} */ (this.#video).webkitEnterFullscreen?.();
     }
   }
 
   remove() {
-    this.show(null, null);
+    this.setTracks(null, null);
     this.element.remove();
-  }
-}
-
-/** The space in which tiles stand. */
-export class Grid {
-  #space;
-  #tiles;
-
-  /**
-   * @param {HTMLElement} space
-   * @param {HTMLElement} tiles
-   */
-  constructor(space, tiles) {
-    this.#space = space;
-    this.#tiles = tiles;
-    new ResizeObserver(() => this.layOut()).observe(space);
-    new MutationObserver(() => this.layOut()).observe(tiles, { childList: true });
-  }
-
-  layOut() {
-    const { clientWidth, clientHeight } = this.#space;
-    const { columns, width_px, height_px } = layoutOf(this.#tiles.childElementCount, clientWidth, clientHeight, GAP_PX);
-    for (const [name, value] of [["--columns", columns], ["--tile-width", `${width_px}px`], ["--tile-height", `${height_px}px`]]) {
-      this.#tiles.style.setProperty(String(name), String(value));
-    }
   }
 }

@@ -1,20 +1,21 @@
 /**
- * Keeps the screen on while one is in a room.
+ * Keeps the screen on while the page is in a room (Screen Wake Lock API).
  */
 
-export class Awake {
+export class ScreenWakeLock {
   /** @type {WakeLockSentinel | null} */
   #lock = null;
 
-  async stay() {
+  /** Browsers release the lock when the page is hidden: request it again when it is visible. */
+  async request() {
     try {
       this.#lock = await navigator.wakeLock?.request("screen") ?? null;
     } catch {
-      // Low battery, or a browser that has none: the person keeps it awake.
+      // The battery is low, or the browser does not support it.
     }
   }
 
-  end() {
+  release() {
     void this.#lock?.release();
     this.#lock = null;
   }

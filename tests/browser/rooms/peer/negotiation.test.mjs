@@ -2,23 +2,23 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Negotiation } from "../../../../www/rooms/peer/negotiation.js";
 
-/** As much of an RTCPeerConnection as a negotiation needs, with the browser's rules of who may say what when. */
+/** As much of an RTCPeerConnection as a negotiation needs, with the browser's rules about signaling states. */
 class FakeConnection {
   signalingState = "stable";
   localDescription = null;
   remoteDescription = null;
   candidates = [];
-  made = 0;
+  offers = 0;
   rollbacks = 0;
-  #before = null;
+  #previous = null;
 
   constructor(name) {
     this.name = name;
   }
 
   async createOffer({ iceRestart = false } = {}) {
-    this.made += 1;
-    return { type: "offer", sdp: `${this.name} offer ${this.made}${iceRestart ? " restart" : ""}` };
+    this.offers += 1;
+    return { type: "offer", sdp: `${this.name} offer ${this.offers}${iceRestart ? " restart" : ""}` };
   }
 
   async createAnswer() {
@@ -32,11 +32,11 @@ class FakeConnection {
       assert.equal(this.signalingState, "have-local-offer");
       this.rollbacks += 1;
       this.signalingState = "stable";
-      this.localDescription = this.#before;
+      this.localDescription = this.#previous;
       return;
     }
     assert.equal(this.signalingState, description.type === "offer" ? "stable" : "have-remote-offer");
-    this.#before = this.localDescription;
+    this.#previous = this.localDescription;
     this.localDescription = description;
     this.signalingState = description.type === "offer" ? "have-local-offer" : "stable";
   }
@@ -49,139 +49,147 @@ class FakeConnection {
   }
 
   async addIceCandidate(candidate) {
-    if (this.remoteDescription === null) throw new Error("no description yet");
+    if (this.remoteDescription === null) throw new Error("no remote description yet");
     this.candidates.push(candidate.candidate);
   }
 }
 
-/** Two ends, and the words between them, which arrive when the test says so. */
-function pair({ kin = false } = {}) {
-  const ends = ["polite", "impolite"].map((name) => {
-    const pc = new FakeConnection(name);
-    const end = { pc, sent: [], asked: [], errors: [], offered: 0, stable: 0 };
-    end.negotiation = new Negotiation(pc, name === "polite", {
-      onDescription: (description) => end.sent.push(description),
-      onCandidate: (candidate) => end.sent.push(candidate),
-      ask: (restart) => {
-        if (kin) end.asked.push(restart);
-        return kin;
+/**
+ * Two sides, and the messages between them, which the test delivers.
+ * @param {{ supportsRequests?: boolean }} options whether each side makes an offer on request
+ */
+function connectSides({ supportsRequests = false } = {}) {
+  const sides = ["polite", "impolite"].map((name) => {
+    const side = { pc: new FakeConnection(name), sent: [], requestedRestarts: [], errors: [] };
+    side.negotiation = new Negotiation(side.pc, name === "polite", {
+      sendDescription: (description) => side.sent.push(description),
+      sendCandidate: (candidate) => side.sent.push(candidate),
+      requestOffer: (restart) => {
+        if (supportsRequests) side.requestedRestarts.push(restart);
+        return supportsRequests;
       },
-      onOffered: () => { end.offered += 1; },
-      onStable: () => { end.stable += 1; },
-      onError: (error) => end.errors.push(error),
-      ours: (sdp) => sdp,
-      theirs: (sdp) => sdp,
+      onRemoteOffer: () => {},
+      onStable: () => {},
+      onError: (error) => side.errors.push(error),
+      editLocal: (sdp) => sdp,
+      editRemote: (sdp) => sdp,
     });
-    return end;
+    return side;
   });
   const settle = async () => {
-    for (let turn = 0; turn < 10; turn += 1) await Promise.all(ends.map(({ negotiation }) => negotiation.settled));
+    for (let turn = 0; turn < 10; turn += 1) await Promise.all(sides.map(({ negotiation }) => negotiation.settled));
   };
-  /** Carries all words over, and what they cause, until nobody says any more. */
-  const carry = async () => {
+  /** Delivers all messages, and those that follow. */
+  const deliver = async () => {
     await settle();
-    while (ends.some(({ sent }) => sent.length > 0)) {
-      const words = ends.map(({ sent }) => sent.splice(0));
-      words.forEach((each, from) => {
-        for (const word of each) {
-          const { negotiation } = ends[1 - from];
-          if ("sdp" in word) negotiation.described(word);
-          else negotiation.candidate(word);
+    while (sides.some(({ sent }) => sent.length > 0)) {
+      const batches = sides.map(({ sent }) => sent.splice(0));
+      batches.forEach((batch, from) => {
+        const { negotiation } = sides[1 - from];
+        for (const message of batch) {
+          if ("sdp" in message) negotiation.receiveDescription(message);
+          else negotiation.receiveCandidate(message);
         }
       });
       await settle();
     }
   };
-  return { polite: ends[0], impolite: ends[1], carry, settle };
+  return { polite: sides[0], impolite: sides[1], deliver, settle };
 }
 
-function assertAgreed({ polite, impolite }) {
+function assertStable({ polite, impolite }) {
   assert.deepEqual([...polite.errors, ...impolite.errors], []);
   for (const { pc } of [polite, impolite]) assert.equal(pc.signalingState, "stable");
   assert.equal(polite.pc.localDescription.sdp, impolite.pc.remoteDescription.sdp);
   assert.equal(impolite.pc.localDescription.sdp, polite.pc.remoteDescription.sdp);
 }
 
-test("one offers, the other answers", async () => {
-  for (const who of ["polite", "impolite"]) {
-    const ends = pair();
-    ends[who].negotiation.offer();
-    await ends.carry();
-    assertAgreed(ends);
+test("either side may offer, and the other one answers", async () => {
+  for (const side of ["polite", "impolite"]) {
+    const sides = connectSides();
+    sides[side].negotiation.offer();
+    await sides.deliver();
+    assertStable(sides);
   }
 });
 
-test("offers that cross end in agreement, and the wish that gave way is made again", async () => {
-  const ends = pair();
-  ends.polite.negotiation.offer();
-  ends.impolite.negotiation.offer();
-  await ends.carry();
-  assertAgreed(ends);
-  assert.equal(ends.polite.pc.rollbacks, 1);
-  assert.equal(ends.polite.pc.localDescription.sdp, "polite offer 2");
+test("when offers collide, the polite side rolls back and offers again", async () => {
+  const sides = connectSides();
+  sides.polite.negotiation.offer();
+  sides.impolite.negotiation.offer();
+  await sides.deliver();
+  assertStable(sides);
+  assert.equal(sides.polite.pc.rollbacks, 1);
+  assert.equal(sides.polite.pc.localDescription.sdp, "polite offer 2");
 });
 
-test("a restart that gave way is still a restart", async () => {
-  const ends = pair();
-  ends.polite.negotiation.offer({ restart: true });
-  ends.impolite.negotiation.offer();
-  await ends.carry();
-  assert.equal(ends.polite.pc.localDescription.sdp, "polite offer 2 restart");
+test("a restart that was rolled back is offered again as a restart", async () => {
+  const sides = connectSides();
+  sides.polite.negotiation.offer({ restart: true });
+  sides.impolite.negotiation.offer();
+  await sides.deliver();
+  assert.equal(sides.polite.pc.localDescription.sdp, "polite offer 2 restart");
 });
 
-test("between two of a kind nobody takes anything back: who would give way asks the other to offer", async () => {
-  const ends = pair({ kin: true });
-  ends.impolite.negotiation.offer();
-  await ends.carry();
-  ends.polite.negotiation.offer({ restart: true });
-  ends.impolite.negotiation.offer();
-  await ends.settle();
-  assert.deepEqual(ends.polite.asked, [true]);
-  ends.impolite.negotiation.offer({ restart: true });
-  await ends.carry();
-  assertAgreed(ends);
-  assert.equal(ends.polite.pc.rollbacks, 0);
-  assert.match(ends.impolite.pc.localDescription.sdp, /restart/);
+test("if the other side supports it, the polite side requests an offer, and nobody rolls back", async () => {
+  const sides = connectSides({ supportsRequests: true });
+  sides.impolite.negotiation.offer();
+  await sides.deliver();
+  sides.polite.negotiation.offer({ restart: true });
+  sides.impolite.negotiation.offer();
+  await sides.settle();
+  assert.deepEqual(sides.polite.requestedRestarts, [true]);
+  sides.impolite.negotiation.offer({ restart: true });
+  await sides.deliver();
+  assertStable(sides);
+  assert.equal(sides.polite.pc.rollbacks, 0);
+  assert.match(sides.impolite.pc.localDescription.sdp, /restart/);
 });
 
-test("wishes while an offer is out are one more offer, not many", async () => {
-  const ends = pair();
-  for (let times = 0; times < 5; times += 1) ends.impolite.negotiation.offer();
-  await ends.carry();
-  assertAgreed(ends);
-  assert.equal(ends.impolite.pc.made, 2);
+test("several calls of offer() during a negotiation result in one more offer", async () => {
+  const sides = connectSides();
+  for (let times = 0; times < 5; times += 1) sides.impolite.negotiation.offer();
+  await sides.deliver();
+  assertStable(sides);
+  assert.equal(sides.impolite.pc.offers, 2);
 });
 
 test("candidates wait for descriptions on both sides", async () => {
-  const ends = pair();
-  ends.impolite.negotiation.found({ candidate: "early" });
-  ends.impolite.negotiation.offer();
-  await ends.settle();
-  assert.deepEqual(ends.impolite.sent.map(({ type, candidate }) => type ?? candidate), ["offer", "early"]);
-  ends.polite.negotiation.candidate({ candidate: "before its offer" });
-  await ends.carry();
-  assert.deepEqual(ends.polite.pc.candidates, ["before its offer", "early"]);
+  const sides = connectSides();
+  sides.impolite.negotiation.addLocalCandidate({ candidate: "early" });
+  sides.impolite.negotiation.offer();
+  await sides.settle();
+  assert.deepEqual(sides.impolite.sent.map(({ type, candidate }) => type ?? candidate), ["offer", "early"]);
+  sides.polite.negotiation.receiveCandidate({ candidate: "before the offer" });
+  await sides.deliver();
+  assert.deepEqual(sides.polite.pc.candidates, ["before the offer", "early"]);
 });
 
-test("an offer that is repeated is answered again without harm", async () => {
-  const ends = pair();
-  ends.impolite.negotiation.offer();
-  await ends.settle();
-  ends.impolite.negotiation.repeat();
-  await ends.carry();
-  assertAgreed(ends);
+test("a repeated offer does no harm", async () => {
+  const sides = connectSides();
+  sides.impolite.negotiation.offer();
+  await sides.settle();
+  sides.impolite.negotiation.repeatOffer();
+  await sides.deliver();
+  assertStable(sides);
 });
 
-test("an edit that the browser refuses is done without", async () => {
+test("if the browser rejects the edit, its own description is used", async () => {
   const pc = new FakeConnection("one");
-  const put = pc.setLocalDescription.bind(pc);
-  pc.setLocalDescription = (description) => (description.sdp.includes("edited") ? Promise.reject(new Error("no")) : put(description));
+  const setLocalDescription = pc.setLocalDescription.bind(pc);
+  pc.setLocalDescription = (description) => (
+    description.sdp.includes("edited") ? Promise.reject(new Error("no")) : setLocalDescription(description)
+  );
   const sent = [];
   const negotiation = new Negotiation(pc, false, {
-    onDescription: (description) => sent.push(description.sdp),
-    onCandidate: () => {}, ask: () => false, onOffered: () => {}, onStable: () => {}, onError: assert.fail,
-    ours: (sdp) => `${sdp} edited`,
-    theirs: (sdp) => sdp,
+    sendDescription: (description) => sent.push(description.sdp),
+    sendCandidate: () => {},
+    requestOffer: () => false,
+    onRemoteOffer: () => {},
+    onStable: () => {},
+    onError: assert.fail,
+    editLocal: (sdp) => `${sdp} edited`,
+    editRemote: (sdp) => sdp,
   });
   negotiation.offer();
   await negotiation.settled;

@@ -1,32 +1,32 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Received } from "../../../../www/rooms/peer/remoteMedia.js";
+import { RemoteMedia } from "../../../../www/rooms/peer/remoteMedia.js";
 
-const event = (kind, stream, more = {}) => {
+const trackEvent = (kind, streamId, more = {}) => {
   const track = { kind, readyState: "live", muted: false, ...more };
-  return { track, streams: stream === null ? [] : [{ id: stream }], transceiver: { receiver: { track } } };
+  return { track, streams: streamId === null ? [] : [{ id: streamId }], transceiver: { receiver: { track } } };
 };
-const state = (screen = null) => ({ name: "Ada", muted: false, camera: true, screen });
+const peerState = (screen = null) => ({ name: "Ada", muted: false, camera: true, screen });
 
-test("a screen is told from the camera by the stream its sender names", () => {
-  const received = new Received();
-  const events = [event("audio", "person"), event("video", "person"), event("video", "screen"), event("audio", "screen")];
-  for (const each of events) received.add(each);
-  const [sound, camera, screen, screenSound] = events.map(({ track }) => track);
-  assert.deepEqual(received.tracks(state("screen")), { sound, camera, screen, screenSound });
-  assert.equal(received.tracks(state()).camera, camera, "not shared: no second camera");
-  assert.equal(received.tracks(state()).screen, null);
+test("the stream id tells the screen from the camera", () => {
+  const media = new RemoteMedia();
+  const events = [trackEvent("audio", "person"), trackEvent("video", "person"), trackEvent("video", "screen"), trackEvent("audio", "screen")];
+  for (const event of events) media.add(event);
+  const [microphone, camera, screen, screenAudio] = events.map(({ track }) => track);
+  assert.deepEqual(media.tracks(peerState("screen")), { microphone, camera, screen, screenAudio });
+  assert.equal(media.tracks(peerState()).camera, camera, "a screen that is not shared is no second camera");
+  assert.equal(media.tracks(peerState()).screen, null);
 });
 
-test("of a client that says nothing of itself, packets tell whether its camera is on", () => {
-  const received = new Received();
-  received.add(event("video", null, { muted: true }));
-  assert.equal(received.tracks(null).camera, null);
-  assert.notEqual(received.tracks(state()).camera, null);
+test("without peer-state, packets tell whether the camera is on", () => {
+  const media = new RemoteMedia();
+  media.add(trackEvent("video", null, { muted: true }));
+  assert.equal(media.tracks(null).camera, null);
+  assert.notEqual(media.tracks(peerState()).camera, null);
 });
 
-test("what has ended is not shown", () => {
-  const received = new Received();
-  received.add(event("audio", "person", { readyState: "ended" }));
-  assert.equal(received.tracks(state()).sound, null);
+test("an ended track is not used", () => {
+  const media = new RemoteMedia();
+  media.add(trackEvent("audio", "person", { readyState: "ended" }));
+  assert.equal(media.tracks(peerState()).microphone, null);
 });

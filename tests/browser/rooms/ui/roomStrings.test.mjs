@@ -1,57 +1,37 @@
 import assert from "node:assert/strict";
-import { before, test } from "node:test";
-import { awayWords, farewellWords, figureRows, leftWords, removeQuestion, troubleWords } from "../../../../www/rooms/ui/roomStrings.js";
+import { test } from "node:test";
+import { connectionProblem, endingFor, leftRoom, removeQuestion, statisticsRows } from "../../../../www/rooms/ui/roomStrings.js";
 
-before(() => {
-  globalThis.location = { host: "studio.local:8088", port: "8088" };
+test("a lost connection to the server is shown only while it is lost", () => {
+  assert.equal(connectionProblem({ kind: "open" }, true), "");
+  assert.match(connectionProblem({ kind: "waiting", dueMs: 0 }, true), /Video and audio continue/);
+  assert.match(connectionProblem({ kind: "waiting", dueMs: 0 }, false), /offline/);
 });
 
-test("every trouble of every device is a sentence that says what to do", () => {
-  for (const trouble of ["refused", "missing", "busy", "gone", "insecure", "unsupported", "failed"]) {
-    for (const device of ["microphone", "camera"]) assert.match(troubleWords({ [device]: trouble }), /^[A-Z].*\.$/, trouble);
-    const both = troubleWords({ microphone: trouble, camera: trouble });
-    assert.match(both, /^[A-Z].*\.$/, trouble);
-    assert.ok(/camera/i.test(both) && /microphone/i.test(both), both);
-  }
-  assert.equal(troubleWords({}), "");
-});
-
-test("plain HTTP is told from the rest, with addresses that work", () => {
-  const words = troubleWords({ microphone: "insecure", camera: "insecure" });
-  assert.match(words, /https:\/\/studio\.local:8088/);
-  assert.match(words, /http:\/\/localhost:8088/);
-});
-
-test("an absent server is said only while it is away", () => {
-  assert.equal(awayWords({ kind: "open" }, true), "");
-  assert.match(awayWords({ kind: "waiting", due_ms: 0 }, true), /go on/);
-  assert.match(awayWords({ kind: "waiting", due_ms: 0 }, false), /offline/);
-});
-
-test("a refusal has a title, what to do, and a way on; the host's own words when it is a new one", () => {
-  const farewell = (code, ...more) => farewellWords({ code, message: "Because.", retry_after_ms: 0 }, ...more);
-  assert.match(farewell("room-full").title, /full/);
-  assert.equal(farewell("other").words, "Because.");
-  for (const code of ["replaced", "room-full", "room-locked", "removed", "room-ended", "token-required", "token-invalid", "not-allowed", "too-many-failures", "other"]) {
-    const { title, words, way, label } = farewell(code);
+test("every ending has a title, a text and perhaps an action; an unknown code shows the server's message", () => {
+  const ending = (code, ...more) => endingFor({ code, message: "Because.", retryAfterMs: 0 }, ...more);
+  assert.match(ending("room-full").title, /full/);
+  assert.equal(ending("a later code").text, "Because.");
+  for (const code of ["replaced", "room-full", "room-locked", "removed", "room-ended", "token-required", "token-invalid", "not-allowed", "too-many-failures", "a later code"]) {
+    const { title, text, action, actionLabel } = ending(code);
     assert.match(title, /^[A-Z].*\.$/, code);
-    assert.match(words, /^[A-Z].*\.$/, code);
-    assert.equal(way === null, label === "", code);
+    assert.match(text, /^[A-Z].*\.$/, code);
+    assert.equal(action === null, actionLabel === "", code);
   }
-  assert.equal(farewell("removed").title, "A host removed you from this room.");
-  assert.equal(farewell("room-ended").title, "A host ended this room.");
-  assert.match(farewell("room-ended", true).title, /^You/);
-  assert.equal(farewell("removed").way, null);
-  assert.equal(farewell("room-locked").way, "inside");
-  assert.match(leftWords("band").words, /band/);
+  assert.equal(ending("removed").title, "A moderator removed you from this room.");
+  assert.equal(ending("room-ended").title, "A moderator ended this room.");
+  assert.match(ending("room-ended", true).title, /^You/);
+  assert.equal(ending("removed").action, null);
+  assert.equal(ending("room-locked").action, "rejoin");
+  assert.match(leftRoom("band").text, /band/);
 });
 
-test("whoever removes somebody is told whether that holds", () => {
-  assert.match(removeQuestion("Ada", false).words, /can come in again/);
-  assert.doesNotMatch(removeQuestion("Ada", true).words, /can come in again/);
+test("the question before removing a person says whether that person can rejoin", () => {
+  assert.match(removeQuestion("Ada", false).text, /Ada can rejoin/);
+  assert.match(removeQuestion("Ada", true).text, /nobody can rejoin/);
 });
 
-test("figures without a measure are a dash", () => {
-  const rows = figureRows({ resolution: "", rate_fps: null, in_bps: null, out_bps: 1_250_000, loss_percent: null, round_trip_ms: null, path: null });
+test("statistics without a value show a dash", () => {
+  const rows = statisticsRows({ resolution: "", frameRateFps: null, receivedBps: null, sentBps: 1_250_000, lossPercent: null, roundTripMs: null, path: null });
   assert.deepEqual(rows, [["In", "–"], ["Out", "1.3 Mbit/s"], ["Loss", "–"], ["Round trip", "–"], ["Path", "–"]]);
 });
