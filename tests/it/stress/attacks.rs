@@ -110,7 +110,7 @@ pub fn source(n: usize) -> Ipv4Addr {
     Ipv4Addr::new(127, 1, (n / 250 % 250) as u8, (n % 250) as u8 + 1)
 }
 
-const GET: &[u8] = b"GET /room.css HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+const GET: &[u8] = b"GET /room.html HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 
 fn get(port: u16, from: Ipv4Addr) -> std::io::Result<String> {
     let mut stream = connect(port, from)?;
@@ -125,7 +125,7 @@ fn deaf(port: u16, from: Ipv4Addr) -> TcpStream {
     socket.bind(&SocketAddr::from((from, 0)).into()).unwrap();
     socket.connect(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into()).unwrap();
     let mut stream = TcpStream::from(socket);
-    stream.write_all(&b"GET /room.css HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(20)).unwrap();
+    stream.write_all(&b"GET /room.html HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(20)).unwrap();
     stream
 }
 
