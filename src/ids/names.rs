@@ -1,24 +1,25 @@
-//! Names of rooms and stations. Values only; parsed here and nowhere else.
+//! Names of rooms and stations, parsed once where they enter the program. Values that any thread may hold. Whether a room
+//! or a station of that name exists is not known here.
 
 use std::fmt;
 use std::sync::Arc;
 
 use serde::Serialize;
 
-/// Where somebody goes who names no room.
+/// The room of a client that names none.
 const DEFAULT_ROOM: &str = "main";
-const ROOM_NAME_CHARS: usize = 64;
+/// The station of a client that names none.
+const DEFAULT_STATION: &str = "main";
+const NAME_CHARS: usize = 64;
 
 /// A room's name: 1 to 64 of ASCII letters, digits, `-`, `_` and `.`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct RoomName(Arc<str>);
 
 impl RoomName {
-    /// None if it is not a name. Nothing is decoded: none of the characters needs to be escaped in a URL.
+    /// None if the text is not a name. Percent-encoding is not decoded: no allowed character needs it in a URL.
     pub fn parse(text: &str) -> Option<RoomName> {
-        let valid = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
-        let fits = (1..=ROOM_NAME_CHARS).contains(&text.len()) && text.bytes().all(valid);
-        fits.then(|| RoomName(text.into()))
+        is_name(text).then(|| RoomName(text.into()))
     }
 
     /// The name.
@@ -39,17 +40,58 @@ impl fmt::Display for RoomName {
     }
 }
 
+/// A station's name: 1 to 64 of ASCII letters, digits, `-`, `_` and `.`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct StationName(Arc<str>);
+
+impl StationName {
+    /// None if the text is not a name. Percent-encoding is not decoded: no allowed character needs it in a URL.
+    pub fn parse(text: &str) -> Option<StationName> {
+        is_name(text).then(|| StationName(text.into()))
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for StationName {
+    fn default() -> Self {
+        StationName(DEFAULT_STATION.into())
+    }
+}
+
+impl fmt::Display for StationName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    (1..=NAME_CHARS).contains(&text.len()) && text.bytes().all(allowed)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_room_name_is_what_a_url_carries_as_it_is() {
+    fn a_name_has_only_characters_that_a_url_carries_unescaped() {
         for good in ["a", "Room-1_2.x", &"x".repeat(64)] {
             assert_eq!(RoomName::parse(good).unwrap().as_str(), good);
+            assert_eq!(StationName::parse(good).unwrap().as_str(), good);
         }
         for bad in ["", "a b", "a/b", "ä", "a%2Eb", "a+b", &"x".repeat(65)] {
             assert_eq!(RoomName::parse(bad), None, "{bad}");
+            assert_eq!(StationName::parse(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn a_default_name_is_a_valid_name() {
+        assert_eq!(RoomName::parse(DEFAULT_ROOM), Some(RoomName::default()));
+        assert_eq!(StationName::parse(DEFAULT_STATION), Some(StationName::default()));
     }
 }
