@@ -49,7 +49,7 @@ mod tests {
     use crate::audio::sources::device::DeviceChoice;
     use crate::config::start_error::ExitCode;
     use crate::config::{LogFile, SourceChoice, StateChoice, TlsChoice};
-    use crate::signal::messages::IceServer;
+    use crate::net::ice_server::IceServer;
     use crate::web::handlers::context::Limits;
 
     fn run(line: &str, env: &[(&str, &str)]) -> Result<Command, StartError> {

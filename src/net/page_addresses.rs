@@ -1,88 +1,91 @@
-//! Where the page is: the addresses to show to whoever started the program, and the one to show to phones. Asks the
-//! operating system once, at start-up; changes nothing.
+//! The addresses of the page that are shown to people: to the person who started the program, and the one for phones.
+//! Asks the operating system once, at start-up, on the main thread; changes nothing.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use crate::net::interfaces;
 
-/// How the door can be reached.
+/// Which schemes the port serves, and whether browsers know its certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
     /// Without TLS only.
     Http,
     /// With TLS, and a certificate that browsers may know.
     Https,
-    /// With TLS, and a certificate that browsers warn of: listening is easier without.
-    Either,
+    /// With TLS, and a certificate that browsers warn about: listening is easier over http.
+    SelfSigned,
 }
 
 /// Every address of the page.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Addresses {
+pub struct PageAddresses {
     /// Best first; those that are only for listening last.
     pub all: Vec<String>,
     /// How many of them, at the end, are for listening only.
     pub listen_only: usize,
-    /// What to open on a phone; None if only this host can reach the page.
+    /// The address to open on a phone; None if only this host can reach the page.
     pub phone: Option<String>,
 }
 
-impl Addresses {
-    /// Of a door that is bound to this address.
-    pub fn of(bound: SocketAddr, scheme: Scheme, public_url: Option<&str>) -> Addresses {
+impl PageAddresses {
+    /// The addresses of a server whose listener is bound to `bound`.
+    pub fn new(bound: SocketAddr, scheme: Scheme, public_url: Option<&str>) -> PageAddresses {
         let ip = bound.ip().to_canonical();
         let bound = SocketAddr::new(ip, bound.port());
-        let own: Vec<IpAddr> = if ip.is_unspecified() {
-            let found = interfaces::local(bound, None).into_iter().map(|address| address.ip());
-            best_first(found.filter(|ip| !ip.is_loopback()).collect(), outgoing())
+        let network: Vec<IpAddr> = if ip.is_unspecified() {
+            let found = interfaces::local_addresses(bound, None).into_iter().map(|address| address.ip());
+            best_first(found.filter(|ip| !ip.is_loopback()).collect(), outgoing_ip())
         } else {
             [ip].into_iter().filter(|ip| !ip.is_loopback()).collect()
         };
-        let on_this_host = if ip.is_unspecified() { Some("localhost".to_owned()) } else { None };
-        let on_this_host = on_this_host.or_else(|| ip.is_loopback().then(|| host(ip)));
-        list(on_this_host, &own, bound.port(), scheme, public_url)
+        let this_host =
+            if ip.is_unspecified() { Some("localhost".to_owned()) } else { ip.is_loopback().then(|| url_host(ip)) };
+        list(this_host, &network, bound.port(), scheme, public_url)
     }
 }
 
+/// `this_host`: the host under which this very machine reaches the page. `network`: where others reach it, best first.
 fn list(
-    on_this_host: Option<String>,
-    own: &[IpAddr],
+    this_host: Option<String>,
+    network: &[IpAddr],
     port: u16,
     scheme: Scheme,
     public_url: Option<&str>,
-) -> Addresses {
-    let page = |scheme: &str, host: &str| format!("{scheme}://{host}:{port}/");
-    let mut all: Vec<String> = on_this_host.iter().map(|host| page("http", host)).collect();
-    all.extend(public_url.map(|url| format!("{url}/")));
-    let word = if scheme == Scheme::Http { "http" } else { "https" };
-    all.extend(own.iter().map(|ip| page(word, &host(*ip))));
-    // A page that greets a phone with a warning looks broken; from the plain one, rooms lead on to https.
-    let open = if scheme == Scheme::Https { "https" } else { "http" };
-    let phone = public_url.map(|url| format!("{url}/")).or_else(|| own.first().map(|ip| page(open, &host(*ip))));
-    let listen_only = if scheme == Scheme::Either { own.len() } else { 0 };
-    all.extend(own[..listen_only].iter().map(|ip| page("http", &host(*ip))));
-    Addresses { all, listen_only, phone }
+) -> PageAddresses {
+    let url = |scheme: &str, host: &str| format!("{scheme}://{host}:{port}/");
+    let public_url = public_url.map(|url| format!("{url}/"));
+    let mut all: Vec<String> = this_host.iter().map(|host| url("http", host)).collect();
+    all.extend(public_url.clone());
+    let page_scheme = if scheme == Scheme::Http { "http" } else { "https" };
+    all.extend(network.iter().map(|ip| url(page_scheme, &url_host(*ip))));
+    // A page that begins with a certificate warning looks broken on a phone. From the http page, rooms lead to https.
+    let phone_scheme = if scheme == Scheme::Https { "https" } else { "http" };
+    let phone = public_url.or_else(|| network.first().map(|ip| url(phone_scheme, &url_host(*ip))));
+    let listen_only = if scheme == Scheme::SelfSigned { network.len() } else { 0 };
+    all.extend(network[..listen_only].iter().map(|ip| url("http", &url_host(*ip))));
+    PageAddresses { all, listen_only, phone }
 }
 
-fn host(ip: IpAddr) -> String {
+fn url_host(ip: IpAddr) -> String {
     match ip {
         IpAddr::V4(ip) => ip.to_string(),
         IpAddr::V6(ip) => format!("[{ip}]"),
     }
 }
 
-/// The address that this host speaks from when it speaks to the world. No datagram is sent: connecting a UDP socket only
-/// looks up the route. The destination is for documentation (RFC 5737).
-fn outgoing() -> Option<IpAddr> {
+/// The address from which this host sends to the internet. No datagram is sent: connecting a UDP socket only looks up the
+/// route. The destination is an address for documentation (RFC 5737).
+fn outgoing_ip() -> Option<IpAddr> {
     let socket = UdpSocket::bind(("0.0.0.0", 0)).ok()?;
     socket.connect(("192.0.2.1", 9)).ok()?;
     socket.local_addr().ok().map(|address| address.ip())
 }
 
-/// Phones are most likely on the network that leads to the world, and IPv4 is easier to type; else the system's order.
-fn best_first(mut own: Vec<IpAddr>, outgoing: Option<IpAddr>) -> Vec<IpAddr> {
-    own.sort_by_key(|ip| (Some(*ip) != outgoing, ip.is_ipv6()));
-    own
+/// The address on the route to the internet first, because phones are most likely on that network; then IPv4, which is
+/// easier to type; else in the system's order.
+fn best_first(mut network: Vec<IpAddr>, outgoing: Option<IpAddr>) -> Vec<IpAddr> {
+    network.sort_by_key(|ip| (Some(*ip) != outgoing, ip.is_ipv6()));
+    network
 }
 
 #[cfg(test)]
@@ -93,12 +96,12 @@ mod tests {
         texts.iter().map(|text| text.parse().unwrap()).collect()
     }
 
-    fn listed(scheme: Scheme, public_url: Option<&str>) -> Addresses {
+    fn listed(scheme: Scheme, public_url: Option<&str>) -> PageAddresses {
         list(Some("localhost".into()), &ips(&["192.168.1.5", "2001:db8::5"]), 8088, scheme, public_url)
     }
 
     #[test]
-    fn this_host_comes_first_and_without_tls() {
+    fn localhost_comes_first_and_without_tls() {
         let addresses = listed(Scheme::Https, None);
         assert_eq!(
             addresses.all,
@@ -109,33 +112,33 @@ mod tests {
     }
 
     #[test]
-    fn where_browsers_would_warn_listening_without_is_offered_too() {
-        let addresses = listed(Scheme::Either, None);
+    fn with_a_self_signed_certificate_http_is_listed_for_listening() {
+        let addresses = listed(Scheme::SelfSigned, None);
         assert_eq!((addresses.all.len(), addresses.listen_only), (5, 2));
         assert_eq!(addresses.all[3], "http://192.168.1.5:8088/");
         assert_eq!(addresses.phone.as_deref(), Some("http://192.168.1.5:8088/"));
     }
 
     #[test]
-    fn a_public_address_is_for_people_and_phones() {
+    fn a_public_url_is_shown_to_people_and_phones() {
         let addresses = listed(Scheme::Http, Some("https://meet.example.net"));
         assert_eq!(addresses.all[1], "https://meet.example.net/");
         assert_eq!(addresses.phone.as_deref(), Some("https://meet.example.net/"));
     }
 
     #[test]
-    fn what_only_this_host_reaches_is_nothing_for_phones() {
+    fn a_loopback_address_is_not_offered_to_phones() {
         for bound in ["127.0.0.1:8088", "[::1]:8088"] {
-            let addresses = Addresses::of(bound.parse().unwrap(), Scheme::Http, None);
+            let addresses = PageAddresses::new(bound.parse().unwrap(), Scheme::Http, None);
             assert_eq!(addresses.all, [format!("http://{bound}/")]);
             assert_eq!(addresses.phone, None);
         }
     }
 
     #[test]
-    fn the_network_that_leads_out_is_best() {
-        let own = ips(&["2001:db8::5", "172.17.0.1", "192.168.1.5"]);
-        let best = best_first(own, "192.168.1.5".parse().ok());
+    fn the_address_on_the_route_to_the_internet_comes_first() {
+        let network = ips(&["2001:db8::5", "172.17.0.1", "192.168.1.5"]);
+        let best = best_first(network, "192.168.1.5".parse().ok());
         assert_eq!(best, ips(&["192.168.1.5", "172.17.0.1", "2001:db8::5"]));
     }
 }

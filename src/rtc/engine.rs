@@ -18,8 +18,8 @@ use mio::Waker;
 
 use crate::ids::session::SessionId;
 use crate::media::packet::Packet;
+use crate::net::concurrency_limit::{ConcurrencyLimit, Permit};
 use crate::net::interfaces;
-use crate::net::quota::{ConcurrencyLimit, Permit};
 use crate::observe::reports::Report;
 use crate::rtc::mailbox::Mailbox;
 use crate::rtc::metrics::RtcMetrics;
@@ -265,7 +265,7 @@ impl Handle {
             return Err(Refusal::NotOnAir);
         }
         let id = SessionId::random();
-        let addresses = interfaces::local(self.line(id).local, offer.reached_at);
+        let addresses = interfaces::local_addresses(self.line(id).local, offer.reached_at);
         let (mut listener, answer) = Listener::accept(
             id,
             &offer.sdp,

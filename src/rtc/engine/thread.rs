@@ -15,7 +15,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 
 use super::{Command, Shared};
 use crate::ids::session::SessionId;
-use crate::net::quota::Permit;
+use crate::net::concurrency_limit::Permit;
 use crate::observe::reports::{self, Report};
 use crate::os::memory::HighWater;
 use crate::os::priority;

@@ -15,7 +15,7 @@ use crate::access::token_store::{TokenError, TokenStore};
 use crate::access::tokens::{Claims, Permission};
 use crate::ids::names::RoomName;
 use crate::ids::peer::PeerId;
-use crate::net::quota::RateLimiter;
+use crate::net::rate_limiter::RateLimiter;
 use crate::web::http::message::{Answer, ErrorCode, field};
 use crate::web::http::origin::{self, Origin};
 use crate::web::http::query::{Twice, parameter};

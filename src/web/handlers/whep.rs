@@ -8,8 +8,8 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::ids::session::SessionId;
+use crate::net::ice_server::IceServer;
 use crate::rtc::requests::{Admitted, IfMatch, Offer, PatchRefusal, Patched, Refusal};
-use crate::signal::messages::IceServer;
 use crate::station::runner::Station;
 use crate::web::handlers::context::Site;
 use crate::web::http::message::{Answer, ErrorCode, Request};
