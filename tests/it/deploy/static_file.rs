@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::harness::program::{Listening, get};
-use crate::signal::rooms::Peer;
+use crate::harness::room_peer::RoomPeer;
 use crate::web::http::wait_until;
 
 const NOBODY: &str = "65534:65534";
@@ -151,9 +151,9 @@ impl Drop for Hermit {
 pub fn serves_all_it_should(hermit: &Hermit) {
     let page = get(hermit.port, "/listen");
     assert!(page.starts_with("HTTP/1.1 200") && page.contains("</html>"), "{page}");
-    let mut first = Peer::enter_at(hermit.address(), "room=desert");
-    let second = Peer::enter_at(hermit.address(), "room=desert");
-    assert_eq!(first.hear()["payload"]["id"], json!(second.id));
+    let mut first = RoomPeer::join_at(hermit.address(), "room=desert");
+    let second = RoomPeer::join_at(hermit.address(), "room=desert");
+    assert_eq!(first.receive()["payload"]["id"], json!(second.id));
     hermit.listen(4).wait_for(440.0, 440.0);
 }
 
