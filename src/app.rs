@@ -16,8 +16,9 @@ use crate::access::links;
 use crate::access::token_store::TokenStore;
 use crate::config::start_error::{ExitCode, StartError};
 use crate::config::{Config, LogFile, StateChoice, TlsChoice};
-use crate::net::addresses::{Addresses, Scheme};
+use crate::net::page_addresses::{PageAddresses, Scheme};
 use crate::observe::reports::Report;
+use crate::observe::service::Running;
 use crate::os::file_limits;
 use crate::os::memory;
 use crate::os::sd_notify::{State, Supervisor};
@@ -25,9 +26,9 @@ use crate::os::state_dir::StateDir;
 use crate::rtc::engine::{self, Engine, EngineSetup, StationSetup};
 use crate::rtc::metrics::RtcMetrics;
 use crate::rtc::udp::socket;
-use crate::signal::hub::{self, Hub};
+use crate::signal::events::ServerInfo;
+use crate::signal::hub::{self, HubSetup};
 use crate::signal::metrics::RoomMetrics;
-use crate::signal::rooms::ServerInfo;
 use crate::station::metrics::StationMetrics;
 use crate::station::runner::{self, Source, Station};
 use crate::web::handlers::authorize::Gate;
@@ -52,13 +53,13 @@ const STOP_PATIENCE: Duration = Duration::from_millis(2_500);
 /// A running house.
 pub struct App {
     port: u16,
-    addresses: Addresses,
+    addresses: PageAddresses,
     admin_link: Option<String>,
     station: Station,
     reports: Receiver<Report>,
     report: Sender<Report>,
     door: DoorHandle,
-    hub: Hub,
+    hub: Running<hub::Handle>,
     encoder: runner::Running,
     engine: Engine,
     supervisor: Supervisor,
@@ -99,9 +100,10 @@ impl App {
         let sink = Box::new(move |packet| sender.send(packet));
         let encoder = runner::start(station.clone(), source, sink, report.clone()).map_err(no_thread)?;
         let room_metrics = RoomMetrics::default();
-        let facts =
+        let server =
             ServerInfo { instance: instance()?, ice_servers: config.ice_servers.clone(), stun_port: local.port() };
-        let hub = hub::start(config.rooms.clone(), facts, room_metrics.clone(), report.clone()).map_err(no_thread)?;
+        let hub_setup = HubSetup { limits: config.rooms.clone(), server, metrics: room_metrics.clone() };
+        let hub = hub::start(hub_setup, report.clone()).map_err(no_thread)?;
         let site = Site {
             started: Instant::now(),
             stations: Arc::new([station.clone()]),
@@ -121,10 +123,10 @@ impl App {
         let door = Door::start(tcp, site, DoorSettings::default(), report.clone()).map_err(no_thread)?;
         let scheme = match &tls {
             None => Scheme::Http,
-            Some(tls) if tls.is_self_signed() => Scheme::Either,
+            Some(tls) if tls.is_self_signed() => Scheme::SelfSigned,
             Some(_) => Scheme::Https,
         };
-        let addresses = Addresses::of(local, scheme, config.public_url.as_deref());
+        let addresses = PageAddresses::new(local, scheme, config.public_url.as_deref());
         let admin_link = keep_links(state.as_ref(), gate.store(), &addresses.all);
         log_addresses(&addresses, tls.as_deref());
         let supervisor = Supervisor::of(&config.supervision);
@@ -336,7 +338,7 @@ fn tls(config: &Config, state: Option<StateDir>) -> Result<Option<Arc<Tls>>, Sta
     Ok(Some(Arc::new(tls)))
 }
 
-fn log_addresses(addresses: &Addresses, tls: Option<&Tls>) {
+fn log_addresses(addresses: &PageAddresses, tls: Option<&Tls>) {
     let (open, listen_only) = addresses.all.split_at(addresses.all.len() - addresses.listen_only);
     for address in open {
         log::info!("open {address}");

@@ -38,8 +38,9 @@
 //! rtc                   sdp* · mailbox
 //! station               runner · metrics · source_status · timeline
 //!                       one programme of host sound: its source, its encoder, its latest packets
-//! signal                hub · rooms* · rooms/moderation* · rooms/peer* · rooms/events* · messages* · heartbeat* · metrics
-//!                       rooms: who is where, who is told what
+//! signal                hub · peer_channel · rooms* · moderation* · registry* · peer* · room* · events* · heartbeat* · metrics
+//! signal                limits* · server_message* · client_message* · peer_state* · protocol_error*
+//!                       rooms: who is in which room, who is told what; the messages of the protocol
 //! access                links · token_store · tokens*
 //!                       signed tokens, what became of them, links that carry them
 //! audio/sources         capture · device · tone
@@ -48,7 +49,7 @@
 //! audio/processing      blocks* · convert* · resample
 //! audio                 encoder · pcm
 //!                       from a device, a sound server or an oscillator to Opus packets
-//! net                   addresses · interfaces · quota*
+//! net                   page_addresses · interfaces · concurrency_limit · rate_limiter* · subnet* · token_bucket* · ice_server*
 //! os                    state_dir · priority · sd_notify · nss · memory · file_limits
 //! observe               log · service · reports · metrics
 //! ids                   session · peer · names
@@ -118,25 +119,31 @@
 //! assert!(matches!(fanout.poll_output(now, &mut batch), Output::Wait(_)));
 //! ```
 //!
-//! Who is where, in [`signal::rooms`] — a newcomer learns who was there, and they of the newcomer:
+//! Rooms, in [`signal::rooms`] — a newcomer learns who is in the room, and they learn of the newcomer:
 //!
 //! ```
 //! use std::time::Instant;
 //! use roomtone::ids::names::RoomName;
 //! use roomtone::ids::peer::ResumeToken;
-//! use roomtone::signal::rooms::{JoinRequest, ServerInfo, Limits, Link, Output, Rooms};
+//! use roomtone::signal::events::{ConnectionId, JoinRequest, Output, ServerInfo};
+//! use roomtone::signal::limits::RoomLimits;
+//! use roomtone::signal::rooms::Rooms;
 //!
 //! let now = Instant::now();
-//! let mut rooms = Rooms::new(Limits::default(), ServerInfo::default());
+//! let mut rooms = Rooms::new(RoomLimits::default(), ServerInfo::default());
 //! let drain = |rooms: &mut Rooms| {
 //!     std::iter::from_fn(|| Some(rooms.poll_output(now)).filter(|o| !matches!(o, Output::Wait(_)))).collect::<Vec<_>>()
 //! };
 //! for (n, secret) in [[1; 32], [2; 32]].into_iter().enumerate() {
 //!     let token = ResumeToken::from_bytes(secret);
-//!     rooms.open(JoinRequest { link: Link(n as u64), room: RoomName::default(), token, stations: vec![], host: false }, now);
-//!     let told = drain(&mut rooms);
-//!     let first_hears = told.iter().any(|o| matches!(o, Output::Send { link: Link(0), text } if text.contains("new-peer")));
-//!     assert_eq!(first_hears, n == 1);
+//!     let (connection, room) = (ConnectionId(n as u64), RoomName::default());
+//!     rooms.join(JoinRequest { connection, room, token, stations: vec![], moderator: false }, now);
+//!     let outputs = drain(&mut rooms);
+//!     let is_told = |output: &Output| match output {
+//!         Output::Send { connection: ConnectionId(0), text } => text.contains("new-peer"),
+//!         _ => false,
+//!     };
+//!     assert_eq!(outputs.iter().any(is_told), n == 1);
 //! }
 //! ```
 //!

@@ -9,9 +9,9 @@ use log::LevelFilter;
 
 use crate::audio::encoder::{Application, Encoding};
 use crate::audio::sources::device::DeviceChoice;
+use crate::net::ice_server::IceServer;
 use crate::os::sd_notify::Supervision;
-use crate::signal::messages::IceServer;
-use crate::signal::rooms;
+use crate::signal::limits::RoomLimits;
 use crate::web::handlers::context::Limits;
 use crate::web::http::client_address::Proxies;
 use crate::web::http::origin::Origin;
@@ -129,7 +129,7 @@ fn config(matches: &Matches, env: impl Fn(&str) -> Option<String>) -> Result<Con
     let tone_hz = tone(matches)?;
     let port = matches.opt_str("port").map(|v| ("--port", v)).or_else(|| env("PORT").map(|v| ("PORT", v)));
     let bind = matches.opt_str("bind").map(|v| ("--bind", v)).or_else(|| env("HOST").map(|v| ("HOST", v)));
-    let rooms = rooms::Limits {
+    let rooms = RoomLimits {
         room_size: number(matches, "room-size", 1..=1_000)?.unwrap_or(defaults.rooms.room_size),
         max_peers: number(matches, "max-peers", 1..=1_000_000)?.unwrap_or(defaults.rooms.max_peers),
         ..defaults.rooms

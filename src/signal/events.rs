@@ -1,166 +1,118 @@
-//! PeerEvent [`Rooms`](super::Rooms) is told and what it says: plain values, limits among them. It decides nothing.
+//! What [`Rooms`](crate::signal::rooms::Rooms) is told and what it asks for: plain values. Nothing is decided here.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::ids::names::RoomName;
 use crate::ids::peer::{PeerId, ResumeToken};
-use crate::signal::messages::IceServer;
+use crate::net::ice_server::IceServer;
 
-/// PeerEvent is put up with.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Peers in one room, kept seats included.
-    pub room_size: usize,
-    /// Peers in all rooms.
-    pub max_peers: usize,
-    /// How long a seat is kept whose connection dropped.
-    pub seat_kept: Duration,
-    /// Messages of one peer, on average.
-    pub messages_per_s: u32,
-    /// Messages of one peer at once. A newcomer to a room of 16 has 15 offers and a few hundred candidates to send.
-    pub burst: u32,
-    /// Messages kept for a peer that is away. One more, and its seat is given up.
-    pub mailbox: usize,
-    /// The same in bytes.
-    pub mailbox_bytes: usize,
-    /// Chat messages kept for latecomers.
-    pub chat_kept: usize,
-    /// The same in bytes of text: 10,000 rooms of long talks must not eat the host's memory.
-    pub chat_bytes: usize,
-    /// Bytes of one message; the connection's thread sees to it.
-    pub message_bytes: usize,
-    /// How often a connection is asked whether somebody is there.
-    pub ping_every: Duration,
-    /// When nothing was heard for so long, nobody is.
-    pub gone_after: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Limits {
-            room_size: 16,
-            max_peers: 10_000,
-            seat_kept: Duration::from_secs(20),
-            messages_per_s: 50,
-            burst: 500,
-            mailbox: 64,
-            mailbox_bytes: 256 * 1024,
-            chat_kept: 100,
-            chat_bytes: 64 * 1024,
-            message_bytes: 64 * 1024,
-            ping_every: Duration::from_secs(15),
-            gone_after: Duration::from_secs(45),
-        }
-    }
-}
-
-/// PeerEvent every newcomer is told of the house.
+/// What every newcomer is told about the server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServerInfo {
-    /// Another after each start of the server.
+    /// Different after each start of the server.
     pub instance: String,
-    /// From the command line.
+    /// STUN and TURN servers from the command line.
     pub ice_servers: Vec<IceServer>,
-    /// The UDP port that answers STUN.
+    /// The UDP port on which this server answers STUN.
     pub stun_port: u16,
 }
 
-/// One connection. Numbers are never used twice.
+/// One WebSocket. Numbers are never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Link(pub u64);
+pub struct ConnectionId(pub u64);
 
-/// Somebody at the door of a room.
+/// A request to join a room, or to resume a place in it.
 #[derive(Clone, Debug)]
 pub struct JoinRequest {
-    /// Its connection.
-    pub link: Link,
-    /// Where it wants to.
+    /// The connection it came on.
+    pub connection: ConnectionId,
+    /// The room to join.
     pub room: RoomName,
-    /// Who it is: a fresh secret, or the one it was given the last time.
+    /// The peer's identity: a new secret, or the one from the `config` of an earlier connection.
     pub token: ResumeToken,
-    /// The host's stations that are on the air and that it may listen to.
+    /// This server's stations that are on the air and that the peer may listen to.
     pub stations: Vec<String>,
-    /// It has shown an admin's token, for this very connection.
-    pub host: bool,
+    /// The request carried an admin token, so the peer is a moderator on this connection.
+    pub moderator: bool,
 }
 
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Closure {
-    /// With a word of goodbye.
+pub enum Disconnect {
+    /// The client said that it will not come back.
     Left,
-    /// Without.
+    /// The connection broke; the client may come back.
     Dropped,
 }
 
-/// Why we end a connection.
+/// Why the server closes a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// It said too much.
+pub enum CloseReason {
+    /// The peer sent more messages than it may.
     TooManyMessages,
-    /// The room or the house is full.
+    /// The room or the server is full.
     RoomFull,
-    /// Its peer came again on another one.
+    /// The peer came back on another connection.
     Replaced,
     /// The server stops.
     GoingAway,
-    /// Its peer said goodbye.
+    /// The peer sent `leave`.
     Left,
-    /// A host removed its peer.
+    /// A moderator removed the peer.
     Removed,
     /// The room is locked.
     RoomLocked,
-    /// A host ended the room.
+    /// A moderator ended the room.
     RoomEnded,
 }
 
-/// PeerEvent is to be done or known.
+/// What to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// Send this.
+    /// Send a message.
     Send {
-        /// To whom.
-        link: Link,
-        /// PeerEvent.
+        /// On this connection.
+        connection: ConnectionId,
+        /// The message.
         text: Arc<str>,
     },
-    /// Send all of this to somebody who has just come in.
+    /// Send the first messages after a join, all at once.
     Welcome {
-        /// To whom.
-        link: Link,
-        /// PeerEvent, in order.
+        /// On this connection.
+        connection: ConnectionId,
+        /// The messages, in order.
         texts: Vec<Arc<str>>,
     },
-    /// End this connection, after what was sent on it. It is forgotten already.
+    /// Close a connection after what was sent on it. It is forgotten already.
     Close {
-        /// Which.
-        link: Link,
-        /// Why.
-        reason: Reason,
+        /// This connection.
+        connection: ConnectionId,
+        /// The reason.
+        reason: CloseReason,
     },
-    /// For the log.
+    /// Log that a peer joined, left or changed.
     PeerChanged {
-        /// Whose.
+        /// The peer.
         peer: PeerId,
-        /// PeerEvent.
-        what: PeerEvent,
+        /// What happened to it.
+        event: PeerEvent,
         /// Peers in its room now.
-        here: usize,
+        in_room: usize,
     },
-    /// Nothing more until then.
+    /// There is nothing to do until then.
     Wait(Instant),
 }
 
-/// PeerEvent may happen to a peer.
+/// What happened to a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PeerEvent {
-    /// It came in.
+    /// It joined a room.
     Joined,
-    /// Its connection dropped, its seat is kept.
-    Away,
-    /// It is back.
+    /// Its connection dropped; its place is reserved.
+    Disconnected,
+    /// It came back to its reserved place.
     Resumed,
-    /// It is gone.
+    /// It left the room, was removed, or its reservation ended.
     Left,
 }
