@@ -313,7 +313,7 @@ fn keep_links(state: Option<&StateDir>, store: &TokenStore, addresses: &[String]
     let reachable = addresses.iter().find(|address| !address.contains("//localhost"));
     let base = reachable.or(addresses.first())?.trim_end_matches('/');
     let now_s = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let kept = state.map_or(Ok(()), |dir| links::keep_base(dir, base));
+    let kept = state.map_or(Ok(()), |dir| links::store_base_url(dir, base));
     match kept.and_then(|()| links::admin_link(state, store, base, now_s)) {
         Ok(link) => Some(link),
         Err(error) => {

@@ -41,8 +41,8 @@
 //! signal                hub · peer_channel · rooms* · moderation* · registry* · peer* · room* · events* · heartbeat* · metrics
 //! signal                limits* · server_message* · client_message* · peer_state* · protocol_error*
 //!                       rooms: who is in which room, who is told what; the messages of the protocol
-//! access                links · token_store · tokens*
-//!                       signed tokens, what became of them, links that carry them
+//! access                links · token_store · token_uses* · tokens*
+//!                       signed tokens, which were revoked or used, links that carry them
 //! audio/sources         capture · device · tone
 //! audio/sources/pulse   host · stream · connection · clock*
 //! audio/sources/alsa    cards · configuration · messages

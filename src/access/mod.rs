@@ -2,4 +2,5 @@
 
 pub mod links;
 pub mod token_store;
+mod token_uses;
 pub mod tokens;
