@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_are_written_in_one_way_only() {
+    fn ids_have_one_spelling() {
         assert_eq!(TokenId::parse("00000000000000ff"), Some(TokenId::new(255)));
         for odd in ["", "ff", "00000000000000FF", "+0000000000000ff", "00000000000000ff "] {
             assert_eq!(TokenId::parse(odd), None, "{odd}");
