@@ -49,7 +49,7 @@
 //! audio/processing      blocks* · convert* · resample
 //! audio                 encoder · pcm
 //!                       from a device, a sound server or an oscillator to Opus packets
-//! net                   page_addresses · interfaces · concurrency_limit · rate_limiter* · subnet* · token_bucket* · ice_server*
+//! net                   page_addresses · interfaces · authority* · concurrency_limit · rate_limiter* · subnet* · token_bucket* · ice_server*
 //! os                    state_dir · priority · sd_notify · nss · memory · file_limits
 //! observe               log · service · reports · metrics
 //! ids                   session · peer · names

@@ -1,5 +1,6 @@
 //! Network addresses: this host's, those shown to people, hosts and ports in URLs, and limits for each client's subnet.
 
+pub mod authority;
 pub mod concurrency_limit;
 pub mod ice_server;
 pub mod interfaces;
