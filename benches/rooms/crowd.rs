@@ -30,7 +30,7 @@ pub struct Crowd {
 }
 
 impl Crowd {
-    /// Nobody yet; starts the reader.
+    /// A crowd without browsers; starts the reader.
     pub fn new() -> Crowd {
         let poll = Poll::new().expect("a poll");
         let registry = poll.registry().try_clone().expect("a registry");

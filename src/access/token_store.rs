@@ -345,6 +345,17 @@ mod tests {
     }
 
     #[test]
+    fn a_use_that_cannot_be_written_does_not_count() {
+        let (folder, dir) = folder();
+        let store = TokenStore::open(Some(dir)).unwrap();
+        let (token, claims) = store.issue(Permission::Listen, None, Some(1)).unwrap();
+        // A folder in the place of the file can neither be read nor replaced.
+        std::fs::create_dir_all(folder.path().join(USES).join("inside")).unwrap();
+        assert!(matches!(store.consume(&claims, None, NOW_S), Err(TokenError::NotRecorded(_))));
+        assert!(store.check(&token, None, NOW_S).is_ok());
+    }
+
+    #[test]
     fn uses_of_expired_tokens_are_removed_from_the_file() {
         let (_folder, dir) = folder();
         let store = TokenStore::open(Some(dir.clone())).unwrap();

@@ -1,4 +1,4 @@
-//! Who has used tokens that may be used only so many times, as values and as lines of a file. Pure.
+//! The uses of tokens that may be used only a number of times, as values and as lines of a file. Pure.
 
 use crate::access::tokens::{Claims, TokenId};
 use crate::ids::peer::PeerId;

@@ -203,6 +203,8 @@ mod tests {
             ("--public-url https://meet.example.net/there", "--public-url"),
             ("--public-url https://user@meet.example.net", "--public-url"),
             ("--public-url https://a:0", "--public-url"),
+            ("--public-url https://a:", "--public-url"),
+            ("--public-url https://a_b", "--public-url"),
             ("--public-url https://", "--public-url"),
             ("--head-bytes 1", "--head-bytes"),
             ("--idle-seconds 0", "--idle-seconds"),

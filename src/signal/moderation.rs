@@ -83,7 +83,7 @@ fn mute(registry: &mut Registry, target: PeerId) {
     registry.broadcast(&name, &ServerMessage::Mute { id: target }.to_json(), None);
 }
 
-/// Removes everybody, the moderator too. Nobody is told of the others' leaving.
+/// Removes all peers, the moderator too. They are not told of each other's leaving.
 fn end_room(registry: &mut Registry, moderator: PeerId) {
     let Some(name) = registry.room_name(moderator).cloned() else { return };
     let Some(room) = registry.rooms.remove(&name) else { return };

@@ -16,8 +16,8 @@ use crate::signal::protocol_error::ProtocolError;
 /// Deliveries that may wait for a browser that takes none. With one more, it is closed as too slow.
 const MAX_WAITING_BLOCKED: usize = 64;
 /// Deliveries that may wait for a WebSocket's thread, which may not have had its turn on the processor yet: a newcomer to a
-/// room sends more than [`MAX_WAITING_BLOCKED`] messages at once, and that makes nobody slow. With one more, the peer is
-/// closed as too slow.
+/// room sends more than [`MAX_WAITING_BLOCKED`] messages at once, which does not mean that a peer is slow. With one more, the
+/// peer is closed as too slow.
 const MAX_WAITING: usize = 1024;
 
 /// What happened, for the hub.

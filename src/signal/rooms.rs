@@ -139,7 +139,7 @@ impl Rooms {
         }
     }
 
-    /// The server stops: every peer is told, and none is told of the others' leaving.
+    /// The server stops: every peer is told that, and not of each other's leaving.
     pub fn close_all(&mut self) {
         let connections: Vec<ConnectionId> = self.registry.connections.drain().map(|(id, _)| id).collect();
         for connection in connections {
