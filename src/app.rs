@@ -18,7 +18,7 @@ use crate::broadcast::Broadcast;
 use crate::config::start_error::{ExitCode, StartError};
 use crate::config::{Config, LogFile, StateChoice, TlsChoice};
 use crate::ids::names::StationName;
-use crate::net::addresses::{Addresses, Scheme};
+use crate::net::page_addresses::{PageAddresses, Scheme};
 use crate::observe::reports::Report;
 use crate::observe::service::Running;
 use crate::os::file_limits;
@@ -29,9 +29,9 @@ use crate::rtc::engine::handle::Handle as EngineHandle;
 use crate::rtc::engine::{self, EngineSetup};
 use crate::rtc::metrics::RtcMetrics;
 use crate::rtc::udp::socket;
-use crate::signal::hub::{self, Hub};
+use crate::signal::events::ServerInfo;
+use crate::signal::hub::{self, HubSetup};
 use crate::signal::metrics::RoomMetrics;
-use crate::signal::rooms::ServerInfo;
 use crate::station::source::Source;
 use crate::station::station::Station;
 use crate::web::handlers::authorize::Gate;
@@ -53,13 +53,13 @@ const STOP_PATIENCE: Duration = Duration::from_millis(2_500);
 /// A running house.
 pub struct App {
     port: u16,
-    addresses: Addresses,
+    addresses: PageAddresses,
     admin_link: Option<String>,
     station: Station,
     reports: Receiver<Report>,
     report: Sender<Report>,
     door: DoorHandle,
-    hub: Hub,
+    hub: Running<hub::Handle>,
     broadcast: Broadcast,
     engine: Running<EngineHandle>,
     supervisor: Supervisor,
@@ -98,9 +98,10 @@ impl App {
         let broadcast = Broadcast::new(engine.handle.clone(), config.timeline, report.clone());
         let station = broadcast.add(StationName::default(), config.encoding.clone(), source).map_err(no_thread)?;
         let room_metrics = RoomMetrics::default();
-        let facts =
+        let server =
             ServerInfo { instance: instance()?, ice_servers: config.ice_servers.clone(), stun_port: local.port() };
-        let hub = hub::start(config.rooms.clone(), facts, room_metrics.clone(), report.clone()).map_err(no_thread)?;
+        let hub_setup = HubSetup { limits: config.rooms.clone(), server, metrics: room_metrics.clone() };
+        let hub = hub::start(hub_setup, report.clone()).map_err(no_thread)?;
         let site = Site {
             started: Instant::now(),
             stations: broadcast.directory.clone(),
@@ -120,10 +121,10 @@ impl App {
         let door = Door::start(tcp, site, DoorSettings::default(), report.clone()).map_err(no_thread)?;
         let scheme = match &tls {
             None => Scheme::Http,
-            Some(tls) if tls.is_self_signed() => Scheme::Either,
+            Some(tls) if tls.is_self_signed() => Scheme::SelfSigned,
             Some(_) => Scheme::Https,
         };
-        let addresses = Addresses::of(local, scheme, config.public_url.as_deref());
+        let addresses = PageAddresses::new(local, scheme, config.public_url.as_deref());
         let admin_link = keep_links(state.as_ref(), gate.store(), &addresses.all);
         log_addresses(&addresses, tls.as_deref());
         let supervisor = Supervisor::of(&config.supervision);
@@ -310,7 +311,7 @@ fn keep_links(state: Option<&StateDir>, store: &TokenStore, addresses: &[String]
     let reachable = addresses.iter().find(|address| !address.contains("//localhost"));
     let base = reachable.or(addresses.first())?.trim_end_matches('/');
     let now_s = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let kept = state.map_or(Ok(()), |dir| links::keep_base(dir, base));
+    let kept = state.map_or(Ok(()), |dir| links::store_base_url(dir, base));
     match kept.and_then(|()| links::admin_link(state, store, base, now_s)) {
         Ok(link) => Some(link),
         Err(error) => {
@@ -335,7 +336,7 @@ fn tls(config: &Config, state: Option<StateDir>) -> Result<Option<Arc<Tls>>, Sta
     Ok(Some(Arc::new(tls)))
 }
 
-fn log_addresses(addresses: &Addresses, tls: Option<&Tls>) {
+fn log_addresses(addresses: &PageAddresses, tls: Option<&Tls>) {
     let (open, listen_only) = addresses.all.split_at(addresses.all.len() - addresses.listen_only);
     for address in open {
         log::info!("open {address}");

@@ -10,9 +10,9 @@ use log::LevelFilter;
 
 use crate::audio::encoder::Encoding;
 use crate::audio::sources::device::DeviceChoice;
+use crate::net::ice_server::IceServer;
 use crate::os::sd_notify::Supervision;
-use crate::signal::messages::IceServer;
-use crate::signal::rooms;
+use crate::signal::limits::RoomLimits;
 use crate::web::handlers::context::Limits;
 use crate::web::http::client_address::Proxies;
 use crate::web::http::origin::Origin;
@@ -51,7 +51,7 @@ pub struct Config {
     /// How much of its sound each station keeps in memory, besides what resends need.
     pub timeline: Duration,
     /// What rooms put up with.
-    pub rooms: rooms::Limits,
+    pub rooms: RoomLimits,
     /// STUN and TURN servers besides this host, for peers and listeners.
     pub ice_servers: Vec<IceServer>,
     /// Only those come in who were invited.
@@ -127,7 +127,7 @@ impl Default for Config {
             rtc_threads: 1,
             max_listeners: 4_000,
             timeline: Duration::ZERO,
-            rooms: rooms::Limits::default(),
+            rooms: RoomLimits::default(),
             ice_servers: vec![],
             private: false,
             allowed_origins: vec![],

@@ -40,10 +40,11 @@
 //! rtc                   sdp* · mailbox
 //! station               runner · feed · pipeline · meter · directory · station · source · metrics · timeline*
 //!                       one programme of host sound: its source, its encoder, its latest packets
-//! signal                hub · rooms* · rooms/moderation* · rooms/peer* · rooms/events* · messages* · heartbeat* · metrics
-//!                       rooms: who is where, who is told what
-//! access                links · token_store · tokens*
-//!                       signed tokens, what became of them, links that carry them
+//! signal                hub · peer_channel · rooms* · moderation* · registry* · peer* · room* · events* · heartbeat* · metrics
+//! signal                limits* · server_message* · client_message* · peer_state* · protocol_error*
+//!                       rooms: who is in which room, who is told what; the messages of the protocol
+//! access                links · token_store · token_uses* · tokens*
+//!                       signed tokens, which were revoked or used, links that carry them
 //! audio/sources         capture · capture_callbacks · capture_event · stream_config · device
 //! audio/sources/platform  linux · cpal_hosts
 //! audio/sources         device_choice* · device_entry · tone*
@@ -52,7 +53,7 @@
 //! audio/processing      blocks* · convert* · resample*
 //! audio                 encoder* · pcm*
 //!                       from a device, a sound server or an oscillator to Opus packets
-//! net                   addresses · interfaces · quota*
+//! net                   page_addresses · interfaces · authority* · concurrency_limit · rate_limiter* · subnet* · token_bucket* · ice_server*
 //! os                    state_dir · priority · sd_notify · nss · memory · file_limits
 //! observe               log · service · reports · metrics
 //! ids                   session · peer · names
@@ -135,25 +136,31 @@
 //! assert!(matches!(sessions.poll_output(now, &mut batch), Output::Wait(_)));
 //! ```
 //!
-//! Rooms, in [`signal::rooms`]: a newcomer learns who is there, and the others learn of the newcomer.
+//! Rooms, in [`signal::rooms`]: a newcomer learns who is in the room, and they learn of the newcomer:
 //!
 //! ```
 //! use std::time::Instant;
 //! use roomtone::ids::names::RoomName;
 //! use roomtone::ids::peer::ResumeToken;
-//! use roomtone::signal::rooms::{JoinRequest, ServerInfo, Limits, Link, Output, Rooms};
+//! use roomtone::signal::events::{ConnectionId, JoinRequest, Output, ServerInfo};
+//! use roomtone::signal::limits::RoomLimits;
+//! use roomtone::signal::rooms::Rooms;
 //!
 //! let now = Instant::now();
-//! let mut rooms = Rooms::new(Limits::default(), ServerInfo::default());
+//! let mut rooms = Rooms::new(RoomLimits::default(), ServerInfo::default());
 //! let drain = |rooms: &mut Rooms| {
 //!     std::iter::from_fn(|| Some(rooms.poll_output(now)).filter(|o| !matches!(o, Output::Wait(_)))).collect::<Vec<_>>()
 //! };
 //! for (n, secret) in [[1; 32], [2; 32]].into_iter().enumerate() {
 //!     let token = ResumeToken::from_bytes(secret);
-//!     rooms.open(JoinRequest { link: Link(n as u64), room: RoomName::default(), token, stations: vec![], host: false }, now);
-//!     let told = drain(&mut rooms);
-//!     let first_hears = told.iter().any(|o| matches!(o, Output::Send { link: Link(0), text } if text.contains("new-peer")));
-//!     assert_eq!(first_hears, n == 1);
+//!     let (connection, room) = (ConnectionId(n as u64), RoomName::default());
+//!     rooms.join(JoinRequest { connection, room, token, stations: vec![], moderator: false }, now);
+//!     let outputs = drain(&mut rooms);
+//!     let is_told = |output: &Output| match output {
+//!         Output::Send { connection: ConnectionId(0), text } => text.contains("new-peer"),
+//!         _ => false,
+//!     };
+//!     assert_eq!(outputs.iter().any(is_told), n == 1);
 //! }
 //! ```
 //!

@@ -49,7 +49,7 @@ mod tests {
     use crate::audio::sources::device::DeviceChoice;
     use crate::config::start_error::ExitCode;
     use crate::config::{LogFile, SourceChoice, StateChoice, TlsChoice};
-    use crate::signal::messages::IceServer;
+    use crate::net::ice_server::IceServer;
     use crate::web::handlers::context::Limits;
 
     fn run(line: &str, env: &[(&str, &str)]) -> Result<Command, StartError> {
@@ -203,6 +203,8 @@ mod tests {
             ("--public-url https://meet.example.net/there", "--public-url"),
             ("--public-url https://user@meet.example.net", "--public-url"),
             ("--public-url https://a:0", "--public-url"),
+            ("--public-url https://a:", "--public-url"),
+            ("--public-url https://a_b", "--public-url"),
             ("--public-url https://", "--public-url"),
             ("--head-bytes 1", "--head-bytes"),
             ("--idle-seconds 0", "--idle-seconds"),

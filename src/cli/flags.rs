@@ -9,9 +9,10 @@ use log::LevelFilter;
 
 use crate::audio::encoder::{Application, Encoding};
 use crate::audio::sources::device::DeviceChoice;
+use crate::net::authority::Authority;
+use crate::net::ice_server::IceServer;
 use crate::os::sd_notify::Supervision;
-use crate::signal::messages::IceServer;
-use crate::signal::rooms;
+use crate::signal::limits::RoomLimits;
 use crate::web::handlers::context::Limits;
 use crate::web::http::client_address::Proxies;
 use crate::web::http::origin::Origin;
@@ -135,7 +136,7 @@ fn config(matches: &Matches, env: impl Fn(&str) -> Option<String>) -> Result<Con
     let tone_hz = tone(matches)?;
     let port = matches.opt_str("port").map(|v| ("--port", v)).or_else(|| env("PORT").map(|v| ("PORT", v)));
     let bind = matches.opt_str("bind").map(|v| ("--bind", v)).or_else(|| env("HOST").map(|v| ("HOST", v)));
-    let rooms = rooms::Limits {
+    let rooms = RoomLimits {
         room_size: number(matches, "room-size", 1..=1_000)?.unwrap_or(defaults.rooms.room_size),
         max_peers: number(matches, "max-peers", 1..=1_000_000)?.unwrap_or(defaults.rooms.max_peers),
         ..defaults.rooms
@@ -318,16 +319,12 @@ fn tls(matches: &Matches) -> Result<TlsChoice, StartError> {
 fn public_url(text: &str) -> Result<String, StartError> {
     let origin = text.strip_suffix('/').unwrap_or(text).to_ascii_lowercase();
     let authority = ["http://", "https://"].iter().find_map(|scheme| origin.strip_prefix(scheme)).unwrap_or_default();
-    let (host, port) = match authority.rsplit_once(':').filter(|_| !authority.ends_with(']')) {
-        Some((host, port)) => (host, port.parse::<u16>().is_ok_and(|port| port != 0)),
-        None => (authority, true),
-    };
-    let host = match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-        Some(ip) => ip.parse::<std::net::Ipv6Addr>().is_ok(),
-        None => !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.'),
-    };
+    // People are to open it: a port that is 0 or missing behind its colon, or a name with `_`, is a typing error.
+    let is_usable = Authority::parse(authority).is_some_and(|Authority { host, port }| {
+        port != Some(0) && !authority.ends_with(':') && !host.as_str().contains('_')
+    });
     let message = || usage(format!("--public-url takes an address like https://meet.example.net, not `{text}`"));
-    (host && port).then_some(origin).ok_or_else(message)
+    is_usable.then_some(origin).ok_or_else(message)
 }
 
 fn address(name: &str, text: &str) -> Result<IpAddr, StartError> {

@@ -1,21 +1,21 @@
-//! What the hub counts.
+//! What the hub counts. Written by the thread `hub`, and by the threads of connections for `too_slow`; read for display.
 
 use crate::observe::metrics::{Counter, Gauge};
 
-/// Rooms.
+/// Counters of all rooms.
 #[derive(Clone, Debug, Default)]
 pub struct RoomMetrics {
-    /// Rooms that somebody is in.
+    /// Rooms with at least one peer.
     pub rooms: Gauge,
-    /// Peers, those included whose seat is kept for them.
+    /// Peers, those included that are disconnected and whose place is reserved.
     pub peers: Gauge,
     /// Peers whose connection is open.
     pub connected: Gauge,
-    /// Peers that ever came in.
+    /// Peers that ever joined.
     pub joined: Counter,
-    /// Peers turned away because the room or the house was full.
+    /// Peers refused because the room or the server was full, or the room locked.
     pub refused: Counter,
-    /// Messages from browsers.
+    /// Messages received from browsers.
     pub messages: Counter,
     /// Peers closed because they did not take what was sent to them.
     pub too_slow: Counter,

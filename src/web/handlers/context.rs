@@ -4,10 +4,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::net::ice_server::IceServer;
 use crate::rtc::engine::handle::Handle as EngineHandle;
 use crate::rtc::metrics::RtcMetrics;
 use crate::signal::hub;
-use crate::signal::messages::IceServer;
 use crate::signal::metrics::RoomMetrics;
 use crate::station::directory::Directory;
 use crate::web::handlers::authorize::Gate;

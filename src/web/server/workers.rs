@@ -295,8 +295,8 @@ mod tests {
         engine::start(setup, crossbeam_channel::bounded(1).0).unwrap()
     }
 
-    fn idle_hub() -> hub::Hub {
-        hub::start(Default::default(), Default::default(), Default::default(), crossbeam_channel::bounded(1).0).unwrap()
+    fn idle_hub() -> hub::Handle {
+        hub::start(hub::HubSetup::default(), crossbeam_channel::bounded(1).0).unwrap().handle.clone()
     }
 
     #[test]
@@ -306,7 +306,7 @@ mod tests {
             stations: Default::default(),
             rtc: idle_engine().handle.clone(),
             rtc_metrics: Default::default(),
-            rooms: idle_hub().handle,
+            rooms: idle_hub(),
             room_metrics: Default::default(),
             ice_servers: vec![],
             door_metrics: Default::default(),

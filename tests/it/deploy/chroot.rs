@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::harness::program::{Listening, get};
-use crate::signal::rooms::Peer;
+use crate::harness::room_peer::RoomPeer;
 use crate::web::http::wait_until;
 
 /// User and group ids of the unprivileged user.
@@ -156,9 +156,9 @@ impl Drop for Server {
 pub fn check_page_room_and_tone(server: &Server) {
     let page = get(server.port, "/listen");
     assert!(page.starts_with("HTTP/1.1 200") && page.contains("</html>"), "{page}");
-    let mut first = Peer::enter_at(server.address(), "room=chroot");
-    let second = Peer::enter_at(server.address(), "room=chroot");
-    assert_eq!(first.hear()["payload"]["id"], json!(second.id));
+    let mut first = RoomPeer::join_at(server.address(), "room=chroot");
+    let second = RoomPeer::join_at(server.address(), "room=chroot");
+    assert_eq!(first.receive()["payload"]["id"], json!(second.id));
     server.listen(4).wait_for(440.0, 440.0);
 }
 

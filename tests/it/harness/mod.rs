@@ -2,6 +2,7 @@
 pub mod listener;
 #[cfg(target_os = "linux")]
 pub mod program;
+pub mod room_peer;
 #[allow(dead_code, reason = "the bench uses all of it")]
 pub mod simulated_device;
 #[cfg(target_os = "linux")]

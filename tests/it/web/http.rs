@@ -12,6 +12,7 @@ use roomtone::audio::encoder::Encoding;
 use roomtone::ids::names::StationName;
 use roomtone::media::packet::Packet;
 use roomtone::media::track::TrackId;
+use roomtone::net::ice_server::IceServer;
 use roomtone::observe::service::Running;
 use roomtone::os::file_limits;
 use roomtone::rtc::engine::handle::{Handle as EngineHandle, TrackSetup};
@@ -19,9 +20,10 @@ use roomtone::rtc::engine::{self, EngineSetup};
 use roomtone::rtc::metrics::RtcMetrics;
 use roomtone::rtc::profile::OpusTrack;
 use roomtone::rtc::udp::socket;
-use roomtone::signal::messages::IceServer;
+use roomtone::signal::events::ServerInfo;
+use roomtone::signal::hub::{self, HubSetup};
+use roomtone::signal::limits::RoomLimits;
 use roomtone::signal::metrics::RoomMetrics;
-use roomtone::signal::{hub, rooms};
 use roomtone::station::directory::Directory;
 use roomtone::station::station::Station;
 use roomtone::station::timeline::{self, Capacity};
@@ -48,7 +50,7 @@ pub struct House {
     pub metrics: ConnectionMetrics,
     www: tempfile::TempDir,
     _engine: Running<EngineHandle>,
-    pub hub: hub::Hub,
+    pub hub: Running<hub::Handle>,
     /// The UDP port.
     pub media: SocketAddr,
     pub room_metrics: RoomMetrics,
@@ -58,7 +60,7 @@ pub struct House {
 #[derive(Default)]
 pub struct Plan {
     pub limits: Limits,
-    pub rooms: rooms::Limits,
+    pub rooms: RoomLimits,
     pub tls: Option<Arc<Tls>>,
     pub proxies: Proxies,
     /// Open to everybody, if None.
@@ -76,10 +78,10 @@ impl House {
     }
 
     fn with(limits: Limits) -> House {
-        House::with_rooms(limits, rooms::Limits::default())
+        House::with_rooms(limits, RoomLimits::default())
     }
 
-    pub fn with_rooms(limits: Limits, rooms: rooms::Limits) -> House {
+    pub fn with_rooms(limits: Limits, rooms: RoomLimits) -> House {
         House::built(Plan { limits, rooms, ..Plan::default() })
     }
 
@@ -101,9 +103,8 @@ impl House {
         let (engine, media) = start_engine(&stations, &rtc_metrics, limits.max_listeners_per_address);
         let (reports, _) = crossbeam_channel::bounded(8);
         let room_metrics = RoomMetrics::default();
-        let facts =
-            rooms::ServerInfo { instance: "0123456789abcdef".into(), ice_servers: vec![ice_server()], stun_port: 9 };
-        let hub = hub::start(rooms, facts, room_metrics.clone(), reports).unwrap();
+        let server = ServerInfo { instance: "0123456789abcdef".into(), ice_servers: vec![ice_server()], stun_port: 9 };
+        let hub = hub::start(HubSetup { limits: rooms, server, metrics: room_metrics.clone() }, reports).unwrap();
         let site = Site {
             started: Instant::now(),
             stations,
