@@ -16,6 +16,8 @@
 //!                       what a person at a terminal sees
 //! app
 //!                       what starts in which order and stops in reverse
+//! app                   supervise · open
+//!                       waits for reports and signals; opens ports, folders, certificate
 //! config                config · start_error
 //!                       everything the program can be told, as plain structs
 //! web/server            acceptor · workers · connection · loopback
