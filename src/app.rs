@@ -18,6 +18,7 @@ use crate::net::addresses::{Addresses, Scheme};
 use crate::observe::reports::Report;
 use crate::os::file_limits;
 use crate::os::memory;
+use crate::os::threads;
 use crate::os::sd_notify::Supervisor;
 use crate::rtc::engine::{self, Engine, EngineSetup, StationSetup};
 use crate::rtc::metrics::RtcMetrics;
@@ -179,7 +180,7 @@ fn prepare_process() {
     if let Err(error) = file_limits::raise_limit() {
         log::debug!("open files: the limit stays as it is: {error}");
     }
-    if let Err(error) = file_limits::enlarge_futex_hash() {
+    if let Err(error) = threads::enlarge_futex_hash() {
         log::debug!("futex hash: its size stays as it is: {error}");
     }
 }

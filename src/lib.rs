@@ -51,7 +51,8 @@
 //! audio                 encoder · pcm
 //!                       from a device, a sound server or an oscillator to Opus packets
 //! net                   addresses · interfaces · quota*
-//! os                    state_dir · priority · sd_notify · nss · memory · file_limits
+//! os                    state_dir · priority · sd_notify · nss · memory · file_limits · threads
+//!                       what the standard library has no safe call for, and the folder for state
 //! observe               log · service · reports · metrics
 //! ids                   session · peer · names
 //! media                 track* · packet*

@@ -13,7 +13,7 @@ use roomtone::os::nss;
 
 fn main() {
     // While there is one thread: a static program must not use what belongs to another libc.
-    nss::settle();
+    nss::use_linked_modules();
     device::settle();
     let args: Vec<String> = std::env::args().skip(1).collect();
     let parsed = command::parse(&args, |name| std::env::var(name).ok());
