@@ -18,8 +18,8 @@ use crate::net::addresses::{Addresses, Scheme};
 use crate::observe::reports::Report;
 use crate::os::file_limits;
 use crate::os::memory;
+use crate::os::sd_notify::Notifier;
 use crate::os::threads;
-use crate::os::sd_notify::Supervisor;
 use crate::rtc::engine::{self, Engine, EngineSetup, StationSetup};
 use crate::rtc::metrics::RtcMetrics;
 use crate::signal::hub::{self, Hub};
@@ -111,7 +111,7 @@ impl App {
         let addresses = Addresses::of(local, scheme, config.public_url.as_deref());
         let admin_link = open::keep_links(state.as_ref(), gate.store(), &addresses.all);
         log_addresses(&addresses, tls.as_deref());
-        let supervision = Supervision::begin(reports, Supervisor::of(&config.supervision), engine.handle.clone());
+        let supervision = Supervision::begin(reports, Notifier::new(&config.supervision), engine.handle.clone());
         let port = local.port();
         Ok(App { port, addresses, admin_link, station, report, door, hub, encoder, engine, supervision })
     }

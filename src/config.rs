@@ -9,7 +9,7 @@ use log::LevelFilter;
 
 use crate::audio::encoder::Encoding;
 use crate::audio::sources::device::DeviceChoice;
-use crate::os::sd_notify::Supervision;
+use crate::os::sd_notify;
 use crate::signal::messages::IceServer;
 use crate::signal::rooms;
 use crate::web::handlers::context::Limits;
@@ -72,7 +72,7 @@ pub struct Config {
     /// What is logged.
     pub log_level: LevelFilter,
     /// Who wants to know how the house is doing.
-    pub supervision: Supervision,
+    pub supervision: sd_notify::Settings,
 }
 
 /// How the door speaks TLS.
@@ -135,7 +135,7 @@ impl Default for Config {
             state_dir: StateChoice::Default(None),
             log_file: LogFile::Default,
             log_level: LevelFilter::Info,
-            supervision: Supervision::default(),
+            supervision: sd_notify::Settings::default(),
         }
     }
 }

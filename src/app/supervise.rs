@@ -13,7 +13,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use crate::config::start_error::ExitCode;
 use crate::observe::reports::Report;
 use crate::os::memory;
-use crate::os::sd_notify::{State, Supervisor};
+use crate::os::sd_notify::{Notifier, State};
 use crate::rtc::engine;
 
 /// From the signal to the end of the process, at most.
@@ -22,15 +22,15 @@ const STOP_PATIENCE: Duration = Duration::from_millis(2_500);
 /// What `main` waits on.
 pub(super) struct Supervision {
     reports: Receiver<Report>,
-    supervisor: Supervisor,
+    notifier: Notifier,
     rtc: engine::Handle,
 }
 
 impl Supervision {
     /// Tells the service manager that the pages can be opened.
-    pub(super) fn begin(reports: Receiver<Report>, supervisor: Supervisor, rtc: engine::Handle) -> Supervision {
-        supervisor.tell(State::Ready);
-        Supervision { reports, supervisor, rtc }
+    pub(super) fn begin(reports: Receiver<Report>, notifier: Notifier, rtc: engine::Handle) -> Supervision {
+        notifier.notify(State::Ready);
+        Supervision { reports, notifier, rtc }
     }
 
     /// Waits until the process is to stop: a signal, or a thread that ended. `report` is for the signals. When it has
@@ -57,7 +57,7 @@ impl Supervision {
                 trim_at = None;
             }
         };
-        self.supervisor.tell(State::Stopping);
+        self.notifier.notify(State::Stopping);
         exit_after(STOP_PATIENCE, code);
         code
     }
@@ -65,9 +65,9 @@ impl Supervision {
     /// Waits for the next report, until `deadline` at most, and notifies the watchdog as often as the service manager asked
     /// for: only while the rtc threads, on which listeners depend, answer.
     fn next_report(&self, deadline: Option<Instant>) -> Result<Report, RecvTimeoutError> {
-        let watchdog_due = self.supervisor.interval.map(|interval| {
+        let watchdog_due = self.notifier.interval.map(|interval| {
             match self.rtc.answers() {
-                true => self.supervisor.tell(State::Watchdog),
+                true => self.notifier.notify(State::Watchdog),
                 false => log::error!("rtc thread unresponsive; watchdog not notified"),
             }
             Instant::now() + interval

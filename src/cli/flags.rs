@@ -9,7 +9,7 @@ use log::LevelFilter;
 
 use crate::audio::encoder::{Application, Encoding};
 use crate::audio::sources::device::DeviceChoice;
-use crate::os::sd_notify::Supervision;
+use crate::os::sd_notify;
 use crate::signal::messages::IceServer;
 use crate::signal::rooms;
 use crate::web::handlers::context::Limits;
@@ -172,7 +172,7 @@ fn config(matches: &Matches, env: impl Fn(&str) -> Option<String>) -> Result<Con
             ],
         )?
         .unwrap_or(defaults.log_level),
-        supervision: Supervision::from_vars(env),
+        supervision: sd_notify::Settings::from_vars(env),
     })
 }
 
