@@ -20,7 +20,7 @@ use hdrhistogram::Histogram;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Registry, Token};
 use roomtone::app::App;
-use roomtone::config::{Config, LogFile};
+use roomtone::config::Config;
 use roomtone::os::file_limits;
 use roomtone::station::runner::Source;
 use roomtone::web::handlers::context::Limits;
@@ -48,14 +48,10 @@ fn main() {
 
 /// The other process: a whole server, and a bare echo.
 fn serve() {
-    let config = Config {
-        port: 0,
-        bind: Some([127, 0, 0, 1].into()),
-        log_file: LogFile::Off,
-        // All browsers have one address here, and come as fast as they can.
-        limits: Limits { max_connections_per_address: 12_000, connections_per_s: 100_000, ..Limits::default() },
-        ..Config::default()
-    };
+    let mut config = Config::default();
+    (config.net.port, config.net.bind) = (0, Some([127, 0, 0, 1].into()));
+    // All browsers have one address here, and connect as fast as they can.
+    config.web.limits = Limits { max_connections_per_address: 12_000, connections_per_s: 100_000, ..Limits::default() };
     let app = App::start(config, Source::Sine { tone_hz: 440.0 }).expect("a server");
     let echo = TcpListener::bind("127.0.0.1:0").expect("a port");
     println!("ports {} {}", app.port(), echo.local_addr().expect("an address").port());

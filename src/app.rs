@@ -69,13 +69,16 @@ impl App {
         let local = tcp.local_addr().map_err(|error| open::cannot_bind(&config, &error))?;
         let tls = open::tls(&config, state.clone())?;
         let (report, reports) = bounded(REPORTS);
-        let station =
-            Station { name: STATION.into(), encoding: config.encoding.clone(), metrics: StationMetrics::default() };
+        let station = Station {
+            name: STATION.into(),
+            encoding: config.station.encoding.clone(),
+            metrics: StationMetrics::default(),
+        };
         let rtc_metrics = RtcMetrics::default();
         let setup = EngineSetup {
             stations: vec![station_setup(&station)],
-            max_listeners: config.max_listeners,
-            max_listeners_per_address: config.limits.max_listeners_per_address,
+            max_listeners: config.rtc.max_listeners,
+            max_listeners_per_address: config.web.limits.max_listeners_per_address,
             metrics: rtc_metrics.clone(),
         };
         let engine = engine::start(sockets, setup, report.clone()).map_err(no_thread)?;
@@ -84,8 +87,9 @@ impl App {
         let encoder = runner::start(station.clone(), source, sink, report.clone()).map_err(no_thread)?;
         let room_metrics = RoomMetrics::default();
         let facts =
-            ServerInfo { instance: instance()?, ice_servers: config.ice_servers.clone(), stun_port: local.port() };
-        let hub = hub::start(config.rooms.clone(), facts, room_metrics.clone(), report.clone()).map_err(no_thread)?;
+            ServerInfo { instance: instance()?, ice_servers: config.net.ice_servers.clone(), stun_port: local.port() };
+        let hub =
+            hub::start(config.signal.limits.clone(), facts, room_metrics.clone(), report.clone()).map_err(no_thread)?;
         let site = Site {
             started: Instant::now(),
             stations: Arc::new([station.clone()]),
@@ -93,14 +97,14 @@ impl App {
             rtc_metrics,
             rooms: hub.handle.clone(),
             room_metrics,
-            ice_servers: config.ice_servers.clone(),
+            ice_servers: config.net.ice_servers.clone(),
             door_metrics: ConnectionMetrics::default(),
             gate: gate.clone(),
             assets,
-            limits: config.limits.clone(),
-            max_listeners: config.max_listeners,
+            limits: config.web.limits.clone(),
+            max_listeners: config.rtc.max_listeners,
             tls: tls.clone(),
-            proxies: config.proxies.clone(),
+            proxies: config.web.proxies.clone(),
         };
         let door = Door::start(tcp, site, DoorSettings::default(), report.clone()).map_err(no_thread)?;
         let scheme = match &tls {
@@ -108,10 +112,10 @@ impl App {
             Some(tls) if tls.is_self_signed() => Scheme::Either,
             Some(_) => Scheme::Https,
         };
-        let addresses = Addresses::of(local, scheme, config.public_url.as_deref());
+        let addresses = Addresses::of(local, scheme, config.net.public_url.as_deref());
         let admin_link = open::keep_links(state.as_ref(), gate.store(), &addresses.all);
         log_addresses(&addresses, tls.as_deref());
-        let supervision = Supervision::begin(reports, Notifier::new(&config.supervision), engine.handle.clone());
+        let supervision = Supervision::begin(reports, Notifier::new(&config.os.sd_notify), engine.handle.clone());
         let port = local.port();
         Ok(App { port, addresses, admin_link, station, report, door, hub, encoder, engine, supervision })
     }

@@ -12,7 +12,7 @@
 //! ```text
 //! main
 //!                       parses the command line, starts the log, chooses the source, runs the application, exit code
-//! cli                   greeting · source · menu · qr* · invite · command · subcommands · flags
+//! cli                   greeting · source · menu · qr* · invite · command_line · subcommands · serve · flags · flag · flag_values* · command
 //!                       what a person at a terminal sees
 //! app
 //!                       what starts in which order and stops in reverse

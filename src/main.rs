@@ -5,8 +5,8 @@ use std::process;
 
 use roomtone::app::{self, App};
 use roomtone::audio::sources::device;
-use roomtone::cli::command::{self, Command};
-use roomtone::cli::{greeting, invite, source};
+use roomtone::cli::command::Command;
+use roomtone::cli::{command_line, greeting, invite, source};
 use roomtone::config::Config;
 use roomtone::config::start_error::{ExitCode, StartError};
 use roomtone::os::nss;
@@ -16,7 +16,7 @@ fn main() {
     nss::use_linked_modules();
     device::settle();
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let parsed = command::parse(&args, |name| std::env::var(name).ok());
+    let parsed = command_line::parse(&args, |name| std::env::var(name).ok());
     let code = parsed.and_then(run).unwrap_or_else(|StartError { code, message }| {
         eprintln!("roomtone: {message}");
         code
@@ -57,7 +57,7 @@ fn print(text: &str) {
 
 fn serve(config: Config) -> Result<ExitCode, StartError> {
     app::start_log(&config)?;
-    let source = source::resolve(&config)?;
+    let source = source::resolve(&config.station)?;
     let app = App::start(config, source)?;
     greeting::greet(&app);
     Ok(app.wait())

@@ -28,9 +28,9 @@ const PORT_TRIES: u32 = 20;
 /// [`ExitCode::File`] if a log file was asked for by name and cannot be written.
 pub fn log(config: &Config) -> Result<(), StartError> {
     use crate::observe::log as sink;
-    let (path, needed) = match &config.log_file {
+    let (path, needed) = match &config.log.file {
         LogFile::Off => {
-            sink::start(config.log_level, None);
+            sink::start(config.log.level, None);
             return Ok(());
         }
         LogFile::Default => (std::path::Path::new("app.log"), false),
@@ -42,7 +42,7 @@ pub fn log(config: &Config) -> Result<(), StartError> {
         return Err(StartError::new(ExitCode::File, message));
     }
     let problem = opened.as_ref().err().map(ToString::to_string);
-    sink::start(config.log_level, opened.ok());
+    sink::start(config.log.level, opened.ok());
     if let Some(problem) = problem {
         log::warn!("{} cannot be written ({problem}): the log goes to the terminal only", path.display());
     }
@@ -52,7 +52,7 @@ pub fn log(config: &Config) -> Result<(), StartError> {
 /// The folder for keys. None if no folder was named and the default one cannot be written: keys then last as long as the
 /// process.
 pub(super) fn state_dir(config: &Config) -> Result<Option<StateDir>, StartError> {
-    match &config.state_dir {
+    match &config.os.state_dir {
         StateChoice::Path(path) => StateDir::open(path).map(Some).map_err(|error| {
             let message = format!("--state-dir {}: {error}. Name a folder that can be written.", path.display());
             StartError::new(ExitCode::File, message)
@@ -69,7 +69,7 @@ pub(super) fn state_dir(config: &Config) -> Result<Option<StateDir>, StartError>
 /// Opens the token store, which is in memory if there is no state folder.
 pub(super) fn gate(config: &Config, state: Option<StateDir>) -> Result<Gate, StartError> {
     let failed = |message: String| StartError::new(ExitCode::File, message);
-    if config.private && state.is_none() {
+    if config.access.is_private && state.is_none() {
         let message = "--private needs a folder to keep its key in. Name one that can be written with --state-dir DIR.";
         return Err(failed(message.into()));
     }
@@ -77,7 +77,7 @@ pub(super) fn gate(config: &Config, state: Option<StateDir>) -> Result<Gate, Sta
     let store = TokenStore::open(state).map_err(|error| {
         failed(format!("{path}: {error}. Repair or remove it, or name another folder with --state-dir DIR."))
     })?;
-    Ok(Gate::new(config.private, store, config.allowed_origins.clone()))
+    Ok(Gate::new(config.access.is_private, store, config.access.allowed_origins.clone()))
 }
 
 /// Writes the address of the pages to the state folder, where `roomtone invite` reads it, and the admin link too. The
@@ -98,11 +98,11 @@ pub(super) fn keep_links(state: Option<&StateDir>, store: &TokenStore, addresses
 
 /// The certificate to serve with; None without TLS.
 pub(super) fn tls(config: &Config, state: Option<StateDir>) -> Result<Option<Arc<Tls>>, StartError> {
-    let beyond_loopback = config.bind.is_none_or(|ip| !ip.to_canonical().is_loopback());
-    let tls = match &config.tls {
+    let beyond_loopback = config.net.bind.is_none_or(|ip| !ip.to_canonical().is_loopback());
+    let tls = match &config.web.tls {
         TlsChoice::Off => return Ok(None),
-        TlsChoice::Unsaid if !beyond_loopback => return Ok(None),
-        TlsChoice::Unsaid | TlsChoice::SelfSigned => Tls::self_signed(state)
+        TlsChoice::Unspecified if !beyond_loopback => return Ok(None),
+        TlsChoice::Unspecified | TlsChoice::SelfSigned => Tls::self_signed(state)
             .map_err(|wrong| StartError::new(ExitCode::Bug, format!("{wrong}. --no-tls starts without.")))?,
         TlsChoice::Files { cert, key } => Tls::from_files(cert.clone(), key.clone()).map_err(|wrong| {
             StartError::new(ExitCode::File, format!("{wrong}. Name a certificate and its key, both in PEM."))
@@ -113,7 +113,7 @@ pub(super) fn tls(config: &Config, state: Option<StateDir>) -> Result<Option<Arc
 
 /// The pages: built in, or from a folder.
 pub(super) fn assets(config: &Config) -> Result<Assets, StartError> {
-    match &config.www {
+    match &config.web.www {
         None => Ok(Assets::embedded()),
         Some(folder) if folder.is_dir() => Ok(Assets::Folder(folder.clone())),
         Some(folder) => {
@@ -129,12 +129,12 @@ pub(super) fn ports(config: &Config) -> Result<(TcpListener, Vec<UdpSocket>), St
     let mut tries = 0;
     loop {
         tries += 1;
-        let tcp = acceptor::bind(config.bind, config.port).map_err(|error| cannot_bind(config, &error))?;
+        let tcp = acceptor::bind(config.net.bind, config.net.port).map_err(|error| cannot_bind(config, &error))?;
         let port = tcp.local_addr().map_err(|error| cannot_bind(config, &error))?.port();
         match bind_udp(config, port) {
             Ok(sockets) => return Ok((tcp, sockets)),
             // Another port is tried.
-            Err(_) if config.port == 0 && tries < PORT_TRIES => {}
+            Err(_) if config.net.port == 0 && tries < PORT_TRIES => {}
             Err(error) => return Err(cannot_bind(config, &error)),
         }
     }
@@ -145,14 +145,14 @@ fn bind_udp(config: &Config, first: u16) -> io::Result<Vec<UdpSocket>> {
         let port = u16::try_from(usize::from(first) + n);
         port.map_err(|_| io::Error::new(io::ErrorKind::AddrInUse, "there are no higher ports"))
     };
-    (0..config.rtc_threads).map(|n| socket::bind(config.bind, port(n)?)).collect()
+    (0..config.rtc.threads).map(|n| socket::bind(config.net.bind, port(n)?)).collect()
 }
 
 pub(super) fn cannot_bind(config: &Config, error: &io::Error) -> StartError {
-    let port = config.port;
+    let port = config.net.port;
     let message = match error.kind() {
-        io::ErrorKind::AddrInUse if config.rtc_threads > 1 => {
-            let others = config.rtc_threads - 1;
+        io::ErrorKind::AddrInUse if config.rtc.threads > 1 => {
+            let others = config.rtc.threads - 1;
             format!(
                 "port {port} or one of the next {others} is in use. Stop what uses it, or choose others with --port N."
             )
@@ -164,7 +164,7 @@ pub(super) fn cannot_bind(config: &Config, error: &io::Error) -> StartError {
             format!("port {port} may not be opened by this user. Choose one above 1023 with --port N.")
         }
         io::ErrorKind::AddrNotAvailable => {
-            let ip = config.bind.map_or_else(String::new, |ip| ip.to_string());
+            let ip = config.net.bind.map_or_else(String::new, |ip| ip.to_string());
             format!("{ip} is not an address of this host. Leave --bind out to listen on all of them.")
         }
         _ => format!("port {port} cannot be opened: {error}. Choose another with --port N."),
