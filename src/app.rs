@@ -15,6 +15,7 @@ use crossbeam_channel::{Sender, bounded};
 use crate::config::Config;
 use crate::config::start_error::{ExitCode, StartError};
 use crate::net::addresses::{Addresses, Scheme};
+use crate::observe::registry::{Description, Registry, Unit};
 use crate::observe::reports::Report;
 use crate::os::file_limits;
 use crate::os::memory;
@@ -68,37 +69,37 @@ impl App {
         let (tcp, sockets) = open::ports(&config)?;
         let local = tcp.local_addr().map_err(|error| open::cannot_bind(&config, &error))?;
         let tls = open::tls(&config, state.clone())?;
+        let started = Instant::now();
+        let metrics = Registry::default();
+        register_process(&metrics, started);
         let (report, reports) = bounded(REPORTS);
         let station = Station {
             name: STATION.into(),
             encoding: config.station.encoding.clone(),
             metrics: StationMetrics::default(),
         };
-        let rtc_metrics = RtcMetrics::default();
         let setup = EngineSetup {
             stations: vec![station_setup(&station)],
             max_listeners: config.rtc.max_listeners,
             max_listeners_per_address: config.web.limits.max_listeners_per_address,
-            metrics: rtc_metrics.clone(),
+            metrics: RtcMetrics::register(&metrics),
         };
         let engine = engine::start(sockets, setup, report.clone()).map_err(no_thread)?;
         let sender = engine.senders[0].clone();
         let sink = Box::new(move |packet| sender.send(packet));
         let encoder = runner::start(station.clone(), source, sink, report.clone()).map_err(no_thread)?;
-        let room_metrics = RoomMetrics::default();
+        let room_metrics = RoomMetrics::register(&metrics);
         let facts =
             ServerInfo { instance: instance()?, ice_servers: config.net.ice_servers.clone(), stun_port: local.port() };
-        let hub =
-            hub::start(config.signal.limits.clone(), facts, room_metrics.clone(), report.clone()).map_err(no_thread)?;
+        let hub = hub::start(config.signal.limits.clone(), facts, room_metrics, report.clone()).map_err(no_thread)?;
         let site = Site {
-            started: Instant::now(),
+            started,
             stations: Arc::new([station.clone()]),
             rtc: engine.handle.clone(),
-            rtc_metrics,
+            metrics: metrics.clone(),
             rooms: hub.handle.clone(),
-            room_metrics,
             ice_servers: config.net.ice_servers.clone(),
-            door_metrics: ConnectionMetrics::default(),
+            door_metrics: ConnectionMetrics::register(&metrics),
             gate: gate.clone(),
             assets,
             limits: config.web.limits.clone(),
@@ -187,6 +188,21 @@ fn prepare_process() {
     if let Err(error) = threads::enlarge_futex_hash() {
         log::debug!("futex hash: its size stays as it is: {error}");
     }
+}
+
+/// What is known of the process itself.
+fn register_process(metrics: &Registry, started: Instant) {
+    let uptime =
+        Description { name: "uptime", help: "Time since the server was started.", unit: Unit::Seconds, json: "" };
+    metrics.function(uptime, &[], move || started.elapsed().as_secs_f64());
+    let build = Description {
+        name: "build_info",
+        help: "Always 1; the labels tell what was built.",
+        unit: Unit::Count,
+        json: "",
+    };
+    let labels = [("version", env!("CARGO_PKG_VERSION")), ("commit", env!("ROOMTONE_COMMIT"))];
+    metrics.gauge(build, &labels).set(1);
 }
 
 fn log_addresses(addresses: &Addresses, tls: Option<&Tls>) {

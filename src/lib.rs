@@ -53,7 +53,8 @@
 //! net                   addresses · interfaces · quota*
 //! os                    state_dir · priority · sd_notify · nss · memory · file_limits · threads
 //!                       what the standard library has no safe call for, and the folder for state
-//! observe               log · service · reports · metrics
+//! observe               log · service · reports · prometheus · json · registry · metrics
+//!                       the log, metrics and their two renderings, how threads report to `main`
 //! ids                   session · peer · names
 //! media                 track* · packet*
 //! ```

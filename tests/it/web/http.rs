@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use roomtone::audio::encoder::Encoding;
 use roomtone::media::packet::Packet;
+use roomtone::observe::registry::Registry;
 use roomtone::os::file_limits;
 use roomtone::rtc::engine::{self, EngineSetup, StationSetup};
 use roomtone::rtc::metrics::RtcMetrics;
@@ -88,19 +89,20 @@ impl House {
         fs::write(www.path().join("index.html"), "<!doctype html><p>index").unwrap();
         fs::write(www.path().join("listen.html"), "<!doctype html><p>listen").unwrap();
         fs::write(www.path().join("room.html"), "<!doctype html><p>room").unwrap();
-        let metrics = ConnectionMetrics::default();
+        let registry = Registry::default();
+        let metrics = ConnectionMetrics::register(&registry);
         let station = |name: &str| Station {
             name: name.to_owned(),
             encoding: Encoding::default(),
-            metrics: StationMetrics::default(),
+            metrics: StationMetrics::register(&registry, name),
         };
         let stations: Arc<[Station]> = [station("main"), station("other")].into();
         stations[0].metrics.packets.add(1);
         let listener = bind(Some(Ipv4Addr::LOCALHOST.into()), 0).unwrap();
-        let rtc_metrics = RtcMetrics::default();
+        let rtc_metrics = RtcMetrics::register(&registry);
         let (engine, media) = start_engine(&stations, &rtc_metrics, limits.max_listeners_per_address);
         let (reports, _) = crossbeam_channel::bounded(8);
-        let room_metrics = RoomMetrics::default();
+        let room_metrics = RoomMetrics::register(&registry);
         let facts =
             rooms::ServerInfo { instance: "0123456789abcdef".into(), ice_servers: vec![ice_server()], stun_port: 9 };
         let hub = hub::start(rooms, facts, room_metrics.clone(), reports).unwrap();
@@ -108,9 +110,8 @@ impl House {
             started: Instant::now(),
             stations,
             rtc: engine.handle.clone(),
-            rtc_metrics,
+            metrics: registry,
             rooms: hub.handle.clone(),
-            room_metrics: room_metrics.clone(),
             ice_servers: vec![ice_server()],
             door_metrics: metrics.clone(),
             gate: Arc::new(gate),
