@@ -3,6 +3,7 @@
 //! Runs on the thread that starts it. It decides nothing about sound, sessions or HTTP; what a start opens is in [`open`],
 //! what a running application waits for in [`supervise`].
 
+pub mod logging;
 mod open;
 mod supervise;
 
@@ -10,13 +11,13 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crossbeam_channel::{Sender, bounded};
+use crossbeam_channel::{Receiver, Sender};
 
 use crate::config::Config;
 use crate::config::start_error::{ExitCode, StartError};
 use crate::net::addresses::{Addresses, Scheme};
 use crate::observe::registry::{Description, Registry, Unit};
-use crate::observe::reports::Report;
+use crate::observe::reports::{self, Report};
 use crate::os::file_limits;
 use crate::os::memory;
 use crate::os::sd_notify::Notifier;
@@ -32,12 +33,9 @@ use crate::web::handlers::context::Site;
 use crate::web::server::acceptor::{Door, DoorHandle, DoorSettings};
 use crate::web::transport::metrics::ConnectionMetrics;
 use crate::web::transport::tls::Tls;
-pub use open::log as start_log;
+use logging::Logging;
 use open::no_thread;
 use supervise::Supervision;
-
-/// Reports that wait for `main`; more than there are threads. Full means that one report is lost beside others like it.
-const REPORTS: usize = 64;
 
 /// The name of the one station.
 const STATION: &str = "main";
@@ -57,11 +55,30 @@ pub struct App {
 }
 
 impl App {
-    /// Starts everything; when this returns, the page can be opened.
+    /// Starts everything; when this returns, the page can be opened. It logs through the process's logger, if there is one.
     ///
     /// # Errors
     /// A sentence that says what to do, and the exit code that goes with it.
     pub fn start(config: Config, source: Source) -> Result<App, StartError> {
+        App::start_threads(config, source, Registry::default(), reports::channel())
+    }
+
+    /// Starts everything in a process whose log has been started by [`Logging`].
+    ///
+    /// # Errors
+    /// As [`App::start`].
+    pub fn start_with_log(config: Config, source: Source, logging: Logging) -> Result<App, StartError> {
+        let metrics = Registry::default();
+        logging.log.register(&metrics);
+        App::start_threads(config, source, metrics, (logging.report, logging.reports))
+    }
+
+    fn start_threads(
+        config: Config,
+        source: Source,
+        metrics: Registry,
+        (report, reports): (Sender<Report>, Receiver<Report>),
+    ) -> Result<App, StartError> {
         let assets = open::assets(&config)?;
         let state = open::state_dir(&config)?;
         let gate = Arc::new(open::gate(&config, state.clone())?);
@@ -70,13 +87,11 @@ impl App {
         let local = tcp.local_addr().map_err(|error| open::cannot_bind(&config, &error))?;
         let tls = open::tls(&config, state.clone())?;
         let started = Instant::now();
-        let metrics = Registry::default();
         register_process(&metrics, started);
-        let (report, reports) = bounded(REPORTS);
         let station = Station {
             name: STATION.into(),
             encoding: config.station.encoding.clone(),
-            metrics: StationMetrics::default(),
+            metrics: StationMetrics::register(&metrics, STATION),
         };
         let setup = EngineSetup {
             stations: vec![station_setup(&station)],

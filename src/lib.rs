@@ -16,8 +16,8 @@
 //!                       what a person at a terminal sees
 //! app
 //!                       what starts in which order and stops in reverse
-//! app                   supervise · open
-//!                       waits for reports and signals; opens ports, folders, certificate
+//! app                   supervise · open · logging
+//!                       waits for reports and signals; opens ports, folders, certificate; starts the log
 //! config                config · start_error
 //!                       everything the program can be told, as plain structs
 //! web/server            acceptor · workers · connection · loopback
@@ -53,7 +53,7 @@
 //! net                   addresses · interfaces · quota*
 //! os                    state_dir · priority · sd_notify · nss · memory · file_limits · threads
 //!                       what the standard library has no safe call for, and the folder for state
-//! observe               log · service · reports · prometheus · json · registry · metrics
+//! observe               log · log_output · log_file · line_queue · service · reports · prometheus · json · registry · metrics
 //!                       the log, metrics and their two renderings, how threads report to `main`
 //! ids                   session · peer · names
 //! media                 track* · packet*

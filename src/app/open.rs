@@ -1,4 +1,4 @@
-//! Opens what the application needs before a thread can start: log file, folders, ports, certificate. Each failure becomes
+//! Opens what the application needs before a thread can start: folders, ports, certificate. Each failure becomes
 //! one sentence that says what to do, with its exit code.
 //!
 //! Runs on the thread that starts the application. It starts no thread of the application and decides no order.
@@ -11,7 +11,7 @@ use std::time::SystemTime;
 use crate::access::links;
 use crate::access::token_store::TokenStore;
 use crate::config::start_error::{ExitCode, StartError};
-use crate::config::{Config, LogFile, StateChoice, TlsChoice};
+use crate::config::{Config, StateChoice, TlsChoice};
 use crate::os::state_dir::StateDir;
 use crate::rtc::udp::socket;
 use crate::web::handlers::authorize::Gate;
@@ -21,33 +21,6 @@ use crate::web::transport::tls::Tls;
 
 /// With `--port 0` the system picks a TCP port, and the UDP port of the same number may be taken: this many are tried.
 const PORT_TRIES: u32 = 20;
-
-/// Starts the log as configured.
-///
-/// # Errors
-/// [`ExitCode::File`] if a log file was asked for by name and cannot be written.
-pub fn log(config: &Config) -> Result<(), StartError> {
-    use crate::observe::log as sink;
-    let (path, needed) = match &config.log.file {
-        LogFile::Off => {
-            sink::start(config.log.level, None);
-            return Ok(());
-        }
-        LogFile::Default => (std::path::Path::new("app.log"), false),
-        LogFile::Path(path) => (path.as_path(), true),
-    };
-    let opened = sink::open(path);
-    if let (Err(error), true) = (&opened, needed) {
-        let message = format!("--log-file {}: {error}. Name a file that can be written, or none.", path.display());
-        return Err(StartError::new(ExitCode::File, message));
-    }
-    let problem = opened.as_ref().err().map(ToString::to_string);
-    sink::start(config.log.level, opened.ok());
-    if let Some(problem) = problem {
-        log::warn!("{} cannot be written ({problem}): the log goes to the terminal only", path.display());
-    }
-    Ok(())
-}
 
 /// The folder for keys. None if no folder was named and the default one cannot be written: keys then last as long as the
 /// process.

@@ -118,6 +118,11 @@ impl Registry {
         self.register(description, Kind::Gauge, labels, || Value::Function(Box::new(read)));
     }
 
+    /// Registers a counter that exists already, because what it counts began before there was a registry.
+    pub fn adopt(&self, description: Description, labels: Labels<'_>, counter: Counter) {
+        self.register(description, Kind::Counter, labels, || Value::Counter(counter));
+    }
+
     /// Removes every metric that has this label: those of a station that is removed.
     pub fn remove(&self, name: &str, value: &str) {
         let mut families = self.families();
