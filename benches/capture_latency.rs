@@ -53,6 +53,7 @@ use roomtone::rtc::metrics::RtcMetrics;
 use roomtone::rtc::profile::OpusTrack;
 use roomtone::rtc::requests::Offer;
 use roomtone::rtc::udp::socket;
+use roomtone::station::metrics::StationMetrics;
 use roomtone::station::runner::{self, RunnerSetup};
 use roomtone::station::source::Source;
 use roomtone::station::station::Station;
@@ -154,7 +155,8 @@ impl House {
         let capacity = Capacity::new(Duration::ZERO, encoding.packet_duration(), encoding.bitrate_bps);
         let (writer, timeline) = timeline::new(capacity, Instant::now());
         let name = StationName::parse("bench").expect("a name");
-        let station = Station::new(name, TrackId::new(0), encoding.clone(), timeline.clone());
+        let station =
+            Station::new(name, TrackId::new(0), encoding.clone(), timeline.clone(), StationMetrics::default());
         let track = TrackSetup {
             id: station.track,
             opus: OpusTrack { stereo: true, fec: false, min_packet_ms: 10 },

@@ -12,10 +12,12 @@
 //! ```text
 //! main
 //!                       parses the command line, starts the log, chooses the source, runs the application, exit code
-//! cli                   greeting · source · menu · qr* · invite · command · subcommands · flags
+//! cli                   greeting · source · menu · qr* · invite · command_line · subcommands · serve · flags · flag · flag_values* · command
 //!                       what a person at a terminal sees
 //! app
 //!                       what starts in which order and stops in reverse
+//! app                   supervise · open · logging
+//!                       waits for reports and signals; opens ports, folders, certificate; starts the log
 //! config                config · start_error
 //!                       everything the program can be told, as plain structs
 //! web/server            acceptor · workers · connection · loopback
@@ -54,8 +56,10 @@
 //! audio                 encoder* · pcm*
 //!                       from a device, a sound server or an oscillator to Opus packets
 //! net                   page_addresses · interfaces · authority* · concurrency_limit · rate_limiter* · subnet* · token_bucket* · ice_server*
-//! os                    state_dir · priority · sd_notify · nss · memory · file_limits
-//! observe               log · service · reports · metrics
+//! os                    state_dir · priority · sd_notify · nss · memory · file_limits · threads
+//!                       what the standard library has no safe call for, and the folder for state
+//! observe               log · log_output · log_file · line_queue · service · reports · prometheus · json · registry · metrics
+//!                       the log, metrics and their two renderings, how threads report to `main`
 //! ids                   session · peer · names
 //! media                 track* · packet*
 //! ```

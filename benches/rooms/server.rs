@@ -7,20 +7,16 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 
 use roomtone::app::App;
-use roomtone::config::{Config, LogFile};
+use roomtone::config::Config;
 use roomtone::station::source::Source;
 use roomtone::web::handlers::context::Limits;
 
 /// Runs in the server process: a whole server and a bare echo, until standard input ends.
 pub fn serve() {
-    let config = Config {
-        port: 0,
-        bind: Some([127, 0, 0, 1].into()),
-        log_file: LogFile::Off,
-        // All browsers have one address here, and connect as fast as they can.
-        limits: Limits { max_connections_per_address: 12_000, connections_per_s: 100_000, ..Limits::default() },
-        ..Config::default()
-    };
+    let mut config = Config::default();
+    (config.net.port, config.net.bind) = (0, Some([127, 0, 0, 1].into()));
+    // All browsers have one address here, and connect as fast as they can.
+    config.web.limits = Limits { max_connections_per_address: 12_000, connections_per_s: 100_000, ..Limits::default() };
     let app = App::start(config, Source::Sine { tone_hz: 440.0 }).expect("a server");
     let echo = TcpListener::bind("127.0.0.1:0").expect("a port");
     println!("ports {} {}", app.port(), echo.local_addr().expect("an address").port());

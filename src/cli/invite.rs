@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use crate::access::links;
 use crate::access::token_store::TokenStore;
 use crate::access::tokens::Claims;
-use crate::cli::subcommands::{Invitation, Revocation};
+use crate::cli::command::{Invitation, Revocation};
 use crate::config::StateChoice;
 use crate::config::start_error::{ExitCode, StartError};
 use crate::os::state_dir::StateDir;

@@ -16,7 +16,7 @@ use tungstenite::{Bytes, Error, WebSocket};
 
 use crate::ids::names::RoomName;
 use crate::ids::peer::ResumeToken;
-use crate::os::file_limits;
+use crate::os::threads;
 use crate::signal::client_message::ClientMessage;
 use crate::signal::events::CloseReason;
 use crate::signal::heartbeat::{Heartbeat, HeartbeatAction};
@@ -132,7 +132,7 @@ impl Peer<'_> {
                 Ok(Some(wait)) => {
                     // From here on this thread sleeps most of the time.
                     if !std::mem::replace(&mut settled, true) {
-                        file_limits::release_stack();
+                        threads::release_stack();
                     }
                     thread::park_timeout(wait);
                 }

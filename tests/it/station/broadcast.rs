@@ -7,6 +7,7 @@ use crossbeam_channel::bounded;
 use roomtone::audio::encoder::Encoding;
 use roomtone::broadcast::Broadcast;
 use roomtone::ids::names::StationName;
+use roomtone::observe::registry::Registry;
 use roomtone::observe::service::Running;
 use roomtone::rtc::engine::handle::Handle;
 use roomtone::rtc::engine::{self, EngineSetup};
@@ -28,7 +29,7 @@ fn broadcast() -> (Broadcast, Running<Handle>) {
         metrics: RtcMetrics::default(),
     };
     let engine = engine::start(setup, bounded(8).0).unwrap();
-    (Broadcast::new(engine.handle.clone(), Duration::ZERO, bounded(8).0), engine)
+    (Broadcast::new(engine.handle.clone(), Duration::ZERO, Registry::default(), bounded(8).0), engine)
 }
 
 fn name(text: &str) -> StationName {

@@ -11,6 +11,7 @@ use roomtone::ids::names::StationName;
 use roomtone::media::packet::Packet;
 use roomtone::media::track::TrackId;
 use roomtone::observe::service::Running;
+use roomtone::station::metrics::StationMetrics;
 use roomtone::station::runner::{self, Handle, RunnerSetup};
 use roomtone::station::source::{Source, SourceState};
 use roomtone::station::station::Station;
@@ -35,7 +36,7 @@ impl OnAir {
         let capacity = Capacity::new(Duration::ZERO, encoding.packet_duration(), encoding.bitrate_bps);
         let (writer, timeline) = timeline::new(capacity, Instant::now());
         let name = StationName::parse("test").unwrap();
-        let station = Station::new(name, TrackId::new(0), encoding, timeline);
+        let station = Station::new(name, TrackId::new(0), encoding, timeline, StationMetrics::default());
         let packets: Arc<Mutex<Vec<(Instant, Packet)>>> = Arc::default();
         let notes = packets.clone();
         let sink = Box::new(move |_, packet: &Packet| notes.lock().unwrap().push((Instant::now(), packet.clone())));

@@ -206,7 +206,7 @@ fn what_sound_passes_through_goes_first_and_pages_go_last() {
     };
     let ordinary = rank("hub");
     let raised = if rank("rtc").0 == SCHED_RR { (SCHED_RR, ordinary.1) } else { (ordinary.0, -10) };
-    let is_warned = program.log().matches("Sound has no precedence here").count();
+    let is_warned = program.log().matches("Real-time priority for sound is not permitted").count();
     for name in ["rtc", "enc-main", "pulse-"] {
         assert_eq!(rank(name), if is_warned == 0 { raised } else { ordinary }, "{name} in {threads:?}");
     }
