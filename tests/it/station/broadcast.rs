@@ -7,6 +7,7 @@ use crossbeam_channel::bounded;
 use roomtone::audio::encoder::Encoding;
 use roomtone::broadcast::Broadcast;
 use roomtone::ids::names::StationName;
+use roomtone::observe::prometheus;
 use roomtone::observe::registry::Registry;
 use roomtone::observe::service::Running;
 use roomtone::rtc::engine::handle::Handle;
@@ -21,6 +22,10 @@ use crate::harness::virtual_world::recvonly_offer;
 use crate::web::http::wait_until;
 
 fn broadcast() -> (Broadcast, Running<Handle>) {
+    broadcast_counted_in(Registry::default())
+}
+
+fn broadcast_counted_in(metrics: Registry) -> (Broadcast, Running<Handle>) {
     let setup = EngineSetup {
         sockets: vec![socket::bind(Some([127, 0, 0, 1].into()), 0).unwrap()],
         max_sessions: 10,
@@ -29,7 +34,7 @@ fn broadcast() -> (Broadcast, Running<Handle>) {
         metrics: RtcMetrics::default(),
     };
     let engine = engine::start(setup, bounded(8).0).unwrap();
-    (Broadcast::new(engine.handle.clone(), Duration::ZERO, Registry::default(), bounded(8).0), engine)
+    (Broadcast::new(engine.handle.clone(), Duration::ZERO, metrics, bounded(8).0), engine)
 }
 
 fn name(text: &str) -> StationName {
@@ -48,7 +53,9 @@ fn offer(station: &Station) -> Offer {
 
 #[test]
 fn stations_are_added_and_removed_while_others_go_on() {
-    let (broadcast, engine) = broadcast();
+    let metrics = Registry::default();
+    let is_counted = |label: &str| prometheus::render(&metrics).contains(&format!("station=\"{label}\""));
+    let (broadcast, engine) = broadcast_counted_in(metrics.clone());
     let main = broadcast.add(name("main"), Encoding::default(), sine(440.0)).unwrap();
     let bar = broadcast.add(name("bar"), Encoding::default(), sine(1_000.0)).unwrap();
     let taken = broadcast.add(name("bar"), Encoding::default(), sine(1.0)).unwrap_err();
@@ -56,7 +63,9 @@ fn stations_are_added_and_removed_while_others_go_on() {
     wait_until("both on air", || main.is_on_air() && bar.is_on_air());
     let admitted = engine.handle.admit(offer(&bar)).unwrap();
 
+    assert!(is_counted("main") && is_counted("bar"));
     assert!(broadcast.remove(&name("bar")).unwrap());
+    assert!(is_counted("main") && !is_counted("bar"));
     assert!(!broadcast.remove(&name("bar")).unwrap());
     assert_eq!(engine.handle.admit(offer(&bar)).unwrap_err(), Refusal::NotOnAir);
     assert!(broadcast.directory.find(&name("bar")).is_none());
