@@ -1,145 +1,148 @@
-//! Datagrams that nobody who means well would send, from strangers and from listeners' own addresses, in virtual time.
+//! Forged, broken and random datagrams, from unknown addresses and from a listener's own address, in virtual time.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::harness::virtual_world::{Dice, World};
+use crate::harness::random::Random;
+use crate::harness::virtual_network::VirtualNetwork;
 
-/// RFC 6347 §4.1: a record in clear.
+/// A DTLS record that is not encrypted (RFC 6347 §4.1).
 fn record(kind: u8, body: &[u8]) -> Vec<u8> {
     let mut bytes = vec![kind, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 7, 0, body.len() as u8];
     bytes.extend(body);
     bytes
 }
 
-/// Something that could come from an address, made from what did or from nothing.
-fn garbage(dice: &mut Dice, recorded: &[Vec<u8>]) -> Vec<u8> {
-    let noise = |dice: &mut Dice, least: u64| -> Vec<u8> {
-        let length = least + dice.below(1_200);
-        (0..length).map(|_| dice.below(256) as u8).collect()
+/// A datagram made from recorded ones or from random bytes.
+fn hostile(random: &mut Random, recorded: &[Vec<u8>]) -> Vec<u8> {
+    let noise = |random: &mut Random, min_length: usize| {
+        let length = min_length + random.below(1_200) as usize;
+        random.bytes(length)
     };
-    let genuine = recorded[dice.below(recorded.len() as u64) as usize].clone();
-    match dice.below(10) {
-        0 => noise(dice, 0),
+    let genuine = recorded[random.below(recorded.len() as u64) as usize].clone();
+    match random.below(10) {
+        0 => noise(random, 0),
         1 => genuine,
-        2 => genuine[..dice.below(genuine.len() as u64) as usize].to_vec(),
+        2 => genuine[..random.below(genuine.len() as u64) as usize].to_vec(),
         3 | 4 => {
             let mut bytes = genuine;
-            for _ in 0..=dice.below(3) {
-                let at = dice.below(bytes.len() as u64) as usize;
-                bytes[at] ^= 1 << dice.below(8);
+            for _ in 0..=random.below(3) {
+                let at = random.below(bytes.len() as u64) as usize;
+                bytes[at] ^= 1 << random.below(8);
             }
             bytes
         }
-        // Alerts in clear, fatal ones and close_notify among them.
-        5 => record(21, &[1 + dice.below(2) as u8, dice.below(120) as u8]),
-        // Handshake messages and change_cipher_spec in clear.
+        // Alerts that are not encrypted, fatal ones and close_notify among them.
+        5 => record(21, &[1 + random.below(2) as u8, random.below(120) as u8]),
+        // Handshake messages and change_cipher_spec that are not encrypted.
         6 => {
-            let mut body = noise(dice, 12);
-            body.truncate(12 + dice.below(200) as usize);
-            body[0] = [1, 2, 11, 12, 14, 15, 16, 20][dice.below(8) as usize];
+            let mut body = noise(random, 12);
+            body.truncate(12 + random.below(200) as usize);
+            body[0] = [1, 2, 11, 12, 14, 15, 16, 20][random.below(8) as usize];
             record(22, &body)
         }
         7 => record(20, &[1]),
-        // Protected records, RTP and RTCP that nobody protected.
+        // Records, RTP and RTCP that look encrypted but are random.
         8 => {
-            let mut bytes = record([20, 21, 22, 23, 26][dice.below(5) as usize], &noise(dice, 0)[..]);
+            let mut bytes = record([20, 21, 22, 23, 26][random.below(5) as usize], &noise(random, 0)[..]);
             bytes[4] = 1;
             bytes
         }
         _ => {
-            let mut bytes = noise(dice, 12);
-            bytes[..2]
-                .copy_from_slice(&[0x80 | dice.below(64) as u8, [111, 96, 200, 201, 203, 205][dice.below(6) as usize]]);
+            let mut bytes = noise(random, 12);
+            bytes[..2].copy_from_slice(&[
+                0x80 | random.below(64) as u8,
+                [111, 96, 200, 201, 203, 205][random.below(6) as usize],
+            ]);
             bytes
         }
     }
 }
 
 #[test]
-fn garbage_from_a_listeners_own_address_costs_it_nothing() {
+fn hostile_datagrams_from_a_listeners_own_address_do_not_disturb_it() {
     for seed in 1..=4 {
-        let mut world = World::new(seed, 0, 0);
-        world.recorded = Some(vec![]);
-        let victim = world.join();
-        let other = world.join();
-        world.run(Duration::from_secs(6));
-        let address = world.clients[victim].address;
+        let mut network = VirtualNetwork::new(seed, 0, 0);
+        network.recorded = Some(vec![]);
+        let victim = network.add_client();
+        let other = network.add_client();
+        network.run(Duration::from_secs(6));
+        let address = network.clients[victim].address;
         let recorded: Vec<_> =
-            world.recorded.take().unwrap().into_iter().filter(|r| r.0 == address).map(|r| r.1).collect();
-        let mut dice = Dice(seed * 77 + 1);
-        let before = [victim, other].map(|n| world.clients[n].heard.len());
+            network.recorded.take().unwrap().into_iter().filter(|r| r.0 == address).map(|r| r.1).collect();
+        let mut random = Random(seed * 77 + 1);
+        let before = [victim, other].map(|n| network.clients[n].packets.len());
         for _ in 0..150 {
             for _ in 0..40 {
-                let bytes = garbage(&mut dice, &recorded);
-                world.receive(address, &bytes);
-                world.drain();
+                let bytes = hostile(&mut random, &recorded);
+                network.deliver_to_server(address, &bytes);
+                network.drain();
             }
-            world.run(Duration::from_millis(20));
+            network.run(Duration::from_millis(20));
         }
-        assert!(world.gone.is_empty(), "seed {seed}: {:?}", world.gone);
+        assert!(network.ended.is_empty(), "seed {seed}: {:?}", network.ended);
         for (n, before) in [victim, other].into_iter().zip(before) {
-            let heard = &world.clients[n].heard;
-            assert!(heard.len() >= before + 149, "seed {seed}: {} packets", heard.len() - before);
-            assert!(heard.windows(2).all(|w| w[1].0 == w[0].0 + 1), "seed {seed}: a packet is missing");
+            let packets = &network.clients[n].packets;
+            assert!(packets.len() >= before + 149, "seed {seed}: {} packets", packets.len() - before);
+            assert!(packets.windows(2).all(|w| w[1].sequence == w[0].sequence + 1), "seed {seed}: a packet is missing");
         }
-        // The session can still be left properly.
-        world.clients[victim].rtc.close().unwrap();
-        world.run(Duration::from_millis(200));
-        assert_eq!(world.gone.len(), 1, "seed {seed}");
+        // The client can still close the session.
+        network.clients[victim].rtc.close().unwrap();
+        network.run(Duration::from_millis(200));
+        assert_eq!(network.ended.len(), 1, "seed {seed}");
     }
 }
 
 #[test]
 fn a_forged_alert_does_not_end_a_handshake() {
-    let mut world = World::new(7, 0, 0);
-    let n = world.join();
-    let address = world.clients[n].address;
+    let mut network = VirtualNetwork::new(7, 0, 0);
+    let n = network.add_client();
+    let address = network.clients[n].address;
     for _ in 0..200 {
-        world.run(Duration::from_millis(1));
+        network.run(Duration::from_millis(1));
         for body in [[2, 40], [1, 0], [2, 0]] {
-            world.receive(address, &record(21, &body));
-            world.drain();
+            network.deliver_to_server(address, &record(21, &body));
+            network.drain();
         }
     }
-    assert!(world.clients[n].connected);
-    assert!(world.gone.is_empty());
+    assert!(network.clients[n].is_connected);
+    assert!(network.ended.is_empty());
 }
 
 #[test]
-fn strangers_datagrams_change_nothing() {
-    let mut world = World::new(6, 0, 0);
-    world.recorded = Some(vec![]);
-    let n = world.join();
-    world.run(Duration::from_secs(2));
-    let recorded: Vec<_> = world.recorded.take().unwrap().into_iter().map(|r| r.1).collect();
-    let stranger: SocketAddr = "203.0.113.9:9".parse().unwrap();
-    let mut dice = Dice(99);
+fn datagrams_from_unknown_addresses_reach_no_session() {
+    let mut network = VirtualNetwork::new(6, 0, 0);
+    network.recorded = Some(vec![]);
+    let n = network.add_client();
+    network.run(Duration::from_secs(2));
+    let recorded: Vec<_> = network.recorded.take().unwrap().into_iter().map(|r| r.1).collect();
+    let unknown: SocketAddr = "203.0.113.9:9".parse().unwrap();
+    let mut random = Random(99);
     for round in 0..20_000u64 {
-        let bytes = garbage(&mut dice, &recorded);
-        let stranger = SocketAddr::new(stranger.ip(), 1_024 + (round % 1_000) as u16);
-        let taken = world.receive(stranger, &bytes);
-        assert!(!taken, "a stranger's datagram found a session");
-        world.drain();
+        let bytes = hostile(&mut random, &recorded);
+        let unknown = SocketAddr::new(unknown.ip(), 1_024 + (round % 1_000) as u16);
+        let was_accepted = network.deliver_to_server(unknown, &bytes);
+        assert!(!was_accepted, "a datagram from an unknown address reached a session");
+        network.drain();
     }
-    let before = world.clients[n].heard.len();
-    world.run(Duration::from_secs(2));
-    assert!(world.clients[n].heard.len() >= before + 99);
-    assert!(world.gone.is_empty());
+    let before = network.clients[n].packets.len();
+    network.run(Duration::from_secs(2));
+    assert!(network.clients[n].packets.len() >= before + 99);
+    assert!(network.ended.is_empty());
 }
 
 #[test]
-fn plain_stun_is_answered_so_often_a_second_and_no_more() {
-    let mut world = World::new(8, 0, 0);
-    let question = [&[0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42][..], &[7; 12]].concat();
-    let ask = |world: &mut World| {
-        let stranger = "203.0.113.9:9".parse().unwrap();
-        let answered = world.receive(stranger, &question);
-        world.drain();
+fn plain_stun_is_answered_up_to_a_rate() {
+    let mut network = VirtualNetwork::new(8, 0, 0);
+    let request = [&[0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42][..], &[7; 12]].concat();
+    let send = |network: &mut VirtualNetwork| {
+        let unknown = "203.0.113.9:9".parse().unwrap();
+        let answered = network.deliver_to_server(unknown, &request);
+        network.drain();
         answered
     };
-    let answered = (0..20_000).filter(|_| ask(&mut world)).count();
+    let answered = (0..20_000).filter(|_| send(&mut network)).count();
     assert!((1_000..10_000).contains(&answered), "{answered}");
-    world.run(Duration::from_secs(1));
-    assert!(ask(&mut world), "the next second begins anew");
+    network.run(Duration::from_secs(1));
+    assert!(send(&mut network), "answered again in the next second");
 }

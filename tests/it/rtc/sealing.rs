@@ -1,114 +1,118 @@
-//! Packets sealed beside the engine against packets that pass it: to a receiver there is no difference. In virtual time.
+//! Packets that are sealed beside str0m, and packets that pass through it: a receiver sees no difference. In virtual time.
 
 use std::time::Duration;
 
 use str0m::rtp::rtcp::{Rtcp, SenderInfo};
 
-use crate::harness::virtual_world::{Client, World};
+use crate::harness::virtual_network::{Client, ReceivedPacket, VirtualNetwork};
 
-/// The share of a client's packets that left in batches.
-fn sealed_share(world: &World) -> f64 {
-    world.batched as f64 / world.clients.iter().map(|c| c.heard.len()).sum::<usize>() as f64
+/// The share of the packets received that were sealed beside str0m.
+fn sealed_share(network: &VirtualNetwork) -> f64 {
+    network.sealed as f64 / network.clients.iter().map(|c| c.packets.len()).sum::<usize>() as f64
 }
 
-fn world(seed: u64, loss_percent: u64, jitter_ms: u64, seal: bool) -> World {
-    let mut world = World::new(seed, loss_percent, jitter_ms);
-    world.profile.seal = seal;
-    world
+/// A network whose server seals packets beside str0m, or not.
+fn network(seed: u64, loss_percent: u64, jitter_ms: u64, seal: bool) -> VirtualNetwork {
+    let mut network = VirtualNetwork::new(seed, loss_percent, jitter_ms);
+    network.profile.seal = seal;
+    network
 }
 
-/// Each sender report, and how many packets had been heard before it.
+/// Each sender report, and how many packets had been received before it.
 fn sender_reports(client: &Client) -> Vec<(usize, SenderInfo)> {
-    let info = |(heard, packet): &'_ (usize, Rtcp)| match packet {
-        Rtcp::SenderReport(report) => Some((*heard, report.sender_info)),
+    let info = |(packets, rtcp): &'_ (usize, Rtcp)| match rtcp {
+        Rtcp::SenderReport(report) => Some((*packets, report.sender_info)),
         _ => None,
     };
-    client.told.iter().filter_map(info).collect()
+    client.rtcp.iter().filter_map(info).collect()
 }
 
 #[test]
-fn a_receiver_decrypts_the_same_whichever_way_packets_go_over_two_rollovers() {
-    // 131,072 packets and what the first sequence number lacks.
+fn sealed_and_unsealed_packets_are_decrypted_alike_over_two_sequence_rollovers() {
+    // Two rollovers are 131,072 packets; the first sequence number is above zero.
     const PACKETS: u32 = 140_000;
-    let heard = [true, false].map(|seal| {
-        let mut world = world(11, 0, 0, seal);
-        let n = world.join();
-        world.run(Duration::from_millis(20) * PACKETS);
-        assert!(world.gone.is_empty(), "{:?}", world.gone);
-        // Packets go through the engine only while the way is in doubt.
-        assert!(if seal { sealed_share(&world) > 0.99 } else { world.batched == 0 });
-        let client = &mut world.clients[n];
-        let heard = std::mem::take(&mut client.heard);
-        assert!(heard.len() as u32 >= PACKETS - 30, "sealed {seal}: {} packets", heard.len());
-        assert!(heard.last().unwrap().0 > 2 << 16, "sealed {seal}: no two rollovers");
-        assert!(heard.windows(2).all(|w| w[1].0 == w[0].0 + 1), "sealed {seal}: a packet is missing");
-        heard
+    let received = [true, false].map(|seal| {
+        let mut network = network(11, 0, 0, seal);
+        let n = network.add_client();
+        network.run(Duration::from_millis(20) * PACKETS);
+        assert!(network.ended.is_empty(), "{:?}", network.ended);
+        // Packets pass through str0m only until the session has a path.
+        assert!(if seal { sealed_share(&network) > 0.99 } else { network.sealed == 0 });
+        let client = &mut network.clients[n];
+        let packets = std::mem::take(&mut client.packets);
+        assert!(packets.len() as u32 >= PACKETS - 30, "sealed {seal}: {} packets", packets.len());
+        assert!(packets.last().unwrap().sequence > 2 << 16, "sealed {seal}: no two rollovers");
+        let has_no_gap = packets.windows(2).all(|w| w[1].sequence == w[0].sequence + 1);
+        assert!(has_no_gap, "sealed {seal}: a packet is missing");
+        packets
     });
-    let [sealed, unsealed] = heard;
-    // Which of the first packets is heard depends on how long the handshake took.
-    let from = sealed[0].1.max(unsealed[0].1);
-    let tail = |heard: Vec<(u64, u32, _)>| heard.into_iter().filter(move |h| h.1 >= from).map(|h| (h.1, h.2));
+    let [sealed, unsealed] = received;
+    // The first packet received depends on how long the handshake took.
+    let from = sealed[0].rtp_time.max(unsealed[0].rtp_time);
+    let tail = |packets: Vec<ReceivedPacket>| {
+        packets.into_iter().filter(move |p| p.rtp_time >= from).map(|p| (p.rtp_time, p.payload))
+    };
     assert!(tail(sealed).eq(tail(unsealed)), "the two differ");
 }
 
 #[test]
-fn sender_reports_say_what_was_sent() {
+fn sender_reports_count_the_packets_that_were_sent() {
     for seal in [true, false] {
-        let mut world = world(12, 0, 0, seal);
-        let n = world.join();
-        world.run(Duration::from_secs(31));
-        let client = &world.clients[n];
+        let mut network = network(12, 0, 0, seal);
+        let n = network.add_client();
+        network.run(Duration::from_secs(31));
+        let client = &network.clients[n];
         let reports = sender_reports(client);
         assert!(reports.len() >= 5, "sealed {seal}: {} reports", reports.len());
-        for (heard, info) in reports.into_iter().skip(1) {
-            let octets: usize = client.heard[..heard].iter().map(|h| h.2.len()).sum();
-            assert_eq!(info.sender_packet_count as usize, heard, "sealed {seal}");
+        for (packets, info) in reports.into_iter().skip(1) {
+            let octets: usize = client.packets[..packets].iter().map(|p| p.payload.len()).sum();
+            assert_eq!(info.sender_packet_count as usize, packets, "sealed {seal}");
             assert_eq!(info.sender_octet_count as usize, octets, "sealed {seal}");
             let rtp_time = info.rtp_time.numer() as u32;
-            let last = client.heard[heard - 1].1;
+            let last = client.packets[packets - 1].rtp_time;
             assert!((last..=last + 960).contains(&rtp_time), "sealed {seal}: {rtp_time} after {last}");
         }
     }
 }
 
 #[test]
-fn what_a_receiver_misses_is_sent_again() {
+fn lost_packets_are_resent_when_a_receiver_asks() {
     for seed in 1..=3 {
-        let mut world = world(seed, 5, 20, true);
-        let n = world.join();
-        world.run(Duration::from_secs(2));
-        let mid = world.clients[n].answer.lines().find_map(|l| l.strip_prefix("a=mid:")).unwrap().to_owned();
-        let mut api = world.clients[n].rtc.direct_api();
+        let mut network = network(seed, 5, 20, true);
+        let n = network.add_client();
+        network.run(Duration::from_secs(2));
+        let mid = network.clients[n].answer.lines().find_map(|l| l.strip_prefix("a=mid:")).unwrap().to_owned();
+        let mut api = network.clients[n].rtc.direct_api();
         api.stream_rx_by_mid((&*mid).into(), None).expect("a stream").suppress_nack(false);
-        let newest = |world: &World| world.clients[n].heard.iter().map(|h| h.0).max().unwrap();
-        let from = newest(&world);
-        world.run(Duration::from_secs(60));
-        let mut heard: Vec<_> =
-            world.clients[n].heard.iter().map(|h| h.0).filter(|sequence| *sequence > from).collect();
-        heard.sort_unstable();
-        let all = heard.len();
-        heard.dedup();
-        assert_eq!(heard.len(), all, "seed {seed}: a packet was heard twice");
-        let expected = newest(&world) - from;
-        let missing = (expected - heard.len() as u64) as f64 / expected as f64;
+        let newest = |network: &VirtualNetwork| network.clients[n].packets.iter().map(|p| p.sequence).max().unwrap();
+        let from = newest(&network);
+        network.run(Duration::from_secs(60));
+        let mut received: Vec<_> =
+            network.clients[n].packets.iter().map(|p| p.sequence).filter(|sequence| *sequence > from).collect();
+        received.sort_unstable();
+        let all = received.len();
+        received.dedup();
+        assert_eq!(received.len(), all, "seed {seed}: a packet was received twice");
+        let expected = newest(&network) - from;
+        let missing = (expected - received.len() as u64) as f64 / expected as f64;
         assert!(missing < 0.003, "seed {seed}: {missing} of the packets are missing");
     }
 }
 
 #[test]
-fn sound_follows_a_client_to_another_address() {
+fn packets_follow_a_client_to_its_second_address() {
     for seal in [false, true] {
-        let mut world = world(13, 0, 0, seal);
-        let n = world.join_with(Some("198.51.100.200:5000".parse().unwrap()));
-        world.run(Duration::from_secs(3));
-        let heard = |world: &World| world.clients[n].heard.len();
-        assert!(heard(&world) > 100);
-        // The client itself takes its time to give an address up.
-        world.blocked = Some(world.clients[n].address);
-        world.run(Duration::from_secs(40));
-        let before = heard(&world);
-        world.run(Duration::from_secs(2));
-        assert!(heard(&world) >= before + 99, "sealed {seal}: silence");
-        assert!(!seal || sealed_share(&world) > 0.9);
+        let mut network = network(13, 0, 0, seal);
+        let n = network.add_client_with(Some("198.51.100.200:5000".parse().unwrap()));
+        network.run(Duration::from_secs(3));
+        let received = |network: &VirtualNetwork| network.clients[n].packets.len();
+        assert!(received(&network) > 100);
+        // The client needs some seconds before it stops using an address.
+        network.blocked = Some(network.clients[n].address);
+        network.run(Duration::from_secs(40));
+        let before = received(&network);
+        network.run(Duration::from_secs(2));
+        assert!(received(&network) >= before + 99, "sealed {seal}: packets are missing");
+        assert!(!seal || sealed_share(&network) > 0.9);
     }
 }
