@@ -1,46 +1,46 @@
-//! What a listener costs: processor time of the rtc thread for each packet, against the bare work in the same run.
+//! What a listener costs: processor time of the rtc threads for each packet, against the bare work in the same run.
 //!
 //!     cargo bench --bench fanout [-- [--quick] [--json] [--threads=N] [LISTENERS…]]
 //!
-//! For each number of listeners the server runs in a process of its own, so that memory is its own, with the rtc thread
-//! pinned to the first processor (further ones to the next). The listeners are genuine WebRTC sessions (ICE, DTLS-SRTP) in a further process on the
-//! second; one in fifty decrypts what it hears, the others look at sequence numbers and count. Sound is 160 bytes every
-//! 20 ms, which is 64 kbit/s. The floor is AES-GCM of the packet for each listener and its share of a `sendmmsg` to the
-//! same addresses, every 20 ms too, and nothing else. "engine" is the same server with every packet through str0m.
+//! For each number of listeners the server runs in a process of its own, so that it has its memory for itself, with the rtc
+//! thread pinned to the first processor (further ones to the next). The listeners are real WebRTC sessions (ICE,
+//! DTLS-SRTP) in another process, pinned to the second processor; one in fifty decrypts what it receives, the others look
+//! at sequence numbers and count. Packets have 160 bytes and come every 20 ms, which is 64 kbit/s.
 //!
-//! "round" is the processor time of the busiest rtc thread until everybody has a packet. On a machine of two processors a
-//! second rtc thread shares its own with the listeners, so gaps say less there.
+//! "path" is how packets leave: "sealed" beside str0m, or each one through str0m's "engine". "floor" is AES-GCM of the packet
+//! for each listener and its share of a `sendmmsg` to the same addresses, every 20 ms too, and nothing else. "ratio" is the
+//! measured time by the floor, taken one after the other. A round is one packet for every listener; its time is that of the
+//! busiest rtc thread. On a machine of two processors a second rtc thread shares its own with the listeners, so the gaps
+//! between their packets say less there.
 
-#[path = "fanout/crowd.rs"]
-mod crowd;
 #[cfg(target_os = "linux")]
-#[path = "fanout/listeners.rs"]
-mod listeners;
+mod floor;
 #[cfg(target_os = "linux")]
-#[path = "fanout/processor.rs"]
-mod processor;
+#[path = "../listener_process/mod.rs"]
+mod listener_process;
 #[cfg(target_os = "linux")]
-#[path = "fanout/row.rs"]
 mod row;
+#[cfg(target_os = "linux")]
+mod server;
+#[cfg(target_os = "linux")]
+mod table;
 
 #[cfg(not(target_os = "linux"))]
 fn main() {
-    println!("this bench reads processor times as Linux tells them");
+    println!("this bench reads processor times, which it can do on Linux only");
 }
 
 #[cfg(target_os = "linux")]
 fn main() {
-    use std::process::Command;
-
     let args: Vec<String> = std::env::args().collect();
     let has = |flag: &str| args.iter().any(|arg| arg == flag);
-    let numbers: Vec<usize> = args.iter().filter_map(|arg| arg.parse().ok()).collect();
     roomtone::os::file_limits::raise_limit().expect("a limit");
-    if has("--crowd") {
-        return crowd::run();
+    if has(listener_process::child::FLAG) {
+        return listener_process::child::run();
     }
-    // `cargo bench` says --bench; `cargo test` does not, and only wants to see it work.
+    // `cargo bench` passes --bench; `cargo test` does not, and only wants to know that the bench works.
     let quick = has("--quick") || !has("--bench");
+    let numbers: Vec<usize> = args.iter().filter_map(|arg| arg.parse().ok()).collect();
     let threads = args.iter().find_map(|arg| arg.strip_prefix("--threads=")?.parse::<usize>().ok());
     if let (true, &[listeners]) = (has("--row"), &numbers[..]) {
         let plan = row::Plan { listeners, threads: threads.unwrap_or(1), through_engine: has("--engine"), quick };
@@ -51,30 +51,44 @@ fn main() {
         (true, true) => vec![1, 200],
         (true, false) => vec![1, 10, 100, 1_000, 2_000, 4_000, 6_000],
     };
-    let json = has("--json");
-    if !json {
-        row::print_head();
+    if !has("--json") {
+        table::print_head();
     }
     for listeners in sizes {
-        // Through the engine six thousand are too many for one processor, and prove no more than two thousand.
-        let engine = (listeners <= 2_000).then_some((1, "--engine"));
-        // A few are no work to share.
-        let second = (listeners >= 200).then_some((2, "--sealed"));
-        let ways = match threads {
-            Some(threads) => vec![(threads, "--sealed")],
-            None => [Some((1, "--sealed")), engine, second].into_iter().flatten().collect(),
-        };
-        for (threads, way) in ways {
-            let mut command = Command::new(std::env::current_exe().expect("a path"));
-            let pace = if quick { "--quick" } else { "--bench" };
-            command.args(["--row", way, pace, &format!("--threads={threads}"), &listeners.to_string()]);
-            let output = command.stderr(std::process::Stdio::inherit()).output().expect("a process");
-            assert!(output.status.success(), "{listeners} listeners: {}", output.status);
-            let line = String::from_utf8(output.stdout).expect("text");
-            match json {
+        for plan in plans(listeners, threads, quick) {
+            let line = measure_in_a_process(&plan);
+            match has("--json") {
                 true => print!("{line}"),
-                false => row::print(&serde_json::from_str(&line).expect("a row")),
+                false => table::print(&serde_json::from_str(&line).expect("a row")),
             }
         }
     }
+}
+
+/// What is measured for a number of listeners: packets sealed by one thread, through str0m's engine, sealed by two.
+#[cfg(target_os = "linux")]
+fn plans(listeners: usize, threads: Option<usize>, quick: bool) -> Vec<row::Plan> {
+    let plan = |threads, through_engine| row::Plan { listeners, threads, through_engine, quick };
+    if let Some(threads) = threads {
+        return vec![plan(threads, false)];
+    }
+    // One processor cannot send to 6,000 through the engine, and that would show no more than 2,000 do.
+    let engine = (listeners <= 2_000).then(|| plan(1, true));
+    // With a few listeners there is no work to share.
+    let two_threads = (listeners >= 200).then(|| plan(2, false));
+    [Some(plan(1, false)), engine, two_threads].into_iter().flatten().collect()
+}
+
+/// One row as a line of JSON.
+#[cfg(target_os = "linux")]
+fn measure_in_a_process(plan: &row::Plan) -> String {
+    use std::process::{Command, Stdio};
+
+    let mut command = Command::new(std::env::current_exe().expect("a path"));
+    let (path, pace) =
+        (if plan.through_engine { "--engine" } else { "--sealed" }, if plan.quick { "--quick" } else { "--bench" });
+    command.args(["--row", path, pace, &format!("--threads={}", plan.threads), &plan.listeners.to_string()]);
+    let output = command.stderr(Stdio::inherit()).output().expect("a process");
+    assert!(output.status.success(), "{} listeners: {}", plan.listeners, output.status);
+    String::from_utf8(output.stdout).expect("text")
 }

@@ -1,8 +1,8 @@
-//! The listeners' process, as the bench that starts it sees it. Linux only, for the processor times.
+//! The listener process as the bench that starts it sees it.
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::{Ipv4Addr, SocketAddr};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::net::Ipv4Addr;
+use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -10,53 +10,53 @@ use roomtone::media::track::TrackId;
 use roomtone::rtc::engine::handle::Handle;
 use roomtone::rtc::requests::Offer;
 
-use super::crowd::Report;
+use super::child::FLAG;
 use super::processor;
+use super::protocol::{Command, Message, Report};
 
-/// The process that listens.
-pub struct Listeners {
+/// A running listener process; killed when dropped.
+pub struct ListenerProcess {
     child: Child,
-    orders: ChildStdin,
-    answers: BufReader<ChildStdout>,
-    /// From which addresses it made its offers.
-    pub addresses: Vec<SocketAddr>,
+    commands: ChildStdin,
+    messages: BufReader<ChildStdout>,
 }
 
-impl Listeners {
-    pub fn start() -> Listeners {
-        let mut command = Command::new(std::env::current_exe().expect("a path"));
-        let mut child = command.arg("--crowd").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a process");
-        let orders = child.stdin.take().expect("a pipe");
-        let answers = BufReader::new(child.stdout.take().expect("a pipe"));
-        Listeners { child, orders, answers, addresses: vec![] }
+impl ListenerProcess {
+    /// Starts this bench's executable as a listener process, without listeners.
+    pub fn start() -> ListenerProcess {
+        let mut command = std::process::Command::new(std::env::current_exe().expect("a path"));
+        let mut child = command.arg(FLAG).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a process");
+        let commands = child.stdin.take().expect("a pipe");
+        let messages = BufReader::new(child.stdout.take().expect("a pipe"));
+        ListenerProcess { child, commands, messages }
     }
 
-    pub fn order(&mut self, order: &str) {
-        writeln!(self.orders, "{order}").expect("a reader");
+    fn send(&mut self, command: &Command) {
+        writeln!(self.commands, "{}", serde_json::to_string(command).expect("JSON")).expect("a reader");
     }
 
-    fn line(&mut self) -> String {
+    fn next_message(&mut self) -> Message {
         let mut line = String::new();
-        assert!(self.answers.read_line(&mut line).expect("a line") > 0, "the listeners are gone");
-        line.trim_end().to_owned()
+        assert!(self.messages.read_line(&mut line).expect("a line") > 0, "the listener process has ended");
+        serde_json::from_str(&line).expect("a message")
     }
 
-    /// Connects so many, one every `pace` at the most; the processor time that admitting them took on this thread.
-    pub fn connect(&mut self, count: usize, pace: Duration, engine: &Handle) -> Duration {
+    /// Connects so many listeners more, each at least `interval` after the last.
+    ///
+    /// Returns the processor time that this thread needed to admit them.
+    pub fn connect(&mut self, count: usize, interval: Duration, engine: &Handle) -> Duration {
         let mut spent = Duration::ZERO;
         if count == 0 {
             return spent;
         }
-        self.order(&format!("connect {count}"));
+        self.send(&Command::Connect(count));
         loop {
-            let line = self.line();
-            let Some((number, sdp)) = line.strip_prefix("offer ").and_then(|rest| rest.split_once(' ')) else {
-                assert_eq!(line, "connected");
-                return spent;
+            let (listener, sdp) = match self.next_message() {
+                Message::Offer { listener, sdp } => (listener, sdp),
+                Message::Connected => return spent,
+                Message::Report(_) => panic!("a report that was not asked for"),
             };
-            let sdp: String = serde_json::from_str(sdp).expect("JSON");
-            self.addresses.push(candidate(&sdp).expect("a candidate"));
-            thread::sleep(pace);
+            thread::sleep(interval);
             let before = processor::time_of(processor::this_thread());
             let offer = Offer {
                 sdp,
@@ -66,27 +66,28 @@ impl Listeners {
             };
             let admitted = engine.admit(offer).expect("a session");
             spent += processor::time_of(processor::this_thread()) - before;
-            self.order(&format!("answer {number} {}", serde_json::to_string(&admitted.answer).expect("JSON")));
+            self.send(&Command::Answer { listener, sdp: admitted.answer });
         }
     }
 
+    /// Lets the listeners forget what they have received so far.
+    pub fn reset(&mut self) {
+        self.send(&Command::Reset);
+    }
+
+    /// What the listeners received since the last reset.
     pub fn report(&mut self) -> Report {
-        self.order("report");
-        let line = self.line();
-        serde_json::from_str(line.strip_prefix("report ").expect("a report")).expect("JSON")
+        self.send(&Command::Report);
+        match self.next_message() {
+            Message::Report(report) => report,
+            other => panic!("{other:?} in place of a report"),
+        }
     }
 }
 
-impl Drop for Listeners {
+impl Drop for ListenerProcess {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// `a=candidate:<foundation> <component> UDP <priority> <address> <port> typ host …`
-fn candidate(sdp: &str) -> Option<SocketAddr> {
-    let line = sdp.lines().find_map(|line| line.strip_prefix("a=candidate:"))?;
-    let mut words = line.split(' ').skip(4);
-    Some(SocketAddr::new(words.next()?.parse().ok()?, words.next()?.parse().ok()?))
 }

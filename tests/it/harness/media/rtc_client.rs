@@ -30,7 +30,7 @@ pub struct RtcClient {
 /// What happened to a client.
 pub enum ClientEvent {
     /// A packet was received and decrypted; when the kernel had its datagram.
-    Packet(RtpPacket, Instant),
+    Packet(Box<RtpPacket>, Instant),
     /// The server has closed the session and said so.
     Closed,
 }
@@ -70,7 +70,7 @@ impl RtcClient {
                     if let Some(stream) = self.rtc.direct_api().stream_rx(&packet.header.ssrc) {
                         stream.suppress_nack(!self.with_nack);
                     }
-                    return Some(ClientEvent::Packet(packet, self.arrived));
+                    return Some(ClientEvent::Packet(Box::new(packet), self.arrived));
                 }
                 Output::Event(Event::Closed) => return Some(ClientEvent::Closed),
                 Output::Event(_) => {}
