@@ -7,7 +7,7 @@ use roomtone::web::handlers::whep;
 
 use super::setup::{accept, drain, sessions_with_tracks};
 
-/// The body of `POST /offer`: it is answered, or refused in one sentence. A session of which nothing is heard ends.
+/// The body of `POST /offer`: it is answered, or refused in one sentence. A session whose client sends nothing ends.
 pub fn offer(bytes: &[u8]) {
     let Ok(sdp) = whep::described_offer(bytes) else { return };
     let now = Instant::now();

@@ -69,13 +69,13 @@ fn the_limit_of_sessions_is_the_engines_own_count_and_not_the_metric() {
     let metrics = RtcMetrics::default();
     let engine = engine_on_air(2, 3, metrics.clone());
     let admit = || engine.handle.admit(rtc_engine::offer(TRACK));
-    // A metric far above the limit keeps nobody out.
+    // Sessions are admitted though the metric is far above the limit.
     metrics.sessions.set(1_000_000);
     let first = admit().unwrap().session;
     metrics.sessions.set(1_000_000);
     admit().unwrap();
     admit().unwrap();
-    // A metric of zero lets nobody in.
+    // An offer beyond the limit is refused though the metric says zero.
     metrics.sessions.set(0);
     assert_eq!(admit().unwrap_err(), Refusal::Full);
     assert!(engine.handle.close(first));

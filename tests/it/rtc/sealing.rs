@@ -29,14 +29,14 @@ fn sender_reports(client: &Client) -> Vec<(usize, SenderInfo)> {
 
 #[test]
 fn sealed_and_unsealed_packets_are_decrypted_alike_over_two_sequence_rollovers() {
-    // Two rollovers are 131,072 packets; the first sequence number is above zero.
+    // Two rollovers need 131,072 packets at most.
     const PACKETS: u32 = 140_000;
     let received = [true, false].map(|seal| {
         let mut network = network(11, 0, 0, seal);
         let n = network.add_client();
         network.run(Duration::from_millis(20) * PACKETS);
         assert!(network.ended.is_empty(), "{:?}", network.ended);
-        // Packets pass through str0m only until the session has a path.
+        // Packets pass through str0m only while the session's path is not certain.
         assert!(if seal { sealed_share(&network) > 0.99 } else { network.sealed == 0 });
         let client = &mut network.clients[n];
         let packets = std::mem::take(&mut client.packets);

@@ -17,7 +17,7 @@ fn three_thousand_request_heads_that_never_end() {
         stream.write_all(&b"GET / HTTP/1.1\r\nHost"[..1 + n % 19]).unwrap();
     }
     assert!(server.connections() >= 3_000);
-    // They are still connected while the newcomer is served; the time limit for their heads passes later.
+    // They are still connected while the new listener is served; the time limit for their heads passes later.
     server.assert_recovers();
     for stream in &mut clients {
         let mut response = String::new();

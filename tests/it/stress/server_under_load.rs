@@ -1,5 +1,5 @@
 //! The running program while it is attacked, a listener that receives all the while, and what must hold afterwards: the
-//! listener has lost nothing, a newcomer is served within a second, and memory has been given back.
+//! listener has lost nothing, a new listener is served within a second, and memory has been given back.
 
 use std::net::{Ipv4Addr, TcpStream};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -23,7 +23,7 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 pub const WARM_UP_CONNECTIONS: usize = 400;
 
 pub const LISTENER_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
-pub const NEWCOMER_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
+pub const NEW_LISTENER_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
 
 /// A running server with one listener.
 pub struct ServerUnderLoad {
@@ -88,12 +88,12 @@ impl ServerUnderLoad {
     /// Checks what must hold after an attack, or while idle attackers are still connected.
     pub fn assert_recovers(self) {
         let begun = Instant::now();
-        let newcomer = Listener::start(self.program.port, NEWCOMER_ADDRESS).unwrap();
-        wait_until("a packet for the newcomer", || newcomer.received().packets > 0);
+        let new_listener = Listener::start(self.program.port, NEW_LISTENER_ADDRESS).unwrap();
+        wait_until("a packet for the new listener", || new_listener.received().packets > 0);
         let served_after = begun.elapsed();
-        assert!(served_after < Duration::from_secs(1), "a newcomer was served after {served_after:?}");
+        assert!(served_after < Duration::from_secs(1), "a new listener was served after {served_after:?}");
         let received = self.listener.received();
-        println!("longest gap {:?}, newcomer served after {served_after:?}", received.longest_gap());
+        println!("longest gap {:?}, new listener served after {served_after:?}", received.longest_gap());
         let (packets, lost) = (received.packets, received.lost);
         assert!(packets > 0 && lost == 0, "the listener received {packets} packets and lost {lost}");
         assert!(received.last_arrival.elapsed() < Duration::from_secs(1), "the listener receives nothing any more");
