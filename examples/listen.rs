@@ -1,9 +1,9 @@
-//! A headless listener: connects by WHEP, decodes, and prints what it hears, once a second.
+//! A headless listener: connects by WHEP, decodes the sound, and prints a report once a second.
 //!
 //!     cargo run --release --example listen -- http://127.0.0.1:8088/whep --seconds 5 [--json]
 //!
-//! For each channel the level and the dominant frequency; for the network jitter and loss. With `--json` one object a
-//! line. Exits 1 if nothing was heard at all.
+//! The report has the level and the dominant frequency of each channel, and jitter and packet loss. With `--json` each
+//! report is one line with a JSON object. Exits with 1 if no packet was received.
 
 use std::error::Error;
 use std::io::{Read, Write};
@@ -28,41 +28,41 @@ fn main() -> Result<(), Box<dyn Error>> {
     let matches = options.parse(std::env::args().skip(1))?;
     let url = matches.free.first().cloned().unwrap_or("http://127.0.0.1:8088/whep".into());
     let seconds = matches.opt_get_default("seconds", u64::MAX / 2_000_000_000)?;
-    let heard = listen(&url, Duration::from_secs(seconds), matches.opt_present("json"))?;
-    if heard == 0 {
-        return Err("nothing was heard".into());
+    let packets = listen(&url, Duration::from_secs(seconds), matches.opt_present("json"))?;
+    if packets == 0 {
+        return Err("no packet was received".into());
     }
     Ok(())
 }
 
-/// Listens and prints; returns how many packets were heard.
+/// Listens and prints; returns the number of packets received.
 fn listen(url: &str, duration: Duration, json: bool) -> Result<u64, Box<dyn Error>> {
-    let address = url.strip_prefix("http://").ok_or("an http:// address is wanted")?;
+    let address = url.strip_prefix("http://").ok_or("the address must begin with http://")?;
     let (host, path) = address.split_at(address.find('/').unwrap_or(address.len()));
-    // UDP goes the way TCP went, so the two share the local address.
+    // TCP and UDP take the same route to the server, so both use the same local address.
     let local = TcpStream::connect(host)?.local_addr()?.ip();
     let socket = UdpSocket::bind((local, 0))?;
-    let here = socket.local_addr()?;
+    let own_address = socket.local_addr()?;
     let start = Instant::now();
     let mut rtc = Rtc::builder().set_rtp_mode(true).clear_codecs().enable_opus(true, false).build(start);
-    rtc.add_local_candidate(Candidate::host(here, Protocol::Udp)?);
+    rtc.add_local_candidate(Candidate::host(own_address, Protocol::Udp)?);
     let mut change = rtc.sdp_api();
     change.add_media(MediaKind::Audio, Direction::RecvOnly, None, None, None);
-    let (offer, pending) = change.apply().ok_or("nothing to offer")?;
+    let (offer, pending) = change.apply().ok_or("str0m made no offer")?;
     let (head, answer) = http(host, "POST", path, "application/sdp", &offer.to_sdp_string())?;
     if !head.starts_with("HTTP/1.1 201") {
-        return Err(format!("refused: {} {answer}", head.lines().next().unwrap_or_default()).into());
+        return Err(format!("the server refused: {} {answer}", head.lines().next().unwrap_or_default()).into());
     }
     rtc.sdp_api().accept_answer(pending, SdpAnswer::from_sdp_string(&answer)?)?;
 
-    let mut ear = Ear::new()?;
+    let mut meter = Meter::new()?;
     let mut next_report = start + Duration::from_secs(1);
     while start.elapsed() < duration {
-        let deadline = drain(&mut rtc, &socket, &mut ear)?;
-        receive(&mut rtc, &socket, here, deadline.min(next_report))?;
+        let deadline = drain(&mut rtc, &socket, &mut meter)?;
+        receive(&mut rtc, &socket, own_address, deadline.min(next_report))?;
         if Instant::now() >= next_report {
             next_report += Duration::from_secs(1);
-            let report = ear.report();
+            let report = meter.report();
             match json {
                 true => println!("{}", serde_json::to_string(&report)?),
                 false => println!("{report}"),
@@ -73,7 +73,7 @@ fn listen(url: &str, duration: Duration, json: bool) -> Result<u64, Box<dyn Erro
     if let Some((_, location)) = session {
         http(host, "DELETE", location.trim(), "", "")?;
     }
-    Ok(ear.packets)
+    Ok(meter.packets)
 }
 
 fn http(host: &str, method: &str, path: &str, kind: &str, body: &str) -> Result<(String, String), Box<dyn Error>> {
@@ -86,31 +86,31 @@ fn http(host: &str, method: &str, path: &str, kind: &str, body: &str) -> Result<
     )?;
     let mut response = String::new();
     stream.read_to_string(&mut response)?;
-    let (head, body) = response.split_once("\r\n\r\n").ok_or("the answer is not HTTP")?;
+    let (head, body) = response.split_once("\r\n\r\n").ok_or("the response is not HTTP")?;
     Ok((head.into(), body.into()))
 }
 
-/// Lets the engine say everything it has to say. Until when it has no more.
-fn drain(rtc: &mut Rtc, socket: &UdpSocket, ear: &mut Ear) -> Result<Instant, Box<dyn Error>> {
+/// Sends and handles all output of str0m. Returns when to call it next.
+fn drain(rtc: &mut Rtc, socket: &UdpSocket, meter: &mut Meter) -> Result<Instant, Box<dyn Error>> {
     loop {
         match rtc.poll_output()? {
             Output::Timeout(deadline) => return Ok(deadline),
             Output::Transmit(t) => drop(socket.send_to(&t.contents, t.destination)),
-            Output::Event(Event::RtpPacket(packet)) => ear.hear(&packet)?,
-            Output::Event(Event::Closed) => return Err("the host ended the session".into()),
+            Output::Event(Event::RtpPacket(packet)) => meter.add(&packet)?,
+            Output::Event(Event::Closed) => return Err("the server ended the session".into()),
             Output::Event(_) => {}
         }
     }
 }
 
-fn receive(rtc: &mut Rtc, socket: &UdpSocket, here: SocketAddr, until: Instant) -> Result<(), Box<dyn Error>> {
+fn receive(rtc: &mut Rtc, socket: &UdpSocket, own_address: SocketAddr, until: Instant) -> Result<(), Box<dyn Error>> {
     let wait = until.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
     socket.set_read_timeout(Some(wait))?;
     let mut bytes = [0; 2_000];
     let input = match socket.recv_from(&mut bytes) {
         Ok((length, source)) => {
             let contents = bytes[..length].try_into()?;
-            let receive = Receive { proto: Protocol::Udp, source, destination: here, contents };
+            let receive = Receive { proto: Protocol::Udp, source, destination: own_address, contents };
             Input::Receive(Instant::now(), receive)
         }
         Err(_) => Input::Timeout(Instant::now()),
@@ -118,16 +118,18 @@ fn receive(rtc: &mut Rtc, socket: &UdpSocket, here: SocketAddr, until: Instant) 
     Ok(rtc.handle_input(input)?)
 }
 
-/// Decodes and measures.
-struct Ear {
+/// Decodes the packets and measures their sound and timing.
+struct Meter {
     decoder: opus::Decoder,
-    /// The last second, left and right.
+    /// The last second of sound, left and right.
     sound: [Vec<f32>; 2],
     packets: u64,
     first_sequence: Option<u64>,
     last_sequence: u64,
-    /// RFC 3550 §6.4.1: smoothed difference between the spacing of arrivals and of RTP times, in samples.
+    /// Interarrival jitter (RFC 3550 §6.4.1): smoothed difference between the spacing of arrivals and of RTP times, in
+    /// samples.
     jitter: f64,
+    /// Arrival time minus RTP time of the previous packet, in samples.
     transit: Option<f64>,
     start: Instant,
 }
@@ -143,9 +145,9 @@ struct Report {
     lost: u64,
 }
 
-impl Ear {
-    fn new() -> Result<Ear, opus::Error> {
-        Ok(Ear {
+impl Meter {
+    fn new() -> Result<Meter, opus::Error> {
+        Ok(Meter {
             decoder: opus::Decoder::new(RATE_HZ as u32, opus::Channels::Stereo)?,
             sound: [vec![], vec![]],
             packets: 0,
@@ -157,7 +159,7 @@ impl Ear {
         })
     }
 
-    fn hear(&mut self, packet: &RtpPacket) -> Result<(), opus::Error> {
+    fn add(&mut self, packet: &RtpPacket) -> Result<(), opus::Error> {
         let mut samples = [0f32; 2 * 5_760];
         let count = self.decoder.decode_float(&packet.payload, &mut samples, false)?;
         for pair in samples[..2 * count].chunks_exact(2) {
@@ -210,13 +212,14 @@ impl std::fmt::Display for Report {
     }
 }
 
-/// Root mean square, where a full-scale sine is −3 dBFS; silence reads −120.
+/// Root mean square level: a full-scale sine is −3 dBFS, silence −120.
 fn level_dbfs(samples: &[f32]) -> f32 {
     let power = samples.iter().map(|v| v * v).sum::<f32>() / samples.len().max(1) as f32;
     10.0 * power.max(1e-12).log10()
 }
 
-/// The strongest frequency, between FFT bins by a parabola through the three strongest (in dB); 0 in silence.
+/// The strongest frequency, interpolated between FFT bins by a parabola through the strongest and its neighbours (in
+/// dB); 0 in silence.
 fn dominant_hz(samples: &[f32]) -> f32 {
     if samples.len() < RATE_HZ / 10 || level_dbfs(samples) < -80.0 {
         return 0.0;

@@ -1,138 +1,140 @@
-//! Puts the house together: creates every channel, starts every thread, waits, and stops in reverse order.
+//! Builds the application: creates channels, starts threads from the sound's end to the web's, and stops them in reverse.
 //!
-//! Runs on the thread that starts it. It decides nothing about sound, sessions or HTTP.
+//! Runs on the thread that starts it. It decides nothing about sound, sessions or HTTP; what a start opens is in [`open`],
+//! what a running application waits for in [`supervise`].
+
+pub mod logging;
+mod open;
+mod supervise;
 
 use std::io;
-use std::net::{TcpListener, UdpSocket};
-use std::process;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Instant;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender};
 
-use crate::access::links;
-use crate::access::token_store::TokenStore;
 use crate::broadcast::Broadcast;
+use crate::config::Config;
 use crate::config::start_error::{ExitCode, StartError};
-use crate::config::{Config, LogFile, StateChoice, TlsChoice};
 use crate::ids::names::StationName;
-use crate::net::addresses::{Addresses, Scheme};
-use crate::observe::reports::Report;
+use crate::net::page_addresses::{PageAddresses, Scheme};
+use crate::observe::registry::{Description, Registry, Unit};
+use crate::observe::reports::{self, Report};
 use crate::observe::service::Running;
 use crate::os::file_limits;
 use crate::os::memory;
-use crate::os::sd_notify::{State, Supervisor};
-use crate::os::state_dir::StateDir;
+use crate::os::sd_notify::Notifier;
+use crate::os::threads;
 use crate::rtc::engine::handle::Handle as EngineHandle;
 use crate::rtc::engine::{self, EngineSetup};
 use crate::rtc::metrics::RtcMetrics;
-use crate::rtc::udp::socket;
-use crate::signal::hub::{self, Hub};
+use crate::signal::events::ServerInfo;
+use crate::signal::hub::{self, HubSetup};
 use crate::signal::metrics::RoomMetrics;
-use crate::signal::rooms::ServerInfo;
 use crate::station::source::Source;
 use crate::station::station::Station;
-use crate::web::handlers::authorize::Gate;
 use crate::web::handlers::context::Site;
-use crate::web::handlers::pages::Assets;
-use crate::web::server::acceptor::{self, Door, DoorHandle, DoorSettings};
+use crate::web::server::acceptor::{Door, DoorHandle, DoorSettings};
 use crate::web::transport::metrics::ConnectionMetrics;
 use crate::web::transport::tls::Tls;
+use logging::Logging;
+use open::no_thread;
+use supervise::Supervision;
 
-/// Reports that wait for `main`; more than there are threads. Full means one report is lost beside others like it.
-const REPORTS: usize = 64;
-
-/// With `--port 0` the system picks a TCP port, and its UDP twin may be taken: so often is another one tried.
-const PORT_TRIES: u32 = 20;
-
-/// From the signal to the end of the process, at the most.
-const STOP_PATIENCE: Duration = Duration::from_millis(2_500);
-
-/// A running house.
+/// The running application.
 pub struct App {
     port: u16,
-    addresses: Addresses,
+    addresses: PageAddresses,
     admin_link: Option<String>,
     station: Station,
-    reports: Receiver<Report>,
     report: Sender<Report>,
     door: DoorHandle,
-    hub: Hub,
+    hub: Running<hub::Handle>,
     broadcast: Broadcast,
     engine: Running<EngineHandle>,
-    supervisor: Supervisor,
+    supervision: Supervision,
 }
 
 impl App {
-    /// Starts everything; when this returns, the page can be opened.
+    /// Starts everything; when this returns, the page can be opened. It logs through the process's logger, if there is one.
     ///
     /// # Errors
     /// A sentence that says what to do, and the exit code that goes with it.
     pub fn start(config: Config, source: Source) -> Result<App, StartError> {
-        let assets = assets(&config)?;
-        let state = state_dir(&config)?;
-        let gate = Arc::new(gate(&config, state.clone())?);
-        memory::prepare();
-        // More descriptors are more listeners; without them the house is only smaller.
-        if let Err(error) = file_limits::raise_limit() {
-            log::debug!("the limit of open files stays as it is: {error}");
-        }
-        if let Err(error) = file_limits::enlarge_futex_hash() {
-            log::debug!("the table of sleeping threads stays as it is: {error}");
-        }
-        let (tcp, sockets) = bind(&config)?;
-        let local = tcp.local_addr().map_err(|error| cannot_bind(&config, &error))?;
-        let tls = tls(&config, state.clone())?;
-        let (report, reports) = bounded(REPORTS);
-        let rtc_metrics = RtcMetrics::default();
+        App::start_threads(config, source, Registry::default(), reports::channel())
+    }
+
+    /// Starts everything in a process whose log has been started by [`Logging`].
+    ///
+    /// # Errors
+    /// As [`App::start`].
+    pub fn start_with_log(config: Config, source: Source, logging: Logging) -> Result<App, StartError> {
+        let metrics = Registry::default();
+        logging.log.register(&metrics);
+        App::start_threads(config, source, metrics, (logging.report, logging.reports))
+    }
+
+    fn start_threads(
+        config: Config,
+        source: Source,
+        metrics: Registry,
+        (report, reports): (Sender<Report>, Receiver<Report>),
+    ) -> Result<App, StartError> {
+        let assets = open::assets(&config)?;
+        let state = open::state_dir(&config)?;
+        let gate = Arc::new(open::gate(&config, state.clone())?);
+        prepare_process();
+        let (tcp, sockets) = open::ports(&config)?;
+        let local = tcp.local_addr().map_err(|error| open::cannot_bind(&config, &error))?;
+        let tls = open::tls(&config, state.clone())?;
+        let started = Instant::now();
+        register_process(&metrics, started);
         let setup = EngineSetup {
             sockets,
-            max_sessions: config.max_listeners,
-            max_sessions_per_address: config.limits.max_listeners_per_address,
+            max_sessions: config.rtc.max_listeners,
+            max_sessions_per_address: config.web.limits.max_listeners_per_address,
             seal: true,
-            metrics: rtc_metrics.clone(),
+            metrics: RtcMetrics::register(&metrics),
         };
         let engine = engine::start(setup, report.clone()).map_err(no_thread)?;
-        let broadcast = Broadcast::new(engine.handle.clone(), config.timeline, report.clone());
-        let station = broadcast.add(StationName::default(), config.encoding.clone(), source).map_err(no_thread)?;
-        let room_metrics = RoomMetrics::default();
-        let facts =
-            ServerInfo { instance: instance()?, ice_servers: config.ice_servers.clone(), stun_port: local.port() };
-        let hub = hub::start(config.rooms.clone(), facts, room_metrics.clone(), report.clone()).map_err(no_thread)?;
+        let broadcast = Broadcast::new(engine.handle.clone(), config.station.timeline, metrics.clone(), report.clone());
+        let encoding = config.station.encoding.clone();
+        let station = broadcast.add(StationName::default(), encoding, source).map_err(no_thread)?;
+        let server =
+            ServerInfo { instance: instance()?, ice_servers: config.net.ice_servers.clone(), stun_port: local.port() };
+        let hub_setup =
+            HubSetup { limits: config.signal.limits.clone(), server, metrics: RoomMetrics::register(&metrics) };
+        let hub = hub::start(hub_setup, report.clone()).map_err(no_thread)?;
         let site = Site {
-            started: Instant::now(),
+            started,
             stations: broadcast.directory.clone(),
             rtc: engine.handle.clone(),
-            rtc_metrics,
+            metrics: metrics.clone(),
             rooms: hub.handle.clone(),
-            room_metrics,
-            ice_servers: config.ice_servers.clone(),
-            door_metrics: ConnectionMetrics::default(),
+            ice_servers: config.net.ice_servers.clone(),
+            door_metrics: ConnectionMetrics::register(&metrics),
             gate: gate.clone(),
             assets,
-            limits: config.limits.clone(),
-            max_listeners: config.max_listeners,
+            limits: config.web.limits.clone(),
+            max_listeners: config.rtc.max_listeners,
             tls: tls.clone(),
-            proxies: config.proxies.clone(),
+            proxies: config.web.proxies.clone(),
         };
         let door = Door::start(tcp, site, DoorSettings::default(), report.clone()).map_err(no_thread)?;
         let scheme = match &tls {
             None => Scheme::Http,
-            Some(tls) if tls.is_self_signed() => Scheme::Either,
+            Some(tls) if tls.is_self_signed() => Scheme::SelfSigned,
             Some(_) => Scheme::Https,
         };
-        let addresses = Addresses::of(local, scheme, config.public_url.as_deref());
-        let admin_link = keep_links(state.as_ref(), gate.store(), &addresses.all);
+        let addresses = PageAddresses::new(local, scheme, config.net.public_url.as_deref());
+        let admin_link = open::keep_links(state.as_ref(), gate.store(), &addresses.all);
         log_addresses(&addresses, tls.as_deref());
-        let supervisor = Supervisor::of(&config.supervision);
-        supervisor.tell(State::Ready);
+        let supervision = Supervision::begin(reports, Notifier::new(&config.os.sd_notify), engine.handle.clone());
         let port = local.port();
-        Ok(App { port, addresses, admin_link, station, reports, report, door, hub, broadcast, engine, supervisor })
+        Ok(App { port, addresses, admin_link, station, report, door, hub, broadcast, engine, supervision })
     }
 
-    /// The port of the door.
+    /// The TCP port that serves the pages.
     pub fn port(&self) -> u16 {
         self.port
     }
@@ -147,7 +149,7 @@ impl App {
         self.addresses.phone.as_deref()
     }
 
-    /// The link that makes whoever opens it an admin; for the eyes of the person who started this, and for no log.
+    /// The link whose holder is an admin; shown to the person who started the program, and never logged.
     pub fn admin_link(&self) -> Option<&str> {
         self.admin_link.as_deref()
     }
@@ -157,185 +159,66 @@ impl App {
         &self.station
     }
 
-    /// Waits for Ctrl-C, a termination signal or a thread that should not have ended; then stops everything.
+    /// Waits for Ctrl-C, a termination signal or a thread that ended; then stops everything within 2.5 s.
     pub fn wait(self) -> ExitCode {
-        handle_signals(self.report.clone());
-        let mut settled = None;
-        let code = loop {
-            match self.next_report(settled) {
-                Err(RecvTimeoutError::Timeout) => {}
-                Ok(Report::LoadDropped) => settled = Some(Instant::now() + memory::TRIM_DELAY),
-                Ok(Report::Stop) => {
-                    log::info!("stopping");
-                    break ExitCode::Stopped;
-                }
-                Ok(Report::Ended { thread } | Report::Panicked { thread }) => {
-                    log::error!("the thread {thread} ended, which is a bug: stopping");
-                    break ExitCode::Bug;
-                }
-                Err(RecvTimeoutError::Disconnected) => break ExitCode::Bug,
-            }
-            if settled.is_some_and(|at| at <= Instant::now()) {
-                memory::trim();
-                settled = None;
-            }
-        };
-        self.supervisor.tell(State::Stopping);
-        exit_after(STOP_PATIENCE, code);
-        self.stop();
+        let App { door, hub, broadcast, engine, supervision, report, .. } = self;
+        let code = supervision.wait(report);
+        stop(door, hub, broadcast, engine);
         log::info!("stopped");
         log::logger().flush();
         code
     }
 
-    /// Sleeps until there is one, or until then, or until the supervisor, if it asked for that, shall hear again that the
-    /// house lives: `main`, which says so, and the threads that listeners depend on.
-    fn next_report(&self, until: Option<Instant>) -> Result<Report, RecvTimeoutError> {
-        let word_due = self.supervisor.interval.map(|interval| {
-            match self.engine.handle.answers() {
-                true => self.supervisor.tell(State::Watchdog),
-                false => log::error!("an rtc thread does not answer, so the supervisor is not told that all is well"),
-            }
-            Instant::now() + interval
-        });
-        match until.into_iter().chain(word_due).min() {
-            Some(deadline) => self.reports.recv_deadline(deadline),
-            None => self.reports.recv().map_err(|_| RecvTimeoutError::Disconnected),
-        }
-    }
-
-    /// Stops everything: newcomers are refused, peers and listeners told goodbye, threads joined.
+    /// Stops everything: new connections are refused, peers and listeners are told, threads are joined.
     pub fn stop(self) {
-        self.door.refuse_newcomers();
-        // Before the door, which would cut the connections that peers are told goodbye on.
-        let hub = self.hub.stop();
-        self.door.stop();
-        let encoder = self.broadcast.stop();
-        let engine = self.engine.stop();
-        for (name, ended) in [("hub", hub), ("encoder", encoder), ("rtc", engine)] {
-            if ended.is_err() {
-                log::error!("the {name} thread had panicked");
-            }
+        stop(self.door, self.hub, self.broadcast, self.engine);
+    }
+}
+
+/// In reverse order of the start.
+fn stop(door: DoorHandle, hub: Running<hub::Handle>, broadcast: Broadcast, engine: Running<EngineHandle>) {
+    door.refuse_newcomers();
+    // Before the acceptor, which would cut the connections on which peers are told.
+    let hub = hub.stop();
+    door.stop();
+    let encoder = broadcast.stop();
+    let engine = engine.stop();
+    for (name, ended) in [("hub", hub), ("encoder", encoder), ("rtc", engine)] {
+        if ended.is_err() {
+            log::error!("thread {name}: had panicked");
         }
     }
 }
 
-/// The first signal asks for a stop, the second does not wait for it.
-fn handle_signals(report: Sender<Report>) {
-    let asked = AtomicBool::new(false);
-    let handler = move || {
-        if asked.swap(true, Ordering::Relaxed) {
-            process::exit(ExitCode::Stopped as i32);
-        }
-        // Full only if many threads have ended at once, and then a stop is under way.
-        let _ = report.try_send(Report::Stop);
+/// What the process asks of the operating system before it starts threads. Each is only an improvement: a failure is not
+/// an error.
+fn prepare_process() {
+    memory::prepare();
+    // Each connection takes a descriptor; with fewer of them fewer connections are accepted.
+    if let Err(error) = file_limits::raise_limit() {
+        log::debug!("open files: the limit stays as it is: {error}");
+    }
+    if let Err(error) = threads::enlarge_futex_hash() {
+        log::debug!("futex hash: its size stays as it is: {error}");
+    }
+}
+
+/// What is known of the process itself.
+fn register_process(metrics: &Registry, started: Instant) {
+    let uptime =
+        Description { name: "uptime", help: "Time since the server was started.", unit: Unit::Seconds, json: "" };
+    metrics.function(uptime, &[], move || started.elapsed().as_secs_f64());
+    let build = Description {
+        name: "build_info",
+        help: "Always 1; the labels tell what was built.",
+        unit: Unit::Count,
+        json: "",
     };
-    // Refused only if a handler is installed already, by whoever uses this as a library.
-    if let Err(error) = ctrlc::set_handler(handler) {
-        log::debug!("signals are somebody else's: {error}");
-    }
+    let labels = [("version", env!("CARGO_PKG_VERSION")), ("commit", env!("ROOMTONE_COMMIT"))];
+    metrics.gauge(build, &labels).set(1);
 }
 
-/// Whatever a stop waits for, a hung sound server say, the process ends.
-fn exit_after(patience: Duration, code: ExitCode) {
-    let exit = move || {
-        thread::sleep(patience);
-        log::warn!("not everything could be stopped in time");
-        log::logger().flush();
-        process::exit(code as i32);
-    };
-    if let Err(error) = thread::Builder::new().name("stop".into()).spawn(exit) {
-        log::debug!("no thread to watch over the stop: {error}");
-    }
-}
-
-/// Starts the log as configured.
-///
-/// # Errors
-/// [`ExitCode::File`] if a log file was asked for by name and cannot be written.
-pub fn start_log(config: &Config) -> Result<(), StartError> {
-    use crate::observe::log as sink;
-    let (path, needed) = match &config.log_file {
-        LogFile::Off => {
-            sink::start(config.log_level, None);
-            return Ok(());
-        }
-        LogFile::Default => (std::path::Path::new("app.log"), false),
-        LogFile::Path(path) => (path.as_path(), true),
-    };
-    let opened = sink::open(path);
-    if let (Err(error), true) = (&opened, needed) {
-        let message = format!("--log-file {}: {error}. Name a file that can be written, or none.", path.display());
-        return Err(StartError::new(ExitCode::File, message));
-    }
-    let problem = opened.as_ref().err().map(ToString::to_string);
-    sink::start(config.log_level, opened.ok());
-    if let Some(problem) = problem {
-        log::warn!("{} cannot be written ({problem}): the log goes to the terminal only", path.display());
-    }
-    Ok(())
-}
-
-/// None if nobody named a folder and the usual one cannot be had: what is made then lasts as long as the process.
-fn state_dir(config: &Config) -> Result<Option<StateDir>, StartError> {
-    match &config.state_dir {
-        StateChoice::Path(path) => StateDir::open(path).map(Some).map_err(|error| {
-            let message = format!("--state-dir {}: {error}. Name a folder that can be written.", path.display());
-            StartError::new(ExitCode::File, message)
-        }),
-        StateChoice::Default(None) => Ok(None),
-        StateChoice::Default(Some(path)) => Ok(StateDir::open(path)
-            .inspect_err(|error| log::warn!("{} cannot be written ({error}): nothing is kept", path.display()))
-            .ok()),
-    }
-}
-
-/// Opens the store about tokens, in memory if there is no folder for them.
-fn gate(config: &Config, state: Option<StateDir>) -> Result<Gate, StartError> {
-    let failed = |message: String| StartError::new(ExitCode::File, message);
-    if config.private && state.is_none() {
-        let message = "--private needs a folder to keep its key in. Name one that can be written with --state-dir DIR.";
-        return Err(failed(message.into()));
-    }
-    let path = state.as_ref().map(|dir| dir.path().display().to_string()).unwrap_or_default();
-    let store = TokenStore::open(state).map_err(|error| {
-        failed(format!("{path}: {error}. Repair or remove it, or name another folder with --state-dir DIR."))
-    })?;
-    Ok(Gate::new(config.private, store, config.allowed_origins.clone()))
-}
-
-/// Tells `roomtone invite`, by the state folder, where the pages are, and keeps the admin link there. The address is the
-/// best one that others can reach too.
-fn keep_links(state: Option<&StateDir>, store: &TokenStore, addresses: &[String]) -> Option<String> {
-    let reachable = addresses.iter().find(|address| !address.contains("//localhost"));
-    let base = reachable.or(addresses.first())?.trim_end_matches('/');
-    let now_s = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let kept = state.map_or(Ok(()), |dir| links::keep_base(dir, base));
-    match kept.and_then(|()| links::admin_link(state, store, base, now_s)) {
-        Ok(link) => Some(link),
-        Err(error) => {
-            log::warn!("the admin link cannot be kept ({error}); `roomtone invite --admin` makes another");
-            None
-        }
-    }
-}
-
-/// None if TLS is not spoken.
-fn tls(config: &Config, state: Option<StateDir>) -> Result<Option<Arc<Tls>>, StartError> {
-    let beyond_loopback = config.bind.is_none_or(|ip| !ip.to_canonical().is_loopback());
-    let tls = match &config.tls {
-        TlsChoice::Off => return Ok(None),
-        TlsChoice::Unsaid if !beyond_loopback => return Ok(None),
-        TlsChoice::Unsaid | TlsChoice::SelfSigned => Tls::self_signed(state)
-            .map_err(|wrong| StartError::new(ExitCode::Bug, format!("{wrong}. --no-tls starts without.")))?,
-        TlsChoice::Files { cert, key } => Tls::from_files(cert.clone(), key.clone()).map_err(|wrong| {
-            StartError::new(ExitCode::File, format!("{wrong}. Name a certificate and its key, both in PEM."))
-        })?,
-    };
-    Ok(Some(Arc::new(tls)))
-}
-
-fn log_addresses(addresses: &Addresses, tls: Option<&Tls>) {
+fn log_addresses(addresses: &PageAddresses, tls: Option<&Tls>) {
     let (open, listen_only) = addresses.all.split_at(addresses.all.len() - addresses.listen_only);
     for address in open {
         log::info!("open {address}");
@@ -347,72 +230,9 @@ fn log_addresses(addresses: &Addresses, tls: Option<&Tls>) {
     log::info!("the certificate's SHA-256 is {}", tls.fingerprint());
 }
 
-fn assets(config: &Config) -> Result<Assets, StartError> {
-    match &config.www {
-        None => Ok(Assets::embedded()),
-        Some(folder) if folder.is_dir() => Ok(Assets::Folder(folder.clone())),
-        Some(folder) => {
-            let message =
-                format!("--www {}: there is no such folder. Name one that holds the pages.", folder.display());
-            Err(StartError::new(ExitCode::File, message))
-        }
-    }
-}
-
-/// One number, TCP and UDP; each rtc thread but the first has the next number, UDP only.
-fn bind(config: &Config) -> Result<(TcpListener, Vec<UdpSocket>), StartError> {
-    let mut tries = 0;
-    loop {
-        tries += 1;
-        let tcp = acceptor::bind(config.bind, config.port).map_err(|error| cannot_bind(config, &error))?;
-        let port = tcp.local_addr().map_err(|error| cannot_bind(config, &error))?.port();
-        match bind_udp(config, port) {
-            Ok(sockets) => return Ok((tcp, sockets)),
-            Err(_) if config.port == 0 && tries < PORT_TRIES => {}
-            Err(error) => return Err(cannot_bind(config, &error)),
-        }
-    }
-}
-
-fn bind_udp(config: &Config, first: u16) -> io::Result<Vec<UdpSocket>> {
-    let port = |n: usize| {
-        let port = u16::try_from(usize::from(first) + n);
-        port.map_err(|_| io::Error::new(io::ErrorKind::AddrInUse, "there are no higher ports"))
-    };
-    (0..config.rtc_threads).map(|n| socket::bind(config.bind, port(n)?)).collect()
-}
-
-fn cannot_bind(config: &Config, error: &io::Error) -> StartError {
-    let port = config.port;
-    let message = match error.kind() {
-        io::ErrorKind::AddrInUse if config.rtc_threads > 1 => {
-            let others = config.rtc_threads - 1;
-            format!(
-                "port {port} or one of the next {others} is in use. Stop what uses it, or choose others with --port N."
-            )
-        }
-        io::ErrorKind::AddrInUse => {
-            format!("port {port} is in use. Stop what uses it, or choose another with --port N.")
-        }
-        io::ErrorKind::PermissionDenied => {
-            format!("port {port} may not be opened by this user. Choose one above 1023 with --port N.")
-        }
-        io::ErrorKind::AddrNotAvailable => {
-            let ip = config.bind.map_or_else(String::new, |ip| ip.to_string());
-            format!("{ip} is not an address of this host. Leave --bind out to listen on all of them.")
-        }
-        _ => format!("port {port} cannot be opened: {error}. Choose another with --port N."),
-    };
-    StartError::new(ExitCode::Port, message)
-}
-
-/// Tells browsers whether the server they come back to is the one they left.
+/// A random id of this process: a returning browser sees by it whether the server was restarted.
 fn instance() -> Result<String, StartError> {
     let mut bytes = [0; 8];
     getrandom::fill(&mut bytes).map_err(|error| no_thread(io::Error::other(error.to_string())))?;
     Ok(format!("{:016x}", u64::from_be_bytes(bytes)))
-}
-
-fn no_thread(error: io::Error) -> StartError {
-    StartError::new(ExitCode::Bug, format!("the system refused what a start needs: {error}."))
 }

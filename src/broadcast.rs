@@ -13,11 +13,13 @@ use crossbeam_channel::Sender;
 use crate::audio::encoder::Encoding;
 use crate::ids::names::StationName;
 use crate::media::track::TrackId;
+use crate::observe::registry::Registry;
 use crate::observe::reports::Report;
 use crate::observe::service::Running;
 use crate::rtc::engine::handle::{Handle as EngineHandle, TrackSetup};
 use crate::rtc::profile::OpusTrack;
 use crate::station::directory::Directory;
+use crate::station::metrics::StationMetrics;
 use crate::station::runner::{self, RunnerSetup};
 use crate::station::source::Source;
 use crate::station::station::Station;
@@ -29,6 +31,7 @@ pub struct Broadcast {
     /// What others see of the stations.
     pub directory: Directory,
     engine: EngineHandle,
+    metrics: Registry,
     reports: Sender<Report>,
     /// How much sound each timeline keeps besides what resends need.
     kept: Duration,
@@ -38,11 +41,12 @@ pub struct Broadcast {
 }
 
 impl Broadcast {
-    /// Without stations.
-    pub fn new(engine: EngineHandle, kept: Duration, reports: Sender<Report>) -> Broadcast {
+    /// Without stations. `metrics` is where each station is registered while it exists.
+    pub fn new(engine: EngineHandle, kept: Duration, metrics: Registry, reports: Sender<Report>) -> Broadcast {
         Broadcast {
             directory: Directory::default(),
             engine,
+            metrics,
             reports,
             kept,
             next_track: AtomicU64::new(0),
@@ -62,13 +66,16 @@ impl Broadcast {
         let capacity = Capacity::new(self.kept, encoding.packet_duration(), encoding.bitrate_bps);
         let (writer, timeline) = timeline::new(capacity, Instant::now());
         let track = TrackId::new(self.next_track.fetch_add(1, Ordering::Relaxed));
-        let station = Station::new(name.clone(), track, encoding, timeline);
-        let sender = self.engine.add_track(track_setup(&station))?;
+        let metrics = StationMetrics::register(&self.metrics, name.as_str());
+        let station = Station::new(name.clone(), track, encoding, timeline, metrics);
+        let unregister = || StationMetrics::remove(&self.metrics, name.as_str());
+        let sender = self.engine.add_track(track_setup(&station)).inspect_err(|_| unregister())?;
         let sink = Box::new(move |index, packet: &_| sender.send(index, packet));
         let setup = RunnerSetup { station: station.clone(), source, timeline: writer, sink };
         match runner::start(setup, self.reports.clone()) {
             Ok(runner) => running.insert(name, runner),
             Err(error) => {
+                unregister();
                 self.engine.remove_track(track)?;
                 return Err(error);
             }
@@ -89,6 +96,7 @@ impl Broadcast {
     pub fn remove(&self, name: &StationName) -> io::Result<bool> {
         let Some(runner) = self.running().remove(name) else { return Ok(false) };
         let station = self.directory.remove(name);
+        StationMetrics::remove(&self.metrics, name.as_str());
         if runner.stop().is_err() {
             log::error!("station {name}: its thread had panicked");
         }

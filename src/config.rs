@@ -1,4 +1,7 @@
-//! Everything the program can be told, as plain structs. Nothing is read or checked here.
+//! All settings of the program as plain structs, one for each folder that is set up with them. Their `Default` is the only
+//! place where default values stand; the help text and the README show them from here.
+//!
+//! Nothing is read, checked or decided here.
 
 pub mod start_error;
 
@@ -10,82 +13,140 @@ use log::LevelFilter;
 
 use crate::audio::encoder::Encoding;
 use crate::audio::sources::device::DeviceChoice;
-use crate::os::sd_notify::Supervision;
-use crate::signal::messages::IceServer;
-use crate::signal::rooms;
+use crate::net::ice_server::IceServer;
+use crate::os::sd_notify;
+use crate::signal::limits::RoomLimits;
 use crate::web::handlers::context::Limits;
 use crate::web::http::client_address::Proxies;
 use crate::web::http::origin::Origin;
 
-/// Where the station's sound shall come from.
+/// All settings of the program.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Config {
+    /// Ports, addresses, STUN and TURN servers.
+    pub net: NetConfig,
+    /// HTTP, TLS and the pages.
+    pub web: WebConfig,
+    /// The WebRTC sessions.
+    pub rtc: RtcConfig,
+    /// The station's sound.
+    pub station: StationConfig,
+    /// The rooms.
+    pub signal: SignalConfig,
+    /// Permissions.
+    pub access: AccessConfig,
+    /// The log.
+    pub log: LogConfig,
+    /// The state folder and the service manager.
+    pub os: OsConfig,
+}
+
+/// Ports, addresses, STUN and TURN servers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NetConfig {
+    /// The TCP port and the first UDP port; 0 lets the system choose.
+    pub port: u16,
+    /// The one address to listen on; all addresses if None.
+    pub bind: Option<IpAddr>,
+    /// The address to show to people, `http://` or `https://`, without a slash at its end.
+    pub public_url: Option<String>,
+    /// STUN and TURN servers besides this host, for peers and listeners.
+    pub ice_servers: Vec<IceServer>,
+}
+
+/// HTTP, TLS and the pages.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct WebConfig {
+    /// What connections and requests may cost.
+    pub limits: Limits,
+    /// Whether TLS is served, and with which certificate.
+    pub tls: TlsChoice,
+    /// Proxies whose `X-Forwarded-*` fields are believed.
+    pub proxies: Proxies,
+    /// A folder to serve the pages from instead of those inside the binary.
+    pub www: Option<PathBuf>,
+}
+
+/// The WebRTC sessions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RtcConfig {
+    /// Threads that send to listeners; each but the first has a UDP port of its own, the next in order.
+    pub threads: usize,
+    /// Listeners at the same time.
+    pub max_listeners: usize,
+}
+
+/// The station's sound.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StationConfig {
+    /// Where the sound comes from.
+    pub source: SourceChoice,
+    /// Frequency of the test tone, if the source is one.
+    pub tone_hz: f64,
+    /// How it is encoded.
+    pub encoding: Encoding,
+    /// How much of its sound a station keeps in memory, besides what resends need.
+    pub timeline: Duration,
+}
+
+/// The rooms.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SignalConfig {
+    /// How many peers, and how much each may send.
+    pub limits: RoomLimits,
+}
+
+/// Permissions.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AccessConfig {
+    /// Rooms and listening need a link.
+    pub is_private: bool,
+    /// Pages of other sites that may use the rooms and `/offer`.
+    pub allowed_origins: Vec<Origin>,
+}
+
+/// The log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    /// The file besides the terminal.
+    pub file: LogFile,
+    /// The size at which the file is rotated.
+    pub max_bytes: u64,
+    /// The lowest level that is logged.
+    pub level: LevelFilter,
+    /// Whether levels are coloured if standard error is a terminal.
+    pub is_colored: bool,
+}
+
+/// The state folder and the service manager.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OsConfig {
+    /// Where keys are kept.
+    pub state_dir: StateChoice,
+    /// The service manager to notify.
+    pub sd_notify: sd_notify::Settings,
+}
+
+/// Where the station's sound comes from.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SourceChoice {
-    /// Nobody said: a menu on a terminal, else the default input, else the tone.
-    Unsaid,
+    /// Not specified: a menu on a terminal, else the default input, else the tone.
+    Unspecified,
     /// A test tone.
-    Sine {
-        /// In Hz.
-        tone_hz: f64,
-    },
+    Sine,
     /// A capture device, or what the host plays.
     Device(DeviceChoice),
 }
 
-/// Everything the program can be told.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Config {
-    /// TCP and UDP port of the door; 0 lets the system choose.
-    pub port: u16,
-    /// The one address to listen on; every address, if none.
-    pub bind: Option<IpAddr>,
-    /// Where the sound comes from.
-    pub source: SourceChoice,
-    /// Frequency of the test tone, should it come to that.
-    pub tone_hz: f64,
-    /// How it is encoded.
-    pub encoding: Encoding,
-    /// Threads that send to listeners; each but the first has a UDP port of its own, the next in order.
-    pub rtc_threads: usize,
-    /// Sessions in all.
-    pub max_listeners: usize,
-    /// How much of its sound each station keeps in memory, besides what resends need.
-    pub timeline: Duration,
-    /// What rooms put up with.
-    pub rooms: rooms::Limits,
-    /// STUN and TURN servers besides this host, for peers and listeners.
-    pub ice_servers: Vec<IceServer>,
-    /// Only those come in who were invited.
-    pub private: bool,
-    /// Pages of other sites that may use the rooms and `/offer`.
-    pub allowed_origins: Vec<Origin>,
-    /// What strangers may cost.
-    pub limits: Limits,
-    /// How the door speaks TLS.
-    pub tls: TlsChoice,
-    /// Proxies whose word about clients counts.
-    pub proxies: Proxies,
-    /// The address to show to people, `http://` or `https://`, without a slash at its end.
-    pub public_url: Option<String>,
-    /// A folder to serve the pages from instead of the ones inside the binary.
-    pub www: Option<PathBuf>,
-    /// Where keys and the like are kept.
-    pub state_dir: StateChoice,
-    /// Where the log goes besides the terminal.
-    pub log_file: LogFile,
-    /// What is logged.
-    pub log_level: LevelFilter,
-    /// Who wants to know how the house is doing.
-    pub supervision: Supervision,
-}
-
-/// How the door speaks TLS.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Whether TLS is served, and with which certificate.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum TlsChoice {
-    /// Nobody said: with a certificate of this host's own making, if others than this host can reach the door.
-    Unsaid,
-    /// Not at all.
+    /// Not specified: with a self-signed certificate, unless only this host can reach the port.
+    #[default]
+    Unspecified,
+    /// No TLS.
     Off,
-    /// With a certificate of this host's own making.
+    /// With a certificate that this program makes.
     SelfSigned,
     /// With this certificate.
     Files {
@@ -108,7 +169,7 @@ pub enum StateChoice {
 /// The log's file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LogFile {
-    /// `app.log` in the working directory, if it can be written.
+    /// [`LogFile::DEFAULT_PATH`] in the working directory, if it can be written.
     Default,
     /// This file, or the program does not start.
     Path(PathBuf),
@@ -116,30 +177,42 @@ pub enum LogFile {
     Off,
 }
 
-impl Default for Config {
+impl LogFile {
+    /// The file of [`LogFile::Default`].
+    pub const DEFAULT_PATH: &str = "app.log";
+}
+
+impl Default for NetConfig {
     fn default() -> Self {
-        Config {
-            port: 8088,
-            bind: None,
-            source: SourceChoice::Unsaid,
+        NetConfig { port: 8088, bind: None, public_url: None, ice_servers: vec![] }
+    }
+}
+
+impl Default for RtcConfig {
+    fn default() -> Self {
+        RtcConfig { threads: 1, max_listeners: 4_000 }
+    }
+}
+
+impl Default for StationConfig {
+    fn default() -> Self {
+        StationConfig {
+            source: SourceChoice::Unspecified,
             tone_hz: 440.0,
             encoding: Encoding::default(),
-            rtc_threads: 1,
-            max_listeners: 4_000,
             timeline: Duration::ZERO,
-            rooms: rooms::Limits::default(),
-            ice_servers: vec![],
-            private: false,
-            allowed_origins: vec![],
-            limits: Limits::default(),
-            tls: TlsChoice::Unsaid,
-            proxies: Proxies::default(),
-            public_url: None,
-            www: None,
-            state_dir: StateChoice::Default(None),
-            log_file: LogFile::Default,
-            log_level: LevelFilter::Info,
-            supervision: Supervision::default(),
         }
+    }
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        LogConfig { file: LogFile::Default, max_bytes: 10_000_000, level: LevelFilter::Info, is_colored: false }
+    }
+}
+
+impl Default for StateChoice {
+    fn default() -> Self {
+        StateChoice::Default(None)
     }
 }

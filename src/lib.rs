@@ -12,10 +12,12 @@
 //! ```text
 //! main
 //!                       parses the command line, starts the log, chooses the source, runs the application, exit code
-//! cli                   greeting · source · menu · qr* · invite · command · subcommands · flags
+//! cli                   greeting · source · menu · qr* · invite · command_line · subcommands · serve · flags · flag · flag_values* · command
 //!                       what a person at a terminal sees
 //! app
 //!                       what starts in which order and stops in reverse
+//! app                   supervise · open · logging
+//!                       waits for reports and signals; opens ports, folders, certificate; starts the log
 //! config                config · start_error
 //!                       everything the program can be told, as plain structs
 //! web/server            acceptor · workers · connection · loopback
@@ -40,50 +42,65 @@
 //! rtc                   sdp* · mailbox
 //! station               runner · feed · pipeline · meter · directory · station · source · metrics · timeline*
 //!                       one programme of host sound: its source, its encoder, its latest packets
-//! signal                hub · rooms* · rooms/moderation* · rooms/peer* · rooms/events* · messages* · heartbeat* · metrics
-//!                       rooms: who is where, who is told what
-//! access                links · token_store · tokens*
-//!                       signed tokens, what became of them, links that carry them
-//! audio/sources         capture · device · tone
-//! audio/sources/pulse   host · stream · connection · clock*
+//! signal                hub · peer_channel · rooms* · moderation* · registry* · peer* · room* · events* · heartbeat* · metrics
+//! signal                limits* · server_message* · client_message* · peer_state* · protocol_error*
+//!                       rooms: who is in which room, who is told what; the messages of the protocol
+//! access                links · token_store · token_uses* · tokens*
+//!                       signed tokens, which were revoked or used, links that carry them
+//! audio/sources         capture · capture_callbacks · capture_event · stream_config · device
+//! audio/sources/platform  linux · cpal_hosts
+//! audio/sources         device_choice* · device_entry · tone*
+//! audio/sources/pulse   host · stream · stream_reader · default_device · connection · server_paths · errors* · clock*
 //! audio/sources/alsa    cards · configuration · messages
-//! audio/processing      blocks* · convert* · resample
-//! audio                 encoder · pcm
+//! audio/processing      blocks* · convert* · resample*
+//! audio                 encoder* · pcm*
 //!                       from a device, a sound server or an oscillator to Opus packets
-//! net                   addresses · interfaces · quota*
-//! os                    state_dir · priority · sd_notify · nss · memory · file_limits
-//! observe               log · service · reports · metrics
+//! net                   page_addresses · interfaces · authority* · concurrency_limit · rate_limiter* · subnet* · token_bucket* · ice_server*
+//! os                    state_dir · priority · sd_notify · nss · memory · file_limits · threads
+//!                       what the standard library has no safe call for, and the folder for state
+//! observe               log · log_output · log_file · line_queue · service · reports · prometheus · json · registry · metrics
+//!                       the log, metrics and their two renderings, how threads report to `main`
 //! ids                   session · peer · names
 //! media                 track* · packet*
 //! ```
 //!
-//! `audio` and `rtc` know nothing of each other but the shape of a packet; `signal` knows neither, and none of them `web`.
+//! `signal` knows neither sound nor sessions, `audio` and `rtc` share no more than [`media`], and nothing below `web` knows
+//! HTTP.
 //!
 //! # Threads
 //!
 //! | thread | owns | blocks on |
 //! |---|---|---|
-//! | `main` | every handle | reports of other threads, of which a signal is one |
-//! | `door` | the TCP listener | accept, or its doorbell |
-//! | `conn-<n>` | one client's socket | that socket, within limits |
-//! | `ready` | nothing | any WebSocket's readiness; it wakes the `conn-<n>` whose it is |
+//! | `main` | every running service | reports of other threads, a signal being one |
+//! | `accept` | the TCP listener | accept, or its waker |
+//! | `conn-<n>` | one client's socket and TLS state | that socket, within limits; a WebSocket or a long response: its socket or a wake-up |
+//! | `ready` | nothing | the readiness of any long-lived connection; it wakes the `conn-<n>` that owns it |
 //! | `http-<n>` | nothing | the next request |
-//! | `hub` | all rooms, the outbox of every peer | what browsers say, until the next deadline |
-//! | audio callback (cpal's own) | a few empty blocks | the device |
-//! | `cap-<station>` | the open stream | opening, then the order to close; never waited for |
-//! | `enc-<station>` | timing, resampler, Opus | captured blocks, until the next deadline |
-//! | `rtc` | the UDP socket and every session | socket, doorbell, next deadline |
+//! | `hub` | all rooms, every peer's outbox | its event queue, until the next deadline |
+//! | audio callback (cpal's own) | preallocated blocks | the device |
+//! | `pulse-<n>` (the callback's thread for a sound server) | the connection to the server | its socket; never waited for |
+//! | `cap-<station>` | the open stream | opening the device, then the end of the capture; never waited for |
+//! | `enc-<station>` | timing, resampler, encoder, the timeline's writing end | captured blocks, until the next deadline |
+//! | `rtc` or `rtc-<n>` | a UDP socket, its sessions | socket, waker, next deadline |
+//! | `log` | terminal and log file | log lines |
 //!
 //! State has one owning thread; others hold a sender. Sound crosses two queues from the device to the wire: callback to
-//! encoder, encoder to `rtc`. Both are bounded and drop rather than delay. The threads it passes through go before all
-//! others on a busy machine, if that is permitted, and `conn-<n>` and `http-<n>` go last: [`priority`].
+//! encoder, encoder to `rtc`. Both are bounded, and a full one drops sound rather than delay it. On a busy machine the threads
+//! that sound passes through run before all others, if the system permits it, and `conn-<n>` and `http-<n>` run last:
+//! [`os::priority`].
 //!
-//! # The cores
+//! # Services
 //!
-//! PeerEvent decides anything is pure: it takes time as an argument and touches no socket, thread or clock, so that its tests
-//! run in virtual time. All follow one contract, str0m's: change one thing, then drain `poll_output` until it says `Wait`.
+//! A service is started by a function `start(setup, reports) -> io::Result<Running<Handle>>` ([`observe::service`]). Every
+//! thread is started by [`observe::reports::spawn`], so that its unexpected end stops the program instead of leaving it half
+//! alive.
 //!
-//! Timing, in [`audio::blocks`] — sound that does not come is replaced by silence when it is due:
+//! # Pure cores
+//!
+//! Whatever decides anything is pure, so that its tests run in virtual time. All cores follow the contract of str0m: change
+//! one thing, then drain `poll_output` until it says `Wait`, only then change the next.
+//!
+//! Timing, in [`audio::processing::blocks`]: missing sound is replaced by silence when it is due:
 //!
 //! ```
 //! use std::time::{Duration, Instant};
@@ -94,7 +111,7 @@
 //! blocks.handle_pcm(&[0.5; 960], start, start + Duration::from_millis(20));
 //! assert!(matches!(blocks.poll_output(), Output::Packet { position_samples: 0, .. }));
 //!
-//! // Nothing more comes from the source, and a second later a second of packets has been made all the same.
+//! // The source delivers nothing more, and a second later a second of packets has been made nevertheless.
 //! let Output::Wait(deadline) = blocks.poll_output() else { panic!() };
 //! assert!(deadline < start + Duration::from_millis(100));
 //! blocks.handle_timeout(start + Duration::from_millis(1020));
@@ -105,40 +122,49 @@
 //! assert_eq!(made.count(), 50);
 //! ```
 //!
-//! Sessions, in [`rtc::fanout`] — datagrams and packets in, datagrams out:
+//! Sessions, in [`rtc::sessions`]: datagrams and packets in, datagrams out.
 //!
 //! ```
 //! use std::time::Instant;
-//! use roomtone::rtc::batch::Batch;
-//! use roomtone::rtc::fanout::{Fanout, Output};
+//! use roomtone::rtc::sessions::{Output, Sessions};
+//! use roomtone::rtc::udp::batch::Batch;
+//! use roomtone::rtc::udp::classify::Datagram;
+//! use str0m::net::Protocol;
 //!
 //! let now = Instant::now();
-//! let (mut fanout, mut batch) = (Fanout::new([]), Batch::default());
-//! let stranger = "192.0.2.7:5000".parse().unwrap();
-//! let here = "192.0.2.1:8088".parse().unwrap();
-//! assert!(!fanout.handle_datagram(stranger, here, b"\x80 who are you?", now));
-//! assert!(matches!(fanout.poll_output(now, &mut batch), Output::Wait(_)));
+//! let (mut sessions, mut batch) = (Sessions::default(), Batch::default());
+//! let source = "192.0.2.7:5000".parse().unwrap();
+//! let destination = "192.0.2.1:8088".parse().unwrap();
+//! let stray = Datagram { protocol: Protocol::Udp, source, destination, bytes: b"\x80 RTP of no session" };
+//! assert!(!sessions.handle_datagram(&stray, now));
+//! assert!(matches!(sessions.poll_output(now, &mut batch), Output::Wait(_)));
 //! ```
 //!
-//! Who is where, in [`signal::rooms`] — a newcomer learns who was there, and they of the newcomer:
+//! Rooms, in [`signal::rooms`]: a newcomer learns who is in the room, and they learn of the newcomer:
 //!
 //! ```
 //! use std::time::Instant;
 //! use roomtone::ids::names::RoomName;
 //! use roomtone::ids::peer::ResumeToken;
-//! use roomtone::signal::rooms::{JoinRequest, ServerInfo, Limits, Link, Output, Rooms};
+//! use roomtone::signal::events::{ConnectionId, JoinRequest, Output, ServerInfo};
+//! use roomtone::signal::limits::RoomLimits;
+//! use roomtone::signal::rooms::Rooms;
 //!
 //! let now = Instant::now();
-//! let mut rooms = Rooms::new(Limits::default(), ServerInfo::default());
+//! let mut rooms = Rooms::new(RoomLimits::default(), ServerInfo::default());
 //! let drain = |rooms: &mut Rooms| {
 //!     std::iter::from_fn(|| Some(rooms.poll_output(now)).filter(|o| !matches!(o, Output::Wait(_)))).collect::<Vec<_>>()
 //! };
 //! for (n, secret) in [[1; 32], [2; 32]].into_iter().enumerate() {
 //!     let token = ResumeToken::from_bytes(secret);
-//!     rooms.open(JoinRequest { link: Link(n as u64), room: RoomName::default(), token, stations: vec![], host: false }, now);
-//!     let told = drain(&mut rooms);
-//!     let first_hears = told.iter().any(|o| matches!(o, Output::Send { link: Link(0), text } if text.contains("new-peer")));
-//!     assert_eq!(first_hears, n == 1);
+//!     let (connection, room) = (ConnectionId(n as u64), RoomName::default());
+//!     rooms.join(JoinRequest { connection, room, token, stations: vec![], moderator: false }, now);
+//!     let outputs = drain(&mut rooms);
+//!     let is_told = |output: &Output| match output {
+//!         Output::Send { connection: ConnectionId(0), text } => text.contains("new-peer"),
+//!         _ => false,
+//!     };
+//!     assert_eq!(outputs.iter().any(is_told), n == 1);
 //! }
 //! ```
 //!

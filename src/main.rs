@@ -1,31 +1,31 @@
-//! The program: reads the command line, starts the log and the house, waits, and ends with a documented exit code.
+//! The program: reads the command line, starts the log, chooses the source, runs the application, and ends with a
+//! documented exit code.
 
 use std::io::{self, Write};
 use std::process;
 
-use roomtone::app::{self, App};
+use roomtone::app::App;
+use roomtone::app::logging::Logging;
 use roomtone::audio::sources::device;
-use roomtone::cli::command::{self, Command};
-use roomtone::cli::{greeting, invite, source};
+use roomtone::cli::command::Command;
+use roomtone::cli::{command_line, greeting, invite, source};
 use roomtone::config::Config;
 use roomtone::config::start_error::{ExitCode, StartError};
 use roomtone::os::nss;
 
 fn main() {
-    // While there is one thread: a static program must not use what belongs to another libc.
-    nss::settle();
-    device::settle();
+    // First, while there is one thread: a static program must not use what belongs to another libc.
+    nss::use_linked_modules();
+    device::prepare_sound_libraries();
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let parsed = command::parse(&args, |name| std::env::var(name).ok());
-    let code = parsed.and_then(run).unwrap_or_else(|StartError { code, message }| {
-        eprintln!("roomtone: {message}");
-        code
-    });
+    let command = command_line::parse(&args, |name| std::env::var(name).ok());
+    let code = command.and_then(run).unwrap_or_else(report_error);
     process::exit(code as i32);
 }
 
 fn run(command: Command) -> Result<ExitCode, StartError> {
     match command {
+        Command::Serve(config) => return serve(config),
         Command::Print(text) => print(&text),
         Command::ListDevices { json } => list_devices(json),
         Command::Invite(invitation) => {
@@ -34,9 +34,16 @@ fn run(command: Command) -> Result<ExitCode, StartError> {
             eprintln!("{}", invited.note);
         }
         Command::Revoke(revocation) => print(&invite::revoke(&revocation)?),
-        Command::Serve(config) => return serve(config),
     }
     Ok(ExitCode::Stopped)
+}
+
+fn serve(config: Config) -> Result<ExitCode, StartError> {
+    let logging = Logging::start(&config.log)?;
+    let source = source::resolve(&config.station)?;
+    let app = App::start_with_log(config, source, logging)?;
+    greeting::greet(&app);
+    Ok(app.wait())
 }
 
 fn list_devices(json: bool) {
@@ -50,15 +57,14 @@ fn list_devices(json: bool) {
     }
 }
 
-/// Unlike `println!`, it does not mind when whoever read has read enough, as `head` does.
+/// Unlike `println!`, it does not panic when the reader of a pipe has ended, as `head` does.
 fn print(text: &str) {
     let _ = writeln!(io::stdout(), "{text}");
 }
 
-fn serve(config: Config) -> Result<ExitCode, StartError> {
-    app::start_log(&config)?;
-    let source = source::resolve(&config)?;
-    let app = App::start(config, source)?;
-    greeting::greet(&app);
-    Ok(app.wait())
+/// After the log lines that explain it.
+fn report_error(error: StartError) -> ExitCode {
+    log::logger().flush();
+    eprintln!("roomtone: {}", error.message);
+    error.code
 }

@@ -16,7 +16,7 @@ use super::media::timestamps;
 /// datagram, and this one, which receives it.
 pub fn hand_over(rounds: usize) -> Histogram<u64> {
     let receiver = UdpSocket::bind("127.0.0.1:0").expect("a UDP port");
-    timestamps::ask_for_stamps(&receiver);
+    timestamps::enable_timestamps(&receiver);
     let target = receiver.local_addr().expect("an address");
     let (blocks, to_encode) = bounded::<Instant>(8);
     let (packets, to_send) = bounded::<Instant>(8);

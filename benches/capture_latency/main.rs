@@ -30,7 +30,7 @@ use std::time::Duration;
 
 use roomtone::audio::encoder::Encoding;
 use roomtone::audio::sources::capture::Finder;
-use roomtone::audio::sources::device::{self, DeviceChoice, Found};
+use roomtone::audio::sources::device::{self, CaptureDevice, DeviceChoice};
 
 use latency::Table;
 use media::simulated_device::Simulated;
@@ -70,7 +70,7 @@ fn encoding(packet_samples: u32) -> Encoding {
 fn simulated() -> (Simulated, Finder) {
     let device = Simulated::new(48_000, 2, [440.0, 660.0]);
     let found = device.clone();
-    let finder = move || Ok(Found::of(cpal::platform::CustomDevice::from_device(found.clone()).into()));
+    let finder = move || Ok(CaptureDevice::from_cpal(cpal::platform::CustomDevice::from_device(found.clone()).into()));
     (device, Arc::new(finder))
 }
 

@@ -17,6 +17,7 @@ use roomtone::rtc::engine::{self, EngineSetup};
 use roomtone::rtc::metrics::RtcMetrics;
 use roomtone::rtc::profile::OpusTrack;
 use roomtone::rtc::udp::socket;
+use roomtone::station::metrics::StationMetrics;
 use roomtone::station::runner::{self, RunnerSetup};
 use roomtone::station::source::Source;
 use roomtone::station::station::Station;
@@ -59,7 +60,7 @@ impl RunningStation {
         let capacity = Capacity::new(Duration::ZERO, encoding.packet_duration(), encoding.bitrate_bps);
         let (writer, timeline) = timeline::new(capacity, Instant::now());
         let name = StationName::parse("bench").expect("a name");
-        let station = Station::new(name, TRACK, encoding.clone(), timeline.clone());
+        let station = Station::new(name, TRACK, encoding.clone(), timeline.clone(), StationMetrics::default());
         let track = TrackSetup {
             id: station.track,
             opus: OpusTrack { stereo: true, fec: false, min_packet_ms: 10 },

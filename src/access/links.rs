@@ -1,6 +1,6 @@
-//! Tokens as links. The token is in the fragment, which browsers send to nobody: no server, log or `Referer` ever sees it,
-//! only the page that the link opens. What a server that runs or ran has told of its address lies in the state folder, for
-//! those who make links in another process; so does the admin link.
+//! Invitation links and the admin link: tokens as links. The token is in the fragment, which browsers send to no server, so that
+//! no log and no `Referer` contains it; only the page that the link opens reads it. The URL of the server's pages and the
+//! admin link are kept in the state folder, for other processes that make links. Called by `main` and by subcommands.
 
 use std::io;
 
@@ -8,65 +8,65 @@ use crate::access::token_store::TokenStore;
 use crate::access::tokens::{Permission, TOKEN_CHARS};
 use crate::os::state_dir::StateDir;
 
-/// Where the pages are, if nobody has said.
-pub const DEFAULT_BASE: &str = "http://localhost:8088";
+/// The base URL of the pages before a server has stored its own.
+pub const DEFAULT_BASE_URL: &str = "http://localhost:8088";
 
-/// Holds the address that the server told last.
-const ADDRESS: &str = "address";
-/// Holds the admin link.
+/// The file with the base URL that a server stored last.
+const BASE_URL: &str = "address";
+/// The file with the admin link.
 const ADMIN_LINK: &str = "admin-link";
-/// No address of ours is longer: a host name has 253 characters at most (RFC 1035 §2.3.4).
-const ADDRESS_CHARS: usize = 300;
+/// No base URL is longer: a host name has 253 characters at most (RFC 1035 §2.3.4).
+const BASE_URL_CHARS: usize = 300;
 
-/// A token as a link to a page below `base`, which has no slash at its end. The page knows by its own path what the token
-/// is for.
-pub fn link(base: &str, permission: &Permission, token: &str) -> String {
+/// A token as a link to a page below `base_url`, which has no slash at its end. The page knows from its own path what the
+/// token is for.
+pub fn invitation_link(base_url: &str, permission: &Permission, token: &str) -> String {
     match permission {
-        Permission::Room(name) => format!("{base}/room/{name}#t={token}"),
-        Permission::Listen => format!("{base}/listen#t={token}"),
-        Permission::Admin => format!("{base}/#t={token}"),
+        Permission::Room(name) => format!("{base_url}/room/{name}#t={token}"),
+        Permission::Listen => format!("{base_url}/listen#t={token}"),
+        Permission::Admin => format!("{base_url}/#t={token}"),
     }
 }
 
-/// Keeps where the pages are for those who make links in another process.
+/// Stores the base URL of the pages, for other processes that make links.
 ///
 /// # Errors
 /// What the system said.
-pub fn keep_base(dir: &StateDir, base: &str) -> io::Result<()> {
-    dir.write(ADDRESS, format!("{base}\n").as_bytes())
+pub fn store_base_url(dir: &StateDir, base_url: &str) -> io::Result<()> {
+    dir.write(BASE_URL, format!("{base_url}\n").as_bytes())
 }
 
-/// Where the pages are, as a server that runs or ran has told.
-pub fn base(dir: &StateDir) -> String {
-    let told = dir.read(ADDRESS).ok().flatten().and_then(|bytes| String::from_utf8(bytes).ok());
-    let told = told.map(|text| text.trim().trim_end_matches('/').to_owned());
-    let fits = |text: &String| {
+/// The base URL of the pages, as a server stored it last.
+pub fn stored_base_url(dir: &StateDir) -> String {
+    let stored = dir.read(BASE_URL).ok().flatten().and_then(|bytes| String::from_utf8(bytes).ok());
+    let stored = stored.map(|text| text.trim().trim_end_matches('/').to_owned());
+    let is_valid = |text: &String| {
         let scheme = text.starts_with("http://") || text.starts_with("https://");
-        scheme && text.len() <= ADDRESS_CHARS && text.bytes().all(|b| b.is_ascii_graphic())
+        scheme && text.len() <= BASE_URL_CHARS && text.bytes().all(|b| b.is_ascii_graphic())
     };
-    told.filter(fits).unwrap_or_else(|| DEFAULT_BASE.into())
+    stored.filter(is_valid).unwrap_or_else(|| DEFAULT_BASE_URL.into())
 }
 
-/// The admin link: the one in the folder as long as it holds, else a new one, which is kept there.
+/// The admin link: the one in the folder as long as its token is valid, else a new one. It is stored there.
 ///
 /// # Errors
-/// If a new one cannot be made or kept.
-pub fn admin_link(dir: Option<&StateDir>, store: &TokenStore, base: &str, now_s: u64) -> io::Result<String> {
-    let kept = dir.and_then(kept_admin_token);
-    let holds =
+/// If a new one cannot be made or stored.
+pub fn admin_link(dir: Option<&StateDir>, store: &TokenStore, base_url: &str, now_s: u64) -> io::Result<String> {
+    let stored = dir.and_then(stored_admin_token);
+    let is_valid =
         |token: &String| store.check(token, None, now_s).is_ok_and(|claims| claims.permission == Permission::Admin);
-    let token = match kept.filter(holds) {
+    let token = match stored.filter(is_valid) {
         Some(token) => token,
         None => store.issue(Permission::Admin, None, None)?.0,
     };
-    let link = link(base, &Permission::Admin, &token);
+    let link = invitation_link(base_url, &Permission::Admin, &token);
     if let Some(dir) = dir {
         dir.write(ADMIN_LINK, format!("{link}\n").as_bytes())?;
     }
     Ok(link)
 }
 
-fn kept_admin_token(dir: &StateDir) -> Option<String> {
+fn stored_admin_token(dir: &StateDir) -> Option<String> {
     let text = String::from_utf8(dir.read(ADMIN_LINK).ok()??).ok()?;
     let (_, token) = text.trim().rsplit_once("#t=")?;
     (token.len() <= TOKEN_CHARS).then(|| token.to_owned())
@@ -86,25 +86,25 @@ mod tests {
     #[test]
     fn a_link_opens_the_page_that_the_token_is_for() {
         let room = Permission::Room(RoomName::parse("kitchen").unwrap());
-        assert_eq!(link("https://h:1", &room, "a.b"), "https://h:1/room/kitchen#t=a.b");
-        assert_eq!(link("https://h:1", &Permission::Listen, "a.b"), "https://h:1/listen#t=a.b");
-        assert_eq!(link("https://h:1", &Permission::Admin, "a.b"), "https://h:1/#t=a.b");
+        assert_eq!(invitation_link("https://h:1", &room, "a.b"), "https://h:1/room/kitchen#t=a.b");
+        assert_eq!(invitation_link("https://h:1", &Permission::Listen, "a.b"), "https://h:1/listen#t=a.b");
+        assert_eq!(invitation_link("https://h:1", &Permission::Admin, "a.b"), "https://h:1/#t=a.b");
     }
 
     #[test]
-    fn links_begin_as_the_server_told_last() {
+    fn links_begin_with_the_stored_base_url() {
         let (_folder, dir) = folder();
-        assert_eq!(base(&dir), DEFAULT_BASE);
-        keep_base(&dir, "https://192.0.2.1:9000").unwrap();
-        assert_eq!(base(&dir), "https://192.0.2.1:9000");
+        assert_eq!(stored_base_url(&dir), DEFAULT_BASE_URL);
+        store_base_url(&dir, "https://192.0.2.1:9000").unwrap();
+        assert_eq!(stored_base_url(&dir), "https://192.0.2.1:9000");
         for odd in ["", "javascript:alert(1)", "https://a b", "http://\u{e4}", &format!("http://{}", "x".repeat(300))] {
-            keep_base(&dir, odd).unwrap();
-            assert_eq!(base(&dir), DEFAULT_BASE, "{odd}");
+            store_base_url(&dir, odd).unwrap();
+            assert_eq!(stored_base_url(&dir), DEFAULT_BASE_URL, "{odd}");
         }
     }
 
     #[test]
-    fn the_admin_link_stays_the_same_until_it_is_withdrawn() {
+    fn the_admin_link_stays_the_same_until_it_is_revoked() {
         let (_folder, dir) = folder();
         let store = TokenStore::open(Some(dir.clone())).unwrap();
         let first = admin_link(Some(&dir), &store, "http://a", 0).unwrap();

@@ -1,5 +1,6 @@
-//! Who may do what: signed tokens, what became of them, and links that carry them.
+//! Who may do what: signed tokens, which of them were revoked or used, and links that carry them.
 
 pub mod links;
 pub mod token_store;
+mod token_uses;
 pub mod tokens;

@@ -1,4 +1,5 @@
-//! Opus: the settings a person may choose and the encoder that follows them.
+//! Opus: the settings that a person may choose, and an encoder with these settings. It runs on the caller's thread, the
+//! encoder thread of a station. It makes payloads only; RTP times and capture times are added by the station.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,12 +12,12 @@ use crate::media::packet::SAMPLE_RATE_HZ;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Application {
-    /// Faithful to the input: music and mixed sound.
+    /// Closest to the input: music and mixed sound.
     #[default]
     Audio,
-    /// Speech first.
+    /// Intelligible speech at low bitrates.
     Voip,
-    /// Least algorithmic delay; no speech modes.
+    /// Least algorithmic delay; without the modes for speech.
     LowDelay,
 }
 
@@ -25,13 +26,13 @@ pub enum Application {
 pub struct Encoding {
     /// 1 or 2.
     pub channels: u16,
-    /// Target bitrate.
+    /// Target bitrate in bit/s.
     pub bitrate_bps: u32,
     /// Samples per channel in a packet: 120, 240, 480, 960, 1920 or 2880 (2.5 to 60 ms).
     pub packet_samples: u32,
     /// See [`Application`].
     pub application: Application,
-    /// 0 (cheap) to 10 (best).
+    /// 0 (least work) to 10 (best quality).
     pub complexity: u8,
     /// In-band forward error correction (RFC 6716 §2.1.7).
     pub fec: bool,
@@ -65,11 +66,11 @@ impl Encoding {
     }
 }
 
-/// Largest Opus packet (RFC 6716 §3.2.1 allows 1,275 bytes a chunk and up to 48 chunks; one of 20 ms is all we make, or
-/// three of them in 60 ms).
+/// Largest Opus packet. RFC 6716 §3.2.1 allows 1,275 bytes for a frame and up to 48 frames in a packet; the packets
+/// made here hold one frame of up to 20 ms, or three of them in 60 ms.
 const MAX_PACKET_BYTES: usize = 4_000;
 
-/// How many packets in a hundred the encoder is told may be lost, so that it spends bits on forward error correction.
+/// The loss rate in percent that the encoder is told to expect, so that it spends bits on forward error correction.
 const FEC_EXPECTED_LOSS_PERCENT: i32 = 10;
 
 /// One station's Opus encoder.
@@ -80,10 +81,10 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    /// An encoder set up as asked.
+    /// An encoder with the given settings.
     ///
     /// # Errors
-    /// What libopus objects to: a bitrate or complexity out of its range.
+    /// If libopus refuses them: a bitrate or complexity out of its range.
     pub fn new(encoding: &Encoding) -> Result<Encoder, opus::Error> {
         let channels = if encoding.channels == 1 { opus::Channels::Mono } else { opus::Channels::Stereo };
         let application = match encoding.application {
@@ -100,13 +101,13 @@ impl Encoder {
         Ok(Encoder { opus, dtx: encoding.dtx, buffer: vec![0; MAX_PACKET_BYTES] })
     }
 
-    /// Encodes one packet's worth of interleaved samples. `None` when DTX says that nothing need be sent.
+    /// Encodes the interleaved samples of one packet. `None` if nothing needs to be sent, because of DTX.
     ///
     /// # Errors
-    /// If `samples` is not a duration Opus knows.
+    /// If `samples` has a duration that Opus does not allow.
     pub fn encode(&mut self, samples: &[f32]) -> Result<Option<Arc<[u8]>>, opus::Error> {
         let bytes = self.opus.encode_float(samples, &mut self.buffer)?;
-        // opus_encode_float(): a packet of two bytes or less need not be transmitted.
+        // libopus, opus_encode_float(): a packet of two bytes or less does not need to be transmitted.
         Ok((!self.dtx || bytes > 2).then(|| Arc::from(&self.buffer[..bytes])))
     }
 }
@@ -117,7 +118,7 @@ mod tests {
     use crate::audio::sources::tone::Sine;
 
     #[test]
-    fn every_packet_duration_and_application_decodes_to_its_own_length() {
+    fn packets_of_every_duration_and_application_decode_to_that_duration() {
         for packet_samples in [120, 240, 480, 960, 1920, 2880] {
             for application in [Application::Audio, Application::Voip, Application::LowDelay] {
                 let encoding = Encoding { packet_samples, application, ..Encoding::default() };
@@ -131,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn with_dtx_silence_is_not_sent_and_without_it_is() {
+    fn silence_is_left_out_with_dtx_and_sent_without() {
         for dtx in [true, false] {
             let mut encoder = Encoder::new(&Encoding { dtx, ..Encoding::default() }).unwrap();
             let sent = (0..100).filter(|_| encoder.encode(&[0.0; 1920]).unwrap().is_some()).count();

@@ -1,10 +1,9 @@
-//! The shapes sound has on its way from a device to the wire.
-//!
-//! Plain data, shared by every thread that touches sound; nothing here converts, waits or allocates by itself.
+//! The types that carry sound from a device to the encoder. Plain data, used by every thread that handles sound;
+//! nothing here converts, waits or allocates.
 
 use std::time::{Duration, Instant};
 
-/// How a device delivers its sound.
+/// The format in which a device delivers sound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CaptureFormat {
     /// Samples per second and channel, as the device delivers them.
@@ -16,31 +15,33 @@ pub struct CaptureFormat {
 }
 
 impl CaptureFormat {
-    /// Bytes of one sample of every channel.
-    pub fn bytes_per_sample_of_all_channels(&self) -> usize {
+    /// Bytes of a frame: one sample of each channel.
+    pub fn bytes_per_frame(&self) -> usize {
         self.sample_format.sample_size() * usize::from(self.channels)
     }
 
-    /// How long `bytes` of this format sound.
+    /// How long the sound in `bytes` bytes of this format lasts.
     pub fn duration_of(&self, bytes: usize) -> Duration {
-        let samples = bytes / self.bytes_per_sample_of_all_channels().max(1);
+        let samples = bytes / self.bytes_per_frame().max(1);
         Duration::from_secs_f64(samples as f64 / f64::from(self.rate_hz.max(1)))
     }
 }
 
-/// What one audio callback delivered, copied but not converted. The buffer is allocated once, when the device is opened,
-/// and travels between the callback and the encoder for as long as the device is open.
+/// Sound that one call of the data callback delivered, or a part of it, copied but not converted. The buffer is
+/// allocated once, when the device is opened, and is passed between the callback and the encoder thread while the
+/// device is open.
 #[derive(Debug)]
 pub struct CaptureBlock {
     /// Interleaved samples as the device stores them; its capacity never grows.
     pub bytes: Vec<u8>,
-    /// What `bytes` holds.
+    /// The format of `bytes`.
     pub format: CaptureFormat,
     /// When the first sample of the block was captured.
     pub captured: Instant,
 }
 
-/// Sound at [`SAMPLE_RATE_HZ`], interleaved, one or two channels, nominally within ±1.
+/// Sound at [`SAMPLE_RATE_HZ`](crate::media::packet::SAMPLE_RATE_HZ), interleaved, with one or two channels, nominally
+/// within ±1.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PcmBlock {
     /// `channels` × N interleaved samples.

@@ -1,249 +1,52 @@
-//! What the command line asks for: the subcommand, or to serve. Read once, checked, and handed down as plain structs.
+//! What a command line asks for, as plain data. Made by `flags` and `subcommands`, carried out by `main`.
 
-use crate::cli::flags;
-use crate::cli::subcommands::{self, Invitation, Revocation};
-use crate::config::Config;
-use crate::config::start_error::StartError;
+use std::time::Duration;
 
-/// What the command line asks for.
+use crate::access::tokens::{Permission, TokenId};
+use crate::config::{Config, StateChoice};
+use crate::web::http::origin::Origin;
+
+/// What a command line asks for.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(clippy::large_enum_variant, reason = "there is one of it")]
 pub enum Command {
     /// Serve.
     Serve(Config),
-    /// Print this and end.
+    /// Print this text.
     Print(String),
-    /// List the devices and end.
+    /// List the capture devices.
     ListDevices {
         /// As JSON rather than a table.
         json: bool,
     },
-    /// Make a link and end.
+    /// Make a link.
     Invite(Invitation),
-    /// Withdraw links and end.
+    /// Revoke links.
     Revoke(Revocation),
 }
 
-/// Reads the command line (without the program's name). `env` answers for environment variables.
-///
-/// # Errors
-/// [`ExitCode::Usage`] with a sentence that names the flag.
-pub fn parse(args: &[String], env: impl Fn(&str) -> Option<String>) -> Result<Command, StartError> {
-    match args.split_first() {
-        Some((word, rest)) if word == "invite" => subcommands::invite(rest, env),
-        Some((word, rest)) if word == "revoke" => subcommands::revoke(rest, env),
-        _ => flags::serve(args, env),
-    }
+/// A link to make.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invitation {
+    /// What it permits.
+    pub permission: Permission,
+    /// How long it is valid; without limit if None.
+    pub expires_in: Option<Duration>,
+    /// How many times it may be used; without limit if None.
+    pub uses: Option<u32>,
+    /// The address of the pages; the one that the server wrote to the state folder if None.
+    pub url: Option<Origin>,
+    /// Where the server's key is.
+    pub state_dir: StateChoice,
 }
 
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use std::net::IpAddr;
-
-    use log::LevelFilter;
-
-    use super::*;
-    use crate::audio::encoder::{Application, Encoding};
-    use crate::audio::sources::device::DeviceChoice;
-    use crate::config::start_error::ExitCode;
-    use crate::config::{LogFile, SourceChoice, StateChoice, TlsChoice};
-    use crate::signal::messages::IceServer;
-    use crate::web::handlers::context::Limits;
-
-    fn run(line: &str, env: &[(&str, &str)]) -> Result<Command, StartError> {
-        let args: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
-        parse(&args, |name| env.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned()))
-    }
-
-    fn served(line: &str, env: &[(&str, &str)]) -> Config {
-        match run(line, env) {
-            Ok(Command::Serve(config)) => config,
-            other => panic!("{line}: {other:?}"),
-        }
-    }
-
-    #[test]
-    fn nothing_said_gives_the_documented_defaults() {
-        assert_eq!(served("", &[]), Config::default());
-    }
-
-    #[test]
-    fn flags_win_over_the_environment_and_the_environment_over_defaults() {
-        let env = [("PORT", "9000"), ("HOST", "127.0.0.1")];
-        assert_eq!(served("", &env).port, 9_000);
-        assert_eq!(served("", &env).bind, Some(IpAddr::from([127, 0, 0, 1])));
-        assert_eq!(served("--port 7 --bind ::1", &env).port, 7);
-        assert_eq!(served("--port 7 --bind [::1]", &env).bind, "::1".parse().ok());
-    }
-
-    #[test]
-    fn every_flag_has_its_effect() {
-        let config = served(
-            "--bitrate 96k --packet-ms 2.5 --application lowdelay --complexity 3 --fec --dtx --channels 1 \
-             --sine-wave --tone 1000.5 --max-listeners 5 --max-connections 6 --www x --log-file none --log-level debug",
-            &[],
-        );
-        let expected = Encoding {
-            channels: 1,
-            bitrate_bps: 96_000,
-            packet_samples: 120,
-            application: Application::LowDelay,
-            complexity: 3,
-            fec: true,
-            dtx: true,
-        };
-        assert_eq!(config.encoding, expected);
-        assert_eq!(config.source, SourceChoice::Sine { tone_hz: 1_000.5 });
-        assert_eq!((config.max_listeners, config.limits.max_connections), (5, 6));
-        assert_eq!((config.www, config.log_file), (Some("x".into()), LogFile::Off));
-        assert_eq!(config.log_level, LevelFilter::Debug);
-        let config = served("--private --allow-origin https://a.example:443 --allow-origin http://b", &[]);
-        let origins: Vec<String> = config.allowed_origins.iter().map(ToString::to_string).collect();
-        assert!(config.private && origins == ["https://a.example", "http://b"]);
-        let named = served("--input-device usb", &[]).source;
-        assert_eq!(named, SourceChoice::Device(DeviceChoice::Named("usb".into())));
-        assert_eq!(run("--list-devices --json", &[]), Ok(Command::ListDevices { json: true }));
-    }
-
-    #[test]
-    fn rooms_are_as_large_and_ice_servers_as_many_as_told() {
-        let config = served(
-            "--room-size 4 --max-peers 9 --ice-server stun:a:3478 --ice-server turn:b?transport=tcp,me,a,b",
-            &[],
-        );
-        assert_eq!((config.rooms.room_size, config.rooms.max_peers), (4, 9));
-        let stun = IceServer { urls: vec!["stun:a:3478".into()], username: None, credential: None };
-        let turn = IceServer {
-            urls: vec!["turn:b?transport=tcp".into()],
-            username: Some("me".into()),
-            credential: Some("a,b".into()),
-        };
-        assert_eq!(config.ice_servers, [stun, turn]);
-    }
-
-    #[test]
-    fn every_limit_of_the_door_is_a_flag() {
-        let limits = served(
-            "--max-connections 1 --max-connections-per-address 2 --connections-per-second 3 --max-listeners-per-address 4 \
-             --head-bytes 2000 --head-seconds 5 --body-bytes 3000 --body-seconds 6 --idle-seconds 7 --write-seconds 8",
-            &[],
-        );
-        let expected = Limits {
-            max_connections: 1,
-            max_connections_per_address: 2,
-            connections_per_s: 3,
-            max_listeners_per_address: 4,
-            head_bytes: 2_000,
-            head_timeout: Duration::from_secs(5),
-            body_bytes: 3_000,
-            body_timeout: Duration::from_secs(6),
-            idle_timeout: Duration::from_secs(7),
-            write_timeout: Duration::from_secs(8),
-        };
-        assert_eq!(limits.limits, expected);
-    }
-
-    #[test]
-    fn tls_is_as_told_and_the_public_address_has_no_slash() {
-        assert_eq!(served("", &[]).tls, TlsChoice::Unsaid);
-        assert_eq!(served("--no-tls", &[]).tls, TlsChoice::Off);
-        assert_eq!(served("--tls-self-signed", &[]).tls, TlsChoice::SelfSigned);
-        let files = TlsChoice::Files { cert: "a".into(), key: "b".into() };
-        assert_eq!(served("--tls-cert a --tls-key b", &[]).tls, files);
-        for (said, kept) in [
-            ("https://Meet.example.net/", "https://meet.example.net"),
-            ("http://192.0.2.1:8088", "http://192.0.2.1:8088"),
-            ("https://[2001:db8::1]", "https://[2001:db8::1]"),
-            ("https://[2001:db8::1]:1/", "https://[2001:db8::1]:1"),
-        ] {
-            assert_eq!(served(&format!("--public-url {said}"), &[]).public_url.as_deref(), Some(kept));
-        }
-        let proxies = served("--trust-proxy 10.0.0.0/8 --trust-proxy ::1", &[]).proxies;
-        assert!(proxies.trust("10.1.1.1".parse().unwrap()) && proxies.trust("::1".parse().unwrap()));
-    }
-
-    #[test]
-    fn what_is_wrong_is_one_sentence_that_names_the_flag() {
-        let cases = [
-            ("--port 70000", "--port"),
-            ("--port x", "--port"),
-            ("--bind nowhere", "--bind"),
-            ("--bitrate 5", "--bitrate"),
-            ("--bitrate 99999999999k", "--bitrate"),
-            ("--packet-ms 15", "--packet-ms"),
-            ("--application music", "--application"),
-            ("--complexity 11", "--complexity"),
-            ("--channels 3", "--channels"),
-            ("--tone 5", "--tone"),
-            ("--tone NaN", "--tone"),
-            ("--fec --no-fec", "--no-fec"),
-            ("--sine-wave --loopback", "--loopback"),
-            ("--json", "--list-devices"),
-            ("--log-level loud", "--log-level"),
-            ("--room-size 0", "--room-size"),
-            ("--max-peers x", "--max-peers"),
-            ("--ice-server stun.example.net", "--ice-server"),
-            ("--ice-server http://a", "--ice-server"),
-            ("--ice-server turn:a", "--ice-server"),
-            ("--ice-server stun:a,b,c", "--ice-server"),
-            ("--ice-server stun:a>b", "--ice-server"),
-            ("--allow-origin *", "--allow-origin"),
-            ("--allow-origin https://example.org/path", "--allow-origin"),
-            ("--tls-cert a", "--tls-key"),
-            ("--tls-key a", "--tls-cert"),
-            ("--tls-cert a --tls-key b --no-tls", "--no-tls"),
-            ("--tls-self-signed --no-tls", "--no-tls"),
-            ("--tls-cert a --tls-key b --tls-self-signed", "--tls-self-signed"),
-            ("--trust-proxy 10.0.0.0/33", "--trust-proxy"),
-            ("--trust-proxy proxy", "--trust-proxy"),
-            ("--public-url meet.example.net", "--public-url"),
-            ("--public-url ftp://meet.example.net", "--public-url"),
-            ("--public-url https://meet.example.net/there", "--public-url"),
-            ("--public-url https://user@meet.example.net", "--public-url"),
-            ("--public-url https://a:0", "--public-url"),
-            ("--public-url https://", "--public-url"),
-            ("--head-bytes 1", "--head-bytes"),
-            ("--idle-seconds 0", "--idle-seconds"),
-            ("--nonsense", "nonsense"),
-            ("serve", "serve"),
-            ("--port", "port"),
-        ];
-        for (line, named) in cases {
-            let error = run(line, &[]).unwrap_err();
-            assert_eq!(error.code, ExitCode::Usage, "{line}");
-            assert!(error.message.contains(named) && error.message.lines().count() == 1, "{line}: {error}");
-        }
-        assert!(run("", &[("PORT", "eighty")]).unwrap_err().message.contains("PORT"));
-    }
-
-    #[test]
-    fn help_names_every_flag_and_exit_code() {
-        let Ok(Command::Print(help)) = run("--help", &[]) else { panic!("no help") };
-        for flag in ["--port", "--bind", "--sine-wave", "--packet-ms", "--log-file", "--version"] {
-            assert!(help.contains(flag), "{flag}");
-        }
-        assert!(help.contains("Exit codes: 0"));
-    }
-
-    #[test]
-    fn the_state_folder_is_the_users_own_unless_named() {
-        let chosen = |args: &[&str], env: &[(&str, &str)]| {
-            let args: Vec<String> = args.iter().map(ToString::to_string).collect();
-            let env = |name: &str| env.iter().find(|(n, _)| *n == name).map(|(_, value)| value.to_string());
-            match parse(&args, env) {
-                Ok(Command::Serve(config)) => config.state_dir,
-                other => panic!("{other:?}"),
-            }
-        };
-        let default = |path: &str| StateChoice::Default(Some(path.into()));
-        if cfg!(unix) {
-            assert_eq!(chosen(&[], &[("HOME", "/h")]), default("/h/.local/state/roomtone"));
-            assert_eq!(chosen(&[], &[("HOME", "/h"), ("XDG_STATE_HOME", "/x")]), default("/x/roomtone"));
-            assert_eq!(chosen(&[], &[("HOME", "/h"), ("XDG_STATE_HOME", "x")]), default("/h/.local/state/roomtone"));
-        }
-        assert_eq!(chosen(&[], &[]), StateChoice::Default(None));
-        assert_eq!(chosen(&["--state-dir", "s"], &[("HOME", "/h")]), StateChoice::Path("s".into()));
-    }
+/// What to revoke.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revocation {
+    /// This link; all of them if None.
+    pub id: Option<TokenId>,
+    /// The address of the pages, for the new admin link.
+    pub url: Option<Origin>,
+    /// Where the server's key is.
+    pub state_dir: StateChoice,
 }

@@ -1,23 +1,32 @@
-//! What the person at the terminal is shown once the house is open, and no log ever is: a picture to open the page on a
-//! phone, and the link that makes an admin. Runs on `main`; says nothing to files and pipes.
+//! What the person at the terminal is shown once the server runs, and what no log contains: a QR code to open the page on a
+//! phone, and the admin link. Files and pipes get nothing.
+//!
+//! It is written by the thread `greeting`, because `main` must not wait for a terminal that takes nothing (Ctrl-S).
 
 use std::io::{self, IsTerminal, Write};
+use std::thread;
 
 use crate::app::App;
 use crate::cli::qr;
 
-/// Shows it, if there is a terminal. One that has gone meanwhile is nobody's loss.
+/// Shows it, if there is a terminal.
 pub fn greet(app: &App) {
-    let (mut out, mut err) = (io::stdout(), io::stderr());
-    if err.is_terminal()
-        && let Some(picture) = app.phone_address().and_then(qr::picture)
-    {
-        let _ = err.write_all(picture.as_bytes());
+    let code = app.phone_address().filter(|_| io::stderr().is_terminal()).and_then(qr::picture);
+    // The link permits everything, so it must not get into a file.
+    let link = app.admin_link().filter(|_| io::stdout().is_terminal());
+    let link = link.map(|link| format!("Admin link, for you only: {link}\n"));
+    if code.is_none() && link.is_none() {
+        return;
     }
-    // Whoever has the link may do everything, so it must get into no file.
-    if out.is_terminal()
-        && let Some(link) = app.admin_link()
-    {
-        let _ = writeln!(out, "Yours alone, to change what this host does: {link}");
+    let write = move || {
+        // Below the addresses, which are log lines.
+        log::logger().flush();
+        // A terminal that has been closed meanwhile is no problem.
+        let _ = io::stderr().write_all(code.unwrap_or_default().as_bytes());
+        let _ = io::stdout().write_all(link.unwrap_or_default().as_bytes());
+    };
+    // Its end is not reported: it ends as soon as it has written.
+    if let Err(error) = thread::Builder::new().name("greeting".into()).spawn(write) {
+        log::warn!("the admin link cannot be shown, as no thread can be started: {error}");
     }
 }

@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use crate::access::links;
 use crate::access::token_store::TokenStore;
 use crate::access::tokens::Claims;
-use crate::cli::subcommands::{Invitation, Revocation};
+use crate::cli::command::{Invitation, Revocation};
 use crate::config::StateChoice;
 use crate::config::start_error::{ExitCode, StartError};
 use crate::os::state_dir::StateDir;
@@ -33,7 +33,7 @@ pub fn invite(invitation: &Invitation) -> Result<Invited, StartError> {
     let expires_s = invitation.expires_in.map(|time| now_s() + time.as_secs());
     let issued = store.issue(invitation.permission.clone(), expires_s, invitation.uses);
     let (token, claims) = issued.map_err(|error| unusable(&dir, &error))?;
-    let link = links::link(&base(&dir, invitation.url.as_ref()), &claims.permission, &token);
+    let link = links::invitation_link(&base(&dir, invitation.url.as_ref()), &claims.permission, &token);
     Ok(Invited { link, note: note(&claims) })
 }
 
@@ -73,7 +73,7 @@ fn open(choice: &StateChoice) -> Result<(StateDir, TokenStore), StartError> {
 }
 
 fn base(dir: &StateDir, url: Option<&Origin>) -> String {
-    url.map_or_else(|| links::base(dir), ToString::to_string)
+    url.map_or_else(|| links::stored_base_url(dir), ToString::to_string)
 }
 
 fn unusable(dir: &StateDir, error: &io::Error) -> StartError {

@@ -16,6 +16,8 @@ pub fn is_possible() -> bool {
 /// # Errors
 /// If the terminal cannot be used as one.
 pub fn choose(title: &str, lines: &[String], selected: usize) -> io::Result<Option<usize>> {
+    // Log lines would be written across the menu.
+    log::logger().flush();
     let mut screen = io::stderr();
     terminal::enable_raw_mode()?;
     let choice = run(&mut screen, title, lines, selected);

@@ -6,7 +6,7 @@ use crate::audio::sources::capture::Finder;
 use crate::audio::sources::device::{self, DeviceChoice, DeviceEntry};
 use crate::cli::menu;
 use crate::config::start_error::{ExitCode, StartError};
-use crate::config::{Config, SourceChoice};
+use crate::config::{SourceChoice, StationConfig};
 use crate::station::source::Source;
 
 /// Turns the choice into a source.
@@ -14,11 +14,11 @@ use crate::station::source::Source;
 /// # Errors
 /// [`ExitCode::Device`] if a device was asked for that is not there, with the devices that are;
 /// [`ExitCode::Stopped`] if a person left the menu.
-pub fn resolve(config: &Config) -> Result<Source, StartError> {
+pub fn resolve(config: &StationConfig) -> Result<Source, StartError> {
     match &config.source {
-        SourceChoice::Sine { tone_hz } => Ok(Source::Sine { tone_hz: *tone_hz }),
+        SourceChoice::Sine => Ok(Source::Sine { tone_hz: config.tone_hz }),
         SourceChoice::Device(choice) => chosen(choice),
-        SourceChoice::Unsaid => suitable(config.tone_hz),
+        SourceChoice::Unspecified => suitable(config.tone_hz),
     }
 }
 
@@ -66,7 +66,7 @@ fn ask(devices: &[DeviceEntry], tone_hz: f64) -> Result<Source, StartError> {
 }
 
 fn line(entry: &DeviceEntry) -> String {
-    let mut line = format!("{}  [{}]", entry.name, entry.host);
+    let mut line = format!("{}  [{}]", entry.name, entry.sound_system);
     if entry.is_loopback {
         line += "  what this host plays";
     }

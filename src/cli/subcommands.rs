@@ -1,4 +1,5 @@
-//! The command lines of `roomtone invite` and `roomtone revoke`: read and checked here, done in `invite`.
+//! Reads the command lines of `roomtone invite` and `roomtone revoke`. Runs on `main`; checks what was given and carries
+//! nothing out, which `invite` does.
 
 use std::time::Duration;
 
@@ -8,60 +9,34 @@ use crate::access::tokens::{Permission, TokenId};
 use crate::ids::names::RoomName;
 use crate::web::http::origin::Origin;
 
-use crate::cli::command::Command;
-use crate::cli::flags;
+use crate::cli::command::{Command, Invitation, Revocation};
+use crate::cli::serve;
 use crate::config::StateChoice;
 use crate::config::start_error::{ExitCode, StartError};
 
-/// A link lasts ten years at most, if it is not to last for ever.
+/// A link is valid for ten years at most, or without limit.
 const MAX_EXPIRES: Duration = Duration::from_secs(3_650 * 24 * 3_600);
 const MAX_USES: u32 = 1_000_000;
-
-/// A link to make.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Invitation {
-    /// What it shall allow.
-    pub permission: Permission,
-    /// For how long; for ever, if None.
-    pub expires_in: Option<Duration>,
-    /// For how many times of coming in.
-    pub uses: Option<u32>,
-    /// Where the pages are; as the server has told, if None.
-    pub url: Option<Origin>,
-    /// Where the key is.
-    pub state_dir: StateChoice,
-}
-
-/// What to withdraw.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Revocation {
-    /// This link; all of them, if None.
-    pub id: Option<TokenId>,
-    /// Where the pages are, for the new admin link.
-    pub url: Option<Origin>,
-    /// Where the key is.
-    pub state_dir: StateChoice,
-}
 
 pub(crate) fn invite(args: &[String], env: impl Fn(&str) -> Option<String>) -> Result<Command, StartError> {
     let wrong = |message: String| usage("invite", &message);
     let mut options = Options::new();
     options.optopt("", "room", "a link into this room", "NAME");
     options.optflag("", "listen", "a link for listening");
-    options.optflag("", "admin", "a link for everything, which makes whoever opens it a host in every room");
-    options.optopt("", "expires", "it holds for so long: 90s, 30m, 2h, 7d (default: until it is withdrawn)", "TIME");
-    options.optopt("", "uses", "so many may come in with it (default: without limit)", "N");
+    options.optflag("", "admin", "a link for everything; its holder is a host in every room");
+    options.optopt("", "expires", "how long it is valid: 90s, 30m, 2h, 7d (default: until it is revoked)", "TIME");
+    options.optopt("", "uses", "how many times it may be used (default: without limit)", "N");
     shared(&mut options);
     let matches = options.parse(args).map_err(|error| wrong(error.to_string()))?;
     if matches.opt_present("help") {
-        let brief = "Prints a link to send to whoever shall come in. Without --private a server is open to\n\
+        let brief = "Prints a link to send to the people you invite. Without --private a server is open to\n\
                      everybody, and only --admin has an effect.\n\n\
                      Usage: roomtone invite --room NAME | --listen | --admin [FLAGS]\n       \
                      roomtone revoke ID | --all [FLAGS]";
         return Ok(Command::Print(options.usage(brief).trim_end().to_owned()));
     }
-    if let Some(odd) = matches.free.first() {
-        return Err(wrong(format!("`{odd}` is not a flag")));
+    if let Some(unknown) = matches.free.first() {
+        return Err(wrong(format!("`{unknown}` is not a flag")));
     }
     let room = matches.opt_str("room").map(|name| match RoomName::parse(&name) {
         Some(name) => Ok(Permission::Room(name)),
@@ -70,8 +45,9 @@ pub(crate) fn invite(args: &[String], env: impl Fn(&str) -> Option<String>) -> R
         }
     });
     let flag = |name, permission| matches.opt_present(name).then_some(Ok(permission));
-    let mut rights = [room, flag("listen", Permission::Listen), flag("admin", Permission::Admin)].into_iter().flatten();
-    let (Some(permission), None) = (rights.next(), rights.next()) else {
+    let mut permissions =
+        [room, flag("listen", Permission::Listen), flag("admin", Permission::Admin)].into_iter().flatten();
+    let (Some(permission), None) = (permissions.next(), permissions.next()) else {
         return Err(wrong("choose one of --room NAME, --listen and --admin".into()));
     };
     Ok(Command::Invite(Invitation {
@@ -79,19 +55,19 @@ pub(crate) fn invite(args: &[String], env: impl Fn(&str) -> Option<String>) -> R
         expires_in: matches.opt_str("expires").map(|text| expires(&text)).transpose()?,
         uses: matches.opt_str("uses").map(|text| uses(&text)).transpose()?,
         url: url(&matches, "invite")?,
-        state_dir: flags::state_dir(&matches, env),
+        state_dir: state_dir(&matches, env),
     }))
 }
 
 pub(crate) fn revoke(args: &[String], env: impl Fn(&str) -> Option<String>) -> Result<Command, StartError> {
     let wrong = |message: String| usage("revoke", &message);
     let mut options = Options::new();
-    options.optflag("", "all", "withdraw every link, the admin link too; a new admin link is made");
+    options.optflag("", "all", "revoke every link, the admin link too; a new admin link is made");
     shared(&mut options);
     let matches = options.parse(args).map_err(|error| wrong(error.to_string()))?;
     if matches.opt_present("help") {
-        let brief = "Withdraws a link by the id that `roomtone invite` printed with it. Nobody comes in with it any\n\
-                     more; who is in stays.\n\n\
+        let brief = "Revokes a link by the id that `roomtone invite` printed with it. It admits nobody any more;\n\
+                     people who are connected stay connected.\n\n\
                      Usage: roomtone revoke ID | --all [FLAGS]";
         return Ok(Command::Print(options.usage(brief).trim_end().to_owned()));
     }
@@ -104,14 +80,26 @@ pub(crate) fn revoke(args: &[String], env: impl Fn(&str) -> Option<String>) -> R
         }
         _ => return Err(wrong("name one ID, or --all".into())),
     };
-    let state_dir = flags::state_dir(&matches, env);
+    let state_dir = state_dir(&matches, env);
     Ok(Command::Revoke(Revocation { id, url: url(&matches, "revoke")?, state_dir }))
 }
 
 fn shared(options: &mut Options) {
-    options.optopt("", "url", "the link begins with this (default: as the server told when it started)", "URL");
+    options.optopt(
+        "",
+        "url",
+        "the address that the link begins with (default: as the server wrote it when it started)",
+        "URL",
+    );
     options.optopt("", "state-dir", "the folder of the server's keys (default: the user's state folder)", "DIR");
     options.optflag("h", "help", "print this and end");
+}
+
+fn state_dir(matches: &Matches, env: impl Fn(&str) -> Option<String>) -> StateChoice {
+    match matches.opt_str("state-dir") {
+        Some(path) => StateChoice::Path(path.into()),
+        None => serve::default_state_dir(env),
+    }
 }
 
 fn expires(text: &str) -> Result<Duration, StartError> {
@@ -130,15 +118,15 @@ fn uses(text: &str) -> Result<u32, StartError> {
         .ok_or_else(|| usage("invite", &format!("--uses takes 1 to {MAX_USES}, not `{text}`")))
 }
 
-fn url(matches: &Matches, errand: &str) -> Result<Option<Origin>, StartError> {
+fn url(matches: &Matches, subcommand: &str) -> Result<Option<Origin>, StartError> {
     let Some(text) = matches.opt_str("url") else { return Ok(None) };
     let origin = Origin::parse(text.strip_suffix('/').unwrap_or(&text));
-    let wrong = || usage(errand, &format!("--url takes an address such as https://example.org:8088, not `{text}`"));
+    let wrong = || usage(subcommand, &format!("--url takes an address such as https://example.org:8088, not `{text}`"));
     origin.map(Some).ok_or_else(wrong)
 }
 
-fn usage(errand: &str, message: &str) -> StartError {
-    StartError::new(ExitCode::Usage, format!("{message}. See roomtone {errand} --help."))
+fn usage(subcommand: &str, message: &str) -> StartError {
+    StartError::new(ExitCode::Usage, format!("{message}. See roomtone {subcommand} --help."))
 }
 
 #[cfg(test)]
@@ -147,11 +135,11 @@ mod tests {
 
     fn run(line: &str) -> Result<Command, StartError> {
         let args: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
-        crate::cli::command::parse(&args, |name| (name == "HOME").then(|| "/h".into()))
+        crate::cli::command_line::parse(&args, |name| (name == "HOME").then(|| "/h".into()))
     }
 
     #[test]
-    fn an_invitation_says_what_for_how_long_and_how_often() {
+    fn an_invitation_has_permission_expiry_uses_and_url() {
         let Ok(Command::Invite(invitation)) =
             run("invite --room kitchen --expires 2h --uses 3 --url https://Example.org:443/ --state-dir s")
         else {
@@ -171,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_revocation_names_one_or_all() {
+    fn a_revocation_names_one_link_or_all() {
         let revoked = |line: &str| match run(line) {
             Ok(Command::Revoke(revocation)) => revocation.id,
             other => panic!("{line}: {other:?}"),
@@ -181,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_one_sentence_that_names_the_flag() {
+    fn a_wrong_flag_is_one_sentence_that_names_it() {
         for (line, named) in [
             ("invite", "--room"),
             ("invite --listen --admin", "--admin"),

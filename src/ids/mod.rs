@@ -1,4 +1,4 @@
-//! Names and ids: newtypes that are parsed in one place.
+//! Names, ids and resume tokens: newtypes, each parsed in one place.
 
 pub mod names;
 pub mod peer;

@@ -1,4 +1,5 @@
-//! Ids of peers, and the resume tokens that they are derived from. Values only; parsed here and nowhere else.
+//! Ids of peers, and the resume tokens that they are derived from. Values that any thread may hold, parsed here and nowhere
+//! else. Whether a peer with an id exists is not known here.
 
 use std::fmt;
 use std::io;
@@ -6,18 +7,18 @@ use std::io;
 use aws_lc_rs::digest;
 use serde::{Serialize, Serializer};
 
-/// A peer's id: 32 hexadecimal digits, 128 bits that nobody can guess.
+/// A peer's id: 128 unguessable bits, as 32 hexadecimal digits in lower case.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PeerId(u128);
 
 impl PeerId {
-    /// None if it is not an id.
+    /// None if the text is not an id.
     pub fn parse(text: &str) -> Option<PeerId> {
         let valid = text.len() == 32 && text.bytes().all(is_lower_hex);
         valid.then(|| u128::from_str_radix(text, 16).ok().map(PeerId)).flatten()
     }
 
-    /// Enough of it to tell peers apart in a log, not enough to address one.
+    /// The first digits, for the log: enough to tell peers apart, too few to address one.
     pub fn short(self) -> String {
         format!("{:08x}", self.0 >> 96)
     }
@@ -41,30 +42,30 @@ impl Serialize for PeerId {
     }
 }
 
-/// The secret behind an id: 64 hexadecimal digits.
+/// The secret that proves a peer's id: 64 hexadecimal digits in lower case.
 ///
-/// The id is the first half of the secret's SHA-256, so showing the secret proves the id, to a server that was started
-/// a moment ago and has never seen either as well. Nobody can make a secret to an id that they saw.
+/// The id is the first half of the secret's SHA-256. So the secret proves the id, also to a server that was restarted and has
+/// seen neither, and nobody can derive the secret from the id.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct ResumeToken([u8; 32]);
 
 impl ResumeToken {
-    /// A new one.
+    /// A new token.
     ///
     /// # Errors
-    /// If the system has no random numbers.
+    /// If the operating system has no random numbers.
     pub fn random() -> io::Result<ResumeToken> {
         let mut bytes = [0; 32];
         getrandom::fill(&mut bytes).map_err(|error| io::Error::other(format!("no random numbers: {error}")))?;
         Ok(ResumeToken(bytes))
     }
 
-    /// One made of known bytes, for tests in virtual time.
+    /// A token of known bytes, for tests in virtual time.
     pub fn from_bytes(bytes: [u8; 32]) -> ResumeToken {
         ResumeToken(bytes)
     }
 
-    /// None if it is not one.
+    /// None if the text is not a token.
     pub fn parse(text: &str) -> Option<ResumeToken> {
         if text.len() != 64 || !text.bytes().all(is_lower_hex) {
             return None;
@@ -76,7 +77,7 @@ impl ResumeToken {
         Some(ResumeToken(bytes))
     }
 
-    /// The id it proves.
+    /// The id that it proves.
     pub fn id(&self) -> PeerId {
         let hash = digest::digest(&digest::SHA256, &self.0);
         let half = hash.as_ref().iter().take(16);
@@ -111,15 +112,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_is_the_first_half_of_its_tokens_sha_256() {
-        // FIPS 180-4, by any other implementation: 32 zero bytes.
+    fn an_id_is_the_first_half_of_the_sha_256_of_its_token() {
+        // The SHA-256 (FIPS 180-4) of 32 zero bytes, by another implementation.
         let token = ResumeToken::parse(&"0".repeat(64)).unwrap();
         assert_eq!(token.id().to_string(), "66687aadf862bd776c8fc18b8e9f8e20");
         assert_eq!(PeerId::parse("66687aadf862bd776c8fc18b8e9f8e20"), Some(token.id()));
     }
 
     #[test]
-    fn ids_and_tokens_are_written_in_one_way_only() {
+    fn ids_and_tokens_have_one_spelling() {
         let token = ResumeToken::random().unwrap();
         assert_eq!(ResumeToken::parse(&token.to_string()), Some(token));
         assert_ne!(ResumeToken::random().unwrap(), token);

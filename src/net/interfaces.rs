@@ -1,12 +1,13 @@
-//! Which addresses of this host a listener may try. Asks the operating system anew each time, because laptops move.
+//! The addresses of this host's network interfaces that a client can be told to try. Asks the operating system anew each
+//! time, because laptops change networks. Called on the thread that needs the answer.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// This host's addresses behind a socket bound to `bound`.
+/// This host's addresses behind a socket that is bound to `bound`.
 ///
-/// Loopback is offered only to a client that came that way (`reached_at`), or when there is nothing else: a remote
-/// browser would knock at its own doors.
-pub fn local(bound: SocketAddr, reached_at: Option<IpAddr>) -> Vec<SocketAddr> {
+/// Loopback is included only for a client that used it (`reached_at`), or when there is nothing else: a remote browser
+/// would send to its own host.
+pub fn local_addresses(bound: SocketAddr, reached_at: Option<IpAddr>) -> Vec<SocketAddr> {
     let ip = bound.ip().to_canonical();
     if !ip.is_unspecified() {
         return vec![SocketAddr::new(ip, bound.port())];
@@ -19,7 +20,7 @@ pub fn local(bound: SocketAddr, reached_at: Option<IpAddr>) -> Vec<SocketAddr> {
         .collect()
 }
 
-fn choose(all: impl Iterator<Item = IpAddr>, wants_loopback: bool) -> Vec<IpAddr> {
+fn choose(all: impl Iterator<Item = IpAddr>, with_loopback: bool) -> Vec<IpAddr> {
     let (mut loopback, mut others): (Vec<IpAddr>, Vec<IpAddr>) = (vec![], vec![]);
     for ip in all.filter(|ip| !is_link_local(*ip)) {
         let list = if ip.is_loopback() { &mut loopback } else { &mut others };
@@ -27,7 +28,7 @@ fn choose(all: impl Iterator<Item = IpAddr>, wants_loopback: bool) -> Vec<IpAddr
             list.push(ip);
         }
     }
-    if wants_loopback || others.is_empty() {
+    if with_loopback || others.is_empty() {
         others.append(&mut loopback);
     }
     if others.is_empty() {
@@ -36,7 +37,8 @@ fn choose(all: impl Iterator<Item = IpAddr>, wants_loopback: bool) -> Vec<IpAddr
     others
 }
 
-/// Link-local addresses need a zone, which candidates cannot carry (RFC 8839 §5.1); 169.254/16 means no network.
+/// Link-local addresses need a zone, which ICE candidates cannot carry (RFC 8839 §5.1). An address of 169.254/16 means
+/// that the interface has no network.
 fn is_link_local(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(v4) => v4.is_link_local(),
@@ -49,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn loopback_is_for_those_who_came_that_way_or_have_nothing_else() {
+    fn loopback_is_offered_to_loopback_clients_or_when_there_is_nothing_else() {
         let ip = |text: &str| text.parse::<IpAddr>().unwrap();
         let all = [ip("127.0.0.1"), ip("192.168.1.5"), ip("fe80::1"), ip("2001:db8::5"), ip("192.168.1.5")];
         assert_eq!(choose(all.into_iter(), false), [ip("192.168.1.5"), ip("2001:db8::5")]);

@@ -1,5 +1,10 @@
-//! Addresses of this host and of its clients, and what one client may use.
+//! Network addresses: this host's, those shown to people, hosts and ports in URLs, and limits for each client's subnet.
 
-pub mod addresses;
+pub mod authority;
+pub mod concurrency_limit;
+pub mod ice_server;
 pub mod interfaces;
-pub mod quota;
+pub mod page_addresses;
+pub mod rate_limiter;
+pub mod subnet;
+pub mod token_bucket;

@@ -1,6 +1,9 @@
-//! Counters and gauges: written by the threads that own the facts, read by whoever looks. Relaxed atomics: each stands for
-//! itself, none orders another. They are copies for the eye; no decision is taken from one. A clone is another handle on
-//! the same value.
+//! The values that are counted: counters, gauges, levels. Written by the threads that own the facts, read when somebody asks
+//! for the metrics. Relaxed atomics: each value stands alone, none orders another. A clone is another handle on the same
+//! value.
+//!
+//! They are copies for display: no decision of the program is taken from one. Names, labels and output formats are in
+//! `registry`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -31,18 +34,18 @@ impl Gauge {
         self.0.store(value, Ordering::Relaxed);
     }
 
-    /// One more; how many that makes.
+    /// Adds one and returns the new value.
     pub fn raise(&self) -> u64 {
         self.0.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// One more, unless there are `most` already.
+    /// Adds one unless the value is `most` already, and returns whether it did.
     pub fn raise_below(&self, most: u64) -> bool {
         let raised = |value| (value < most).then_some(value + 1);
         self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, raised).is_ok()
     }
 
-    /// One less; how many that makes.
+    /// Subtracts one and returns the new value.
     pub fn lower(&self) -> u64 {
         self.0.fetch_sub(1, Ordering::Relaxed) - 1
     }
@@ -53,7 +56,7 @@ impl Gauge {
     }
 }
 
-/// A level in dB relative to full scale; a fresh one reads −∞.
+/// A level in dB relative to full scale; −∞ until it is set.
 #[derive(Clone, Debug)]
 pub struct Level(Arc<AtomicU32>);
 

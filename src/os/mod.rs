@@ -6,3 +6,4 @@ pub mod nss;
 pub mod priority;
 pub mod sd_notify;
 pub mod state_dir;
+pub mod threads;

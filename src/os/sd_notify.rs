@@ -1,85 +1,88 @@
-//! Tells the service supervisor, systemd or whoever speaks as it does, how the house is doing: datagrams to the socket
-//! that `NOTIFY_SOCKET` names (sd_notify(3)). Used by `main`, which also says that it lives, as often as was asked for. It
-//! reads no environment and starts no thread; without a socket nothing is told to anybody.
+//! Notifies the service manager (systemd, or another one that speaks sd_notify(3)) of the program's state: datagrams to
+//! the socket that `NOTIFY_SOCKET` names. Used by `main`, which also notifies the watchdog as often as was asked for. It
+//! reads no environment and starts no thread; without a socket it does nothing.
 
 #[cfg(target_os = "linux")]
 use std::io;
 use std::time::Duration;
 
-/// What the supervisor said when it started this process.
+/// What the service manager passed in the environment when it started this process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Supervision {
-    /// Where it listens: a path, or with a leading `@` a name in the abstract namespace. None if there is no supervisor.
+pub struct Settings {
+    /// Its socket: a path, or with a leading `@` a name in the abstract namespace. None without a service manager.
     pub socket: Option<String>,
-    /// It ends this process if it hears nothing for so long.
+    /// The watchdog's timeout: the service manager ends this process if it is not notified for that long.
     pub watchdog: Option<Duration>,
 }
 
-impl Supervision {
-    /// From `NOTIFY_SOCKET`, `WATCHDOG_USEC` and `WATCHDOG_PID`, as sd_notify(3) and sd_watchdog_enabled(3) have it.
-    pub fn from_vars(var: impl Fn(&str) -> Option<String>) -> Supervision {
+impl Settings {
+    /// From `NOTIFY_SOCKET`, `WATCHDOG_USEC` and `WATCHDOG_PID`, as sd_notify(3) and sd_watchdog_enabled(3) define them.
+    pub fn from_vars(var: impl Fn(&str) -> Option<String>) -> Settings {
         let is_ours = var("WATCHDOG_PID").is_none_or(|pid| pid == std::process::id().to_string());
         let interval_us = var("WATCHDOG_USEC").filter(|_| is_ours).and_then(|text| text.parse().ok());
-        Supervision {
+        Settings {
             socket: var("NOTIFY_SOCKET").filter(|name| !name.is_empty()),
             watchdog: interval_us.filter(|us| *us > 0).map(Duration::from_micros),
         }
     }
 }
 
-/// The way to the supervisor.
-pub struct Supervisor {
+/// The connection to the service manager.
+pub struct Notifier {
     #[cfg(target_os = "linux")]
-    way: Option<(std::os::unix::net::UnixDatagram, std::os::unix::net::SocketAddr)>,
-    /// How often to say [`State::Watchdog`]; twice in the time after which the supervisor acts.
+    socket: Option<(std::os::unix::net::UnixDatagram, std::os::unix::net::SocketAddr)>,
+    /// How often to notify [`State::Watchdog`]: twice in the watchdog's timeout, as sd_watchdog_enabled(3) recommends.
     pub interval: Option<Duration>,
 }
 
-/// What there is to tell.
+/// The states that are notified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// The pages can be opened.
     Ready,
     /// `main` and the rtc threads are at work.
     Watchdog,
-    /// The house is about to stop.
+    /// The program is about to stop.
     Stopping,
 }
 
-impl Supervisor {
-    /// Whoever was named; one that cannot be reached hears nothing.
-    pub fn of(supervision: &Supervision) -> Supervisor {
-        let interval = supervision.socket.as_ref().and(supervision.watchdog).map(|time| time / 2);
+impl Notifier {
+    /// Opens a socket to the service manager. If that fails, it logs a warning and notifies nothing.
+    pub fn new(settings: &Settings) -> Notifier {
+        let interval = settings.socket.as_ref().and(settings.watchdog).map(|timeout| timeout / 2);
         #[cfg(target_os = "linux")]
-        let way = supervision.socket.as_deref().and_then(|name| {
-            way(name).inspect_err(|error| log::warn!("the supervisor at {name} cannot be told ({error})")).ok()
+        let socket = settings.socket.as_deref().and_then(|name| {
+            open(name).inspect_err(|error| log::warn!("service manager: {name} cannot be notified ({error})")).ok()
         });
-        Supervisor {
+        Notifier {
             #[cfg(target_os = "linux")]
-            way,
+            socket,
             interval,
         }
     }
 
-    /// Tells it, and waits for nothing.
-    #[cfg_attr(not(target_os = "linux"), allow(unused_variables, reason = "there is nobody to tell"))]
-    pub fn tell(&self, state: State) {
+    /// Sends the state without waiting. Each state replaces the one before it, so a datagram that does not fit is lost.
+    #[cfg_attr(
+        not(target_os = "linux"),
+        allow(unused_variables, reason = "service managers of this kind are on Linux")
+    )]
+    pub fn notify(&self, state: State) {
         let text = match state {
             State::Ready => "READY=1",
             State::Watchdog => "WATCHDOG=1",
             State::Stopping => "STOPPING=1",
         };
         #[cfg(target_os = "linux")]
-        if let Some((socket, address)) = &self.way
+        if let Some((socket, address)) = &self.socket
             && let Err(error) = socket.send_to_addr(text.as_bytes(), address)
         {
-            log::debug!("the supervisor did not hear {text}: {error}");
+            log::debug!("service manager: {text} was not delivered: {error}");
         }
     }
 }
 
 #[cfg(target_os = "linux")]
-fn way(name: &str) -> io::Result<(std::os::unix::net::UnixDatagram, std::os::unix::net::SocketAddr)> {
+fn open(name: &str) -> io::Result<(std::os::unix::net::UnixDatagram, std::os::unix::net::SocketAddr)> {
     use std::os::linux::net::SocketAddrExt;
     use std::os::unix::net::{SocketAddr, UnixDatagram};
     let address = match name.strip_prefix('@') {
@@ -87,7 +90,7 @@ fn way(name: &str) -> io::Result<(std::os::unix::net::UnixDatagram, std::os::uni
         None => SocketAddr::from_pathname(name)?,
     };
     let socket = UnixDatagram::unbound()?;
-    // A supervisor that does not read must not hold up the house.
+    // A service manager that does not read must not block `main`.
     socket.set_nonblocking(true)?;
     Ok((socket, address))
 }
@@ -98,19 +101,19 @@ mod tests {
     use std::os::linux::net::SocketAddrExt;
     use std::os::unix::net::{SocketAddr, UnixDatagram};
 
-    fn hear(socket: &UnixDatagram) -> String {
+    fn receive(socket: &UnixDatagram) -> String {
         socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         let mut state = [0; 64];
         let length = socket.recv(&mut state).unwrap();
         String::from_utf8_lossy(&state[..length]).into_owned()
     }
 
-    fn supervision(vars: &[(&str, &str)]) -> Supervision {
-        Supervision::from_vars(|name| vars.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned()))
+    fn settings(vars: &[(&str, &str)]) -> Settings {
+        Settings::from_vars(|name| vars.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned()))
     }
 
     #[test]
-    fn the_supervisor_hears_the_words_of_sd_notify() {
+    fn states_arrive_in_the_wording_of_sd_notify() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("notify");
         let name = format!("@roomtone-notify-{}", std::process::id());
@@ -120,26 +123,26 @@ mod tests {
             (UnixDatagram::bind_addr(&abstract_name).unwrap(), name),
         ];
         for (socket, name) in sockets {
-            let supervisor = Supervisor::of(&supervision(&[("NOTIFY_SOCKET", &name), ("WATCHDOG_USEC", "30000000")]));
-            assert_eq!(supervisor.interval, Some(Duration::from_secs(15)));
+            let notifier = Notifier::new(&settings(&[("NOTIFY_SOCKET", &name), ("WATCHDOG_USEC", "30000000")]));
+            assert_eq!(notifier.interval, Some(Duration::from_secs(15)));
             for (state, text) in
                 [(State::Ready, "READY=1"), (State::Watchdog, "WATCHDOG=1"), (State::Stopping, "STOPPING=1")]
             {
-                supervisor.tell(state);
-                assert_eq!(hear(&socket), text);
+                notifier.notify(state);
+                assert_eq!(receive(&socket), text);
             }
         }
     }
 
     #[test]
-    fn the_watchdog_is_for_the_process_that_was_meant() {
+    fn a_watchdog_of_another_process_is_ignored() {
         let pid = std::process::id().to_string();
         let usec = ("WATCHDOG_USEC", "1000000");
-        assert_eq!(supervision(&[usec, ("WATCHDOG_PID", &pid)]).watchdog, Some(Duration::from_secs(1)));
+        assert_eq!(settings(&[usec, ("WATCHDOG_PID", &pid)]).watchdog, Some(Duration::from_secs(1)));
         for vars in [[usec, ("WATCHDOG_PID", "1")], [("WATCHDOG_USEC", "soon"), ("NOTIFY_SOCKET", "")]] {
-            assert_eq!(supervision(&vars), Supervision::default());
+            assert_eq!(settings(&vars), Settings::default());
         }
-        assert_eq!(Supervisor::of(&Supervision::default()).interval, None);
-        Supervisor::of(&Supervision::default()).tell(State::Ready);
+        assert_eq!(Notifier::new(&Settings::default()).interval, None);
+        Notifier::new(&Settings::default()).notify(State::Ready);
     }
 }

@@ -1,25 +1,25 @@
-//! The state folder: the few files that must outlive a process — keys, the certificate made here, the admin link. Called
-//! at start-up and, rarely, by threads that answer clients; nothing is cached here.
+//! The state folder: the few files that must outlive a process, which are keys, the self-signed certificate and the admin
+//! link. Called at start and, rarely, by threads that answer clients. It caches nothing and knows no file's content.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// No file of ours is longer; a larger one is somebody's mistake and not read.
+/// No file of this program is longer; a larger one was put there by mistake and is not read.
 const MAX_BYTES: u64 = 1024 * 1024;
 
-/// A folder that only its owner can look into.
+/// A folder that only its owner can read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StateDir {
     path: PathBuf,
 }
 
 impl StateDir {
-    /// Makes the folder if there is none, and makes sure that it can be written.
+    /// Creates the folder if there is none, and checks that it can be written.
     ///
     /// # Errors
-    /// What the system said.
+    /// The operating system's.
     pub fn open(path: impl Into<PathBuf>) -> io::Result<StateDir> {
         let path = path.into();
         let mut builder = fs::DirBuilder::new();
@@ -34,12 +34,12 @@ impl StateDir {
         Ok(dir)
     }
 
-    /// Where it is.
+    /// The folder's path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Where a file of it is, whether it exists or not.
+    /// The path of a file in it, whether the file exists or not.
     pub fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
@@ -47,29 +47,29 @@ impl StateDir {
     /// A file's bytes; None if there is no such file.
     ///
     /// # Errors
-    /// What the system said, or that the file is larger than 1 MiB.
+    /// The operating system's, or that the file is larger than 1 MiB.
     pub fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
         read(&self.file(name))
     }
 
-    /// Keeps other processes, and other threads, from changing what is in the folder until it is dropped; waits for those
-    /// that do so now. Reading needs no such thing, since files are replaced as a whole.
+    /// Keeps other processes and other threads from changing the folder's files until the lock is dropped; waits while
+    /// another one holds it. Reading needs no lock, since files are replaced as a whole.
     ///
     /// # Errors
-    /// What the system said.
+    /// The operating system's.
     pub fn lock(&self) -> io::Result<Lock> {
         let file = secret_options().truncate(false).open(self.file(".lock"))?;
         match file.lock() {
-            // A file system without locks: then the last who writes wins, as everywhere else on it.
+            // A file system without locks: the last writer wins there, as with every other program.
             Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(Lock(file)),
             locked => locked.map(|()| Lock(file)),
         }
     }
 
-    /// Puts bytes in a file's place, as a whole or not at all; only the owner can read it.
+    /// Replaces a file's content, as a whole or not at all; only the owner can read it.
     ///
     /// # Errors
-    /// What the system said; the file is as it was then.
+    /// The operating system's; the file is unchanged then.
     pub fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let unfinished = self.file(&format!(".{name}-{}", std::process::id()));
         let written = secret_file(&unfinished)
@@ -89,7 +89,7 @@ pub struct Lock(#[expect(dead_code, reason = "closing the file is what unlocks i
 /// A file's bytes; None if there is no such file.
 ///
 /// # Errors
-/// What the system said, or that the file is larger than 1 MiB.
+/// The operating system's, or that the file is larger than 1 MiB.
 pub fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     let file = match File::open(path) {
         Ok(file) => file,
@@ -104,19 +104,20 @@ pub fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(bytes))
 }
 
-/// What tells whether a file is still the one that was read: looked at when it matters, instead of being watched. When it
-/// was changed, its length, and on Unix its number: a file put in its place a moment later is of the same time.
+/// Tells whether a file is still the one that was read: compared when it matters, so that nothing has to watch the file. It
+/// is the time of the last change, the length, and on Unix the inode number: a file that replaced it a moment later may
+/// have the same time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FileStamp(Option<(SystemTime, u64, u64)>);
 
 impl FileStamp {
-    /// Of the file as it is now; a file that is not there has one too.
+    /// Of the file as it is now; a missing file has a stamp too.
     pub fn of(path: &Path) -> FileStamp {
         #[cfg(unix)]
-        let number = |it: &fs::Metadata| std::os::unix::fs::MetadataExt::ino(it);
+        let inode = |it: &fs::Metadata| std::os::unix::fs::MetadataExt::ino(it);
         #[cfg(not(unix))]
-        let number = |_: &fs::Metadata| 0;
-        FileStamp(fs::metadata(path).ok().and_then(|it| Some((it.modified().ok()?, it.len(), number(&it)))))
+        let inode = |_: &fs::Metadata| 0;
+        FileStamp(fs::metadata(path).ok().and_then(|it| Some((it.modified().ok()?, it.len(), inode(&it)))))
     }
 }
 
@@ -137,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read_and_is_its_owners() {
+    fn a_written_file_is_read_back_and_private_to_its_owner() {
         let folder = tempfile::tempdir().unwrap();
         let dir = StateDir::open(folder.path().join("a/b")).unwrap();
         assert_eq!(dir.read("key").unwrap(), None);
@@ -166,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_cannot_be_ours_is_not_read() {
+    fn a_file_that_is_too_large_is_not_read() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         fs::write(&path, vec![0; MAX_BYTES as usize + 1]).unwrap();

@@ -1,48 +1,48 @@
-//! Whether somebody is still there: when to ping, and when to give up. Pure: time is an argument.
+//! When to ping a connection, and when to close it because nothing was received for too long. Pure: time is an argument.
 
 use std::time::{Duration, Instant};
 
-/// PeerEvent to do next.
+/// What to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Beat {
+pub enum HeartbeatAction {
     /// Send a ping.
     Ping,
-    /// Nothing was heard for too long.
-    Gone,
+    /// Close the connection: nothing was received for too long.
+    TimeOut,
     /// Nothing until then.
     Wait(Instant),
 }
 
-/// One connection's.
+/// The heartbeat of one connection.
 #[derive(Clone, Debug)]
 pub struct Heartbeat {
-    every: Duration,
-    gone_after: Duration,
-    pinged: Instant,
-    heard: Instant,
+    ping_interval: Duration,
+    silence_timeout: Duration,
+    last_ping: Instant,
+    last_received: Instant,
 }
 
 impl Heartbeat {
-    /// The first ping is due after `every`.
-    pub fn new(every: Duration, gone_after: Duration, now: Instant) -> Heartbeat {
-        Heartbeat { every, gone_after, pinged: now, heard: now }
+    /// The first ping is due after `ping_interval`.
+    pub fn new(ping_interval: Duration, silence_timeout: Duration, now: Instant) -> Heartbeat {
+        Heartbeat { ping_interval, silence_timeout, last_ping: now, last_received: now }
     }
 
-    /// A whole message or a pong arrived. Bytes that dribble in do not count.
-    pub fn heard(&mut self, now: Instant) {
-        self.heard = now;
+    /// A whole message or a pong was received. Part of a message does not count: a client could send a byte at a time.
+    pub fn received(&mut self, now: Instant) {
+        self.last_received = now;
     }
 
-    /// PeerEvent to do next.
-    pub fn poll(&mut self, now: Instant) -> Beat {
-        let (ping, gone) = (self.pinged + self.every, self.heard + self.gone_after);
-        if now >= gone {
-            Beat::Gone
+    /// What to do now.
+    pub fn poll(&mut self, now: Instant) -> HeartbeatAction {
+        let (ping, timeout) = (self.last_ping + self.ping_interval, self.last_received + self.silence_timeout);
+        if now >= timeout {
+            HeartbeatAction::TimeOut
         } else if now >= ping {
-            self.pinged = now;
-            Beat::Ping
+            self.last_ping = now;
+            HeartbeatAction::Ping
         } else {
-            Beat::Wait(ping.min(gone))
+            HeartbeatAction::Wait(ping.min(timeout))
         }
     }
 }
@@ -52,17 +52,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn three_pings_without_an_answer_are_the_end() {
+    fn three_pings_without_an_answer_time_the_connection_out() {
         let (start, s) = (Instant::now(), Duration::from_secs);
         let mut heartbeat = Heartbeat::new(s(15), s(45), start);
-        assert_eq!(heartbeat.poll(start), Beat::Wait(start + s(15)));
-        assert_eq!(heartbeat.poll(start + s(15)), Beat::Ping);
-        assert_eq!(heartbeat.poll(start + s(15)), Beat::Wait(start + s(30)));
-        heartbeat.heard(start + s(16));
-        assert_eq!(heartbeat.poll(start + s(30)), Beat::Ping);
-        assert_eq!(heartbeat.poll(start + s(45)), Beat::Ping);
-        assert_eq!(heartbeat.poll(start + s(60)), Beat::Ping);
-        assert_eq!(heartbeat.poll(start + s(60)), Beat::Wait(start + s(61)));
-        assert_eq!(heartbeat.poll(start + s(61)), Beat::Gone);
+        assert_eq!(heartbeat.poll(start), HeartbeatAction::Wait(start + s(15)));
+        assert_eq!(heartbeat.poll(start + s(15)), HeartbeatAction::Ping);
+        assert_eq!(heartbeat.poll(start + s(15)), HeartbeatAction::Wait(start + s(30)));
+        heartbeat.received(start + s(16));
+        assert_eq!(heartbeat.poll(start + s(30)), HeartbeatAction::Ping);
+        assert_eq!(heartbeat.poll(start + s(45)), HeartbeatAction::Ping);
+        assert_eq!(heartbeat.poll(start + s(60)), HeartbeatAction::Ping);
+        assert_eq!(heartbeat.poll(start + s(60)), HeartbeatAction::Wait(start + s(61)));
+        assert_eq!(heartbeat.poll(start + s(61)), HeartbeatAction::TimeOut);
     }
 }

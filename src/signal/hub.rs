@@ -1,204 +1,110 @@
-//! The thread `hub`: owns [`Rooms`] and the sending end of every peer's outbox. It takes one event at a time, does what
-//! the rooms say, and never waits for a peer. It reads no socket; the threads of the connections do, and are woken by
-//! `unpark` when there is something for them to send.
+//! The thread `hub`: owns [`Rooms`] and the outbox of every connection. It takes one event at a time, does what the rooms
+//! ask for, and never waits for a peer. It reads no socket; the threads of the connections do.
 
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::{self, JoinHandle, Thread};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded, unbounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use crate::ids::names::RoomName;
 use crate::ids::peer::ResumeToken;
-use crate::observe::metrics::Counter;
 use crate::observe::reports::{self, Report};
-use crate::signal::messages::ClientMessage;
+use crate::observe::service::Running;
+use crate::signal::events::{CloseReason, ConnectionId, Disconnect, JoinRequest, Output, PeerEvent, ServerInfo};
+use crate::signal::limits::RoomLimits;
 use crate::signal::metrics::RoomMetrics;
-use crate::signal::rooms::{Closure, JoinRequest, Limits, Link, Output, PeerEvent, Reason, Rooms, ServerInfo};
+use crate::signal::peer_channel::{self, Delivery, Event, Outbox, PeerChannel};
+use crate::signal::rooms::Rooms;
 
-/// Events of all connections that wait for the hub. Full means that a connection's thread waits, and with it its browser.
-const EVENTS: usize = 4096;
-/// Messages that may wait for a browser that takes none. One more, and it is closed as too slow.
-pub const OUTBOX: usize = 64;
-/// Messages that may wait for a connection's thread, which may not have had its turn on the processor yet: a newcomer
-/// to a room sends more than [`OUTBOX`] at once, and nobody is at fault. One more, and the peer is closed as too slow.
-const BACKLOG: usize = 1024;
-/// How long a stop waits for connections to say goodbye.
+/// Events of all connections that wait for the hub. When the queue is full, a connection's thread waits, and with it its
+/// browser.
+const MAX_EVENTS: usize = 4096;
+/// How long a stop waits for connections to end after they were told to close.
 const STOP_PATIENCE: Duration = Duration::from_secs(1);
 
-/// PeerEvent the hub is told.
-enum Event {
-    Opened { arrival: JoinRequest, desk: Outbox },
-    ClientMessage { link: Link, said: ClientMessage },
-    Closed { link: Link, ending: Closure },
-    Stop,
-}
-
-/// PeerEvent a connection's thread is given.
-#[derive(Clone, Debug)]
-pub enum Delivery {
-    /// Send this.
-    Text(Arc<str>),
-    /// Send all of this: one item, so that a full room's history is not taken for slowness.
-    Texts(Vec<Arc<str>>),
-    /// Say goodbye and close.
-    Close(Reason),
-}
-
-/// The hub's side of one connection.
-struct Outbox {
-    outbox: Sender<Delivery>,
-    overdue: Arc<AtomicBool>,
-    thread: Thread,
+/// What the hub is started with.
+#[derive(Clone, Debug, Default)]
+pub struct HubSetup {
+    /// Limits of rooms and peers.
+    pub limits: RoomLimits,
+    /// What newcomers are told about the server.
+    pub server: ServerInfo,
+    /// Counters to write to.
+    pub metrics: RoomMetrics,
 }
 
 /// How connections reach the hub.
 #[derive(Clone, Debug)]
 pub struct Handle {
     events: Sender<Event>,
-    links: Arc<AtomicU64>,
-    limits: Arc<Limits>,
+    next_connection: Arc<AtomicU64>,
+    limits: Arc<RoomLimits>,
     metrics: RoomMetrics,
 }
 
-impl std::fmt::Debug for Event {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Event")
-    }
+/// Starts the thread. [`Running::stop`] tells every browser that the server goes away, and returns when all connections
+/// have ended or a second has passed.
+///
+/// # Errors
+/// If the operating system cannot start a thread.
+pub fn start(setup: HubSetup, reports: Sender<Report>) -> io::Result<Running<Handle>> {
+    let HubSetup { limits, server, metrics } = setup;
+    let (sender, events) = bounded(MAX_EVENTS);
+    let handle = Handle {
+        events: sender.clone(),
+        next_connection: Arc::default(),
+        limits: Arc::new(limits.clone()),
+        metrics: metrics.clone(),
+    };
+    let hub = Hub { rooms: Rooms::new(limits, server), outboxes: HashMap::new(), events, metrics };
+    let thread = reports::spawn("hub".into(), reports, move || hub.run())?;
+    // If the queue is full, the request waits until the hub has taken an event. It fails only if the hub has ended.
+    let ask_to_stop = move || drop(sender.send(Event::StopRequested));
+    Ok(Running::new(handle, vec![thread], ask_to_stop))
 }
 
 impl Handle {
-    /// PeerEvent is put up with.
-    pub fn limits(&self) -> &Limits {
+    /// The limits of rooms and peers.
+    pub fn limits(&self) -> &RoomLimits {
         &self.limits
     }
 
-    /// Asks for a seat, a host's if it has the right to one, for the thread that calls: it is the one that is woken. PeerEvent
-    /// becomes of it is delivered.
+    /// Asks to join a room, or to come back to it, for the calling thread: it is the one that is woken. The answer comes as
+    /// a [`Delivery`].
     ///
     /// # Errors
     /// If the hub has ended.
-    pub fn open(&self, room: RoomName, token: ResumeToken, stations: Vec<String>, host: bool) -> io::Result<Line> {
-        let link = Link(self.links.fetch_add(1, Ordering::Relaxed));
-        // Bounded by its only sender, the hub: a channel that reserves its places would weigh 32 KiB for each idle peer.
-        let (sender, outbox) = unbounded();
-        let overdue = Arc::new(AtomicBool::new(false));
-        let desk = Outbox { outbox: sender, overdue: Arc::clone(&overdue), thread: thread::current() };
-        let arrival = JoinRequest { link, room, token, stations, host };
-        self.events.send(Event::Opened { arrival, desk }).map_err(|_| hub_ended())?;
-        let too_slow = self.metrics.too_slow.clone();
-        Ok(Line { link, events: self.events.clone(), outbox, overdue, ending: Closure::Dropped, too_slow })
+    pub fn join(
+        &self,
+        room: RoomName,
+        token: ResumeToken,
+        stations: Vec<String>,
+        moderator: bool,
+    ) -> io::Result<PeerChannel> {
+        let connection = ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed));
+        let (outbox, channel) = peer_channel::pair(connection, self.events.clone(), self.metrics.too_slow.clone());
+        let request = JoinRequest { connection, room, token, stations, moderator };
+        let requested = self.events.send(Event::JoinRequested { request, outbox });
+        requested.map(|()| channel).map_err(|_| peer_channel::hub_ended())
     }
 }
 
-fn hub_ended() -> io::Error {
-    io::Error::new(io::ErrorKind::BrokenPipe, "the hub has ended")
-}
-
-/// A connection's side: one for each, and its end is the peer's.
-#[derive(Debug)]
-pub struct Line {
-    link: Link,
-    events: Sender<Event>,
-    outbox: Receiver<Delivery>,
-    overdue: Arc<AtomicBool>,
-    ending: Closure,
-    too_slow: Counter,
-}
-
-impl Line {
-    /// Passes on what the browser said; waits while the hub is behind.
-    ///
-    /// # Errors
-    /// If the hub has ended.
-    pub fn say(&self, said: ClientMessage) -> io::Result<()> {
-        self.events.send(Event::ClientMessage { link: self.link, said }).map_err(|_| hub_ended())
-    }
-
-    /// PeerEvent to do next, if there is anything.
-    ///
-    /// # Errors
-    /// If the hub has given this connection up and all has been taken.
-    pub fn take(&self) -> io::Result<Option<Delivery>> {
-        match self.outbox.try_recv() {
-            Ok(delivery) => Ok(Some(delivery)),
-            Err(TryRecvError::Empty) => Ok(None),
-            Err(TryRecvError::Disconnected) => Err(hub_ended()),
-        }
-    }
-
-    /// More is waiting than may wait for a browser that takes messages, or, if it is `blocked`, for one that takes none.
-    pub fn is_overdue(&self, blocked: bool) -> bool {
-        self.overdue.load(Ordering::Acquire) || (blocked && self.outbox.len() > OUTBOX)
-    }
-
-    /// Counts this peer among those that were too slow.
-    pub fn too_slow(&self) {
-        self.too_slow.add(1);
-    }
-
-    /// The browser said goodbye, so its seat need not be kept.
-    pub fn left(&mut self) {
-        self.ending = Closure::Left;
-    }
-}
-
-impl Drop for Line {
-    fn drop(&mut self) {
-        // Fails only if there is no hub any more to care.
-        let _ = self.events.send(Event::Closed { link: self.link, ending: self.ending });
-    }
-}
-
-/// The running hub.
-#[derive(Debug)]
-pub struct Hub {
-    /// For the threads of connections.
-    pub handle: Handle,
-    thread: JoinHandle<()>,
-}
-
-/// Starts the thread.
-///
-/// # Errors
-/// If the system has no thread to give.
-pub fn start(limits: Limits, facts: ServerInfo, metrics: RoomMetrics, reports: Sender<Report>) -> io::Result<Hub> {
-    let (sender, events) = bounded(EVENTS);
-    let handle =
-        Handle { events: sender, links: Arc::default(), limits: Arc::new(limits.clone()), metrics: metrics.clone() };
-    let hub = HubThread { rooms: Rooms::new(limits, facts), desks: HashMap::new(), events, metrics };
-    let thread = reports::spawn("hub".into(), reports, move || hub.run())?;
-    Ok(Hub { handle, thread })
-}
-
-impl Hub {
-    /// Tells every browser that the server goes away, and returns when they have been told or a second has passed.
-    ///
-    /// # Errors
-    /// The panic's payload, if the thread had panicked.
-    pub fn stop(self) -> thread::Result<()> {
-        // A full queue is drained by the thread; `send` waits for it.
-        let _ = self.handle.events.send(Event::Stop);
-        self.thread.join()
-    }
-}
-
-struct HubThread {
+struct Hub {
     rooms: Rooms,
-    desks: HashMap<Link, Outbox>,
+    outboxes: HashMap<ConnectionId, Outbox>,
     events: Receiver<Event>,
     metrics: RoomMetrics,
 }
 
-impl HubThread {
+impl Hub {
     fn run(mut self) {
         loop {
             let deadline = self.drain();
             match self.events.recv_deadline(deadline) {
-                Ok(Event::Stop) => break,
+                Ok(Event::StopRequested) => break,
                 Ok(event) => self.handle_event(event, Instant::now()),
                 Err(RecvTimeoutError::Timeout) => self.rooms.handle_timeout(Instant::now()),
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -206,81 +112,75 @@ impl HubThread {
         }
         self.rooms.close_all();
         self.drain();
-        self.await_goodbyes();
+        self.wait_for_connections_to_end();
     }
 
     fn handle_event(&mut self, event: Event, now: Instant) {
         match event {
-            Event::Opened { arrival, desk } => {
-                self.desks.insert(arrival.link, desk);
-                self.rooms.open(arrival, now);
+            Event::JoinRequested { request, outbox } => {
+                self.outboxes.insert(request.connection, outbox);
+                self.rooms.join(request, now);
             }
-            Event::ClientMessage { link, said } => {
+            Event::MessageReceived { connection, message } => {
                 self.metrics.messages.add(1);
-                self.rooms.say(link, said, now);
+                self.rooms.handle_message(connection, message, now);
             }
-            Event::Closed { link, ending } => {
-                self.desks.remove(&link);
-                self.rooms.close(link, ending, now);
+            Event::Disconnected { connection, disconnect } => {
+                self.outboxes.remove(&connection);
+                self.rooms.handle_disconnect(connection, disconnect, now);
             }
-            Event::Stop => {}
+            Event::StopRequested => {}
         }
     }
 
-    /// Does all that the rooms want. Until when there is nothing more.
+    /// Does all that the rooms ask for; returns until when there is nothing more.
     fn drain(&mut self) -> Instant {
         let now = Instant::now();
         loop {
             match self.rooms.poll_output(now) {
-                Output::Send { link, text } => self.deliver(link, Delivery::Text(text), now),
-                Output::Welcome { link, texts } => self.deliver(link, Delivery::Texts(texts), now),
-                Output::Close { link, reason } => self.close(link, reason),
-                Output::PeerChanged { peer, what, here } => {
-                    self.count(what);
-                    log::info!("peer {}: {}, {here} in its room", peer.short(), word(what));
+                Output::Send { connection, text } => self.deliver(connection, Delivery::Text(text), now),
+                Output::Welcome { connection, texts } => self.deliver(connection, Delivery::Texts(texts), now),
+                Output::Close { connection, reason } => self.close(connection, reason),
+                Output::PeerChanged { peer, event, in_room } => {
+                    self.update_metrics(event);
+                    log::info!("peer {}: {}, {in_room} in room", peer.short(), description(event));
                 }
                 Output::Wait(deadline) => return deadline,
             }
         }
     }
 
-    fn deliver(&mut self, link: Link, delivery: Delivery, now: Instant) {
-        let Some(desk) = self.desks.get(&link) else { return };
-        if desk.outbox.len() < BACKLOG {
-            // A thread that has ended has said so, or will.
-            let _ = desk.outbox.try_send(delivery);
-            return desk.thread.unpark();
+    fn deliver(&mut self, connection: ConnectionId, delivery: Delivery, now: Instant) {
+        let Some(outbox) = self.outboxes.get(&connection) else { return };
+        if !outbox.deliver(delivery) {
+            self.outboxes.remove(&connection);
+            self.rooms.handle_disconnect(connection, Disconnect::Dropped, now);
         }
-        desk.overdue.store(true, Ordering::Release);
-        desk.thread.unpark();
-        self.desks.remove(&link);
-        self.rooms.close(link, Closure::Dropped, now);
     }
 
-    fn close(&mut self, link: Link, reason: Reason) {
-        let Some(desk) = self.desks.get(&link) else { return };
-        if matches!(reason, Reason::RoomFull | Reason::RoomLocked) {
+    fn close(&mut self, connection: ConnectionId, reason: CloseReason) {
+        let Some(outbox) = self.outboxes.get(&connection) else { return };
+        if matches!(reason, CloseReason::RoomFull | CloseReason::RoomLocked) {
             self.metrics.refused.add(1);
         }
-        let _ = desk.outbox.try_send(Delivery::Close(reason));
-        desk.thread.unpark();
+        outbox.close(reason);
     }
 
-    fn count(&self, what: PeerEvent) {
-        if what == PeerEvent::Joined {
+    fn update_metrics(&self, event: PeerEvent) {
+        if event == PeerEvent::Joined {
             self.metrics.joined.add(1);
         }
-        self.metrics.rooms.set(self.rooms.rooms() as u64);
-        self.metrics.peers.set(self.rooms.peers() as u64);
-        self.metrics.connected.set(self.rooms.connected() as u64);
+        self.metrics.rooms.set(self.rooms.room_count() as u64);
+        self.metrics.peers.set(self.rooms.peer_count() as u64);
+        self.metrics.connected.set(self.rooms.connected_count() as u64);
     }
 
-    fn await_goodbyes(&mut self) {
+    fn wait_for_connections_to_end(&mut self) {
         let deadline = Instant::now() + STOP_PATIENCE;
-        while !self.desks.is_empty() {
+        while !self.outboxes.is_empty() {
             match self.events.recv_deadline(deadline) {
-                Ok(Event::Closed { link, .. }) => drop(self.desks.remove(&link)),
-                Ok(Event::Opened { desk, .. }) => drop(desk),
+                Ok(Event::Disconnected { connection, .. }) => drop(self.outboxes.remove(&connection)),
+                Ok(Event::JoinRequested { outbox, .. }) => drop(outbox),
                 Ok(_) => {}
                 Err(_) => return,
             }
@@ -288,11 +188,11 @@ impl HubThread {
     }
 }
 
-fn word(what: PeerEvent) -> &'static str {
-    match what {
-        PeerEvent::Joined => "in",
-        PeerEvent::Away => "away",
-        PeerEvent::Resumed => "back",
-        PeerEvent::Left => "gone",
+fn description(event: PeerEvent) -> &'static str {
+    match event {
+        PeerEvent::Joined => "joined",
+        PeerEvent::Disconnected => "disconnected, place reserved",
+        PeerEvent::Resumed => "resumed",
+        PeerEvent::Left => "left",
     }
 }

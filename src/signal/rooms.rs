@@ -1,345 +1,303 @@
-//! All rooms and who sits in them: who learns of whom, who may speak to whom, who is too many or too loud.
+//! All rooms: who may join, who learns of whom, who may send to whom, and who sends too much.
 //!
 //! Pure: time, secrets and connections are arguments. The contract: change one thing, then drain [`Rooms::poll_output`]
-//! until it says `Wait(deadline)`, only then change the next. It knows no socket and never waits; whether a peer is slow
-//! to take what it is sent is somebody else's to see.
+//! until it says `Wait(deadline)`, only then change the next. It knows no socket and never waits; the hub and the threads of
+//! connections see whether a peer is too slow to take what it is sent.
 
-mod events;
-mod moderation;
-mod peer;
-
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::ids::names::RoomName;
 use crate::ids::peer::PeerId;
-use crate::signal::messages::{
-    self, ClientMessage, Config, ConfigLimits, ErrorCode, PeerState, ProtocolError, Relay, ServerMessage,
-};
+use crate::net::token_bucket::{Rate, TokenBucket};
+use crate::signal::client_message::{CHAT_CHARS, ClientMessage, RelayKind};
+use crate::signal::events::{CloseReason, ConnectionId, Disconnect, JoinRequest, Output, PeerEvent, ServerInfo};
+use crate::signal::limits::RoomLimits;
+use crate::signal::moderation::{Moderation, REMOVED_MESSAGE};
+use crate::signal::peer::{Peer, Presence, Reservation};
+use crate::signal::peer_state::{NAME_CHARS, PeerState};
+use crate::signal::protocol_error::{ErrorCode, ProtocolError};
+use crate::signal::registry::Registry;
+use crate::signal::server_message::{ClientLimits, RoomConfig, ServerMessage, relayed_json};
 
-use peer::{Allowance, Chat, Place, Room, Seat};
-
-pub use events::{Closure, JoinRequest, Limits, Link, Output, PeerEvent, Reason, ServerInfo};
-
-/// With no seat to give up there is nothing to wait for; looking again once an hour costs nothing.
+/// The deadline without any reservation. There is nothing to wait for then, and waking once an hour costs nothing.
 const IDLE: Duration = Duration::from_secs(3600);
-/// Removed peers that are remembered; of more, the oldest may come back, as anybody may with a new id.
-const REMOVED: usize = 1_024;
 
-/// PeerEvent somebody is told who was removed, then and whenever they come back.
-const REMOVED_SENTENCE: &str = "A host removed you from this room.";
-
-/// Every room and every seat.
+/// Every room and every peer.
 #[derive(Debug)]
 pub struct Rooms {
-    limits: Limits,
-    facts: ServerInfo,
-    rooms: HashMap<RoomName, Room>,
-    seats: HashMap<PeerId, Seat>,
-    links: HashMap<Link, PeerId>,
-    /// Seats without a connection, earliest deadline first: each is kept equally long. An entry counts only if its seat
-    /// is away until that very time.
-    kept: VecDeque<(Instant, PeerId)>,
-    /// Their tokens are void, in every room.
-    removed: VecDeque<PeerId>,
-    outputs: VecDeque<Output>,
+    limits: RoomLimits,
+    server: ServerInfo,
+    registry: Registry,
+    /// Ends of reservations, earliest first: all last equally long. An entry counts only if the peer is disconnected and
+    /// its reservation ends at that very time.
+    reservations: VecDeque<(Instant, PeerId)>,
+    moderation: Moderation,
 }
 
 impl Rooms {
-    /// Without anybody.
-    pub fn new(limits: Limits, facts: ServerInfo) -> Rooms {
+    /// No rooms yet.
+    pub fn new(limits: RoomLimits, server: ServerInfo) -> Rooms {
         Rooms {
             limits,
-            facts,
-            rooms: HashMap::new(),
-            seats: HashMap::new(),
-            links: HashMap::new(),
-            kept: VecDeque::new(),
-            removed: VecDeque::new(),
-            outputs: VecDeque::new(),
+            server,
+            registry: Registry::default(),
+            reservations: VecDeque::new(),
+            moderation: Moderation::default(),
         }
     }
 
-    /// Rooms that somebody is in.
-    pub fn rooms(&self) -> usize {
-        self.rooms.len()
+    /// Rooms with at least one peer.
+    pub fn room_count(&self) -> usize {
+        self.registry.rooms.len()
     }
 
-    /// Peers, those included whose seat is kept.
-    pub fn peers(&self) -> usize {
-        self.seats.len()
+    /// Peers, reservations included.
+    pub fn peer_count(&self) -> usize {
+        self.registry.peers.len()
     }
 
     /// Peers whose connection is open.
-    pub fn connected(&self) -> usize {
-        self.links.len()
+    pub fn connected_count(&self) -> usize {
+        self.registry.connections.len()
     }
 
-    /// Somebody wants in, or back in.
-    pub fn open(&mut self, arrival: JoinRequest, now: Instant) {
-        let id = arrival.token.id();
-        if self.removed.contains(&id) {
-            return self.send_away(arrival.link, ErrorCode::Removed, REMOVED_SENTENCE, Reason::Removed);
+    /// A client asks to join a room, or to come back to it.
+    pub fn join(&mut self, request: JoinRequest, now: Instant) {
+        let id = request.token.id();
+        if self.moderation.is_removed(id) {
+            let (code, reason) = (ErrorCode::Removed, CloseReason::Removed);
+            return self.registry.close_with_error(request.connection, code, REMOVED_MESSAGE, reason);
         }
-        match self.seats.get(&id).map(|seat| seat.room == arrival.room) {
-            Some(true) => self.resume(id, &arrival, now),
+        match self.registry.room_name(id).map(|room| *room == request.room) {
+            Some(true) => self.resume(id, &request, now),
             Some(false) => {
-                // Who shows the token may do with the seat as they like, this one moves.
-                self.replace(id);
-                self.leave(id);
-                self.join(id, &arrival, now);
+                // The token proves that this is the same peer, so it may move to another room.
+                self.replace_connection(id);
+                self.registry.remove_peer(id);
+                self.admit(id, &request, now);
             }
-            None => self.join(id, &arrival, now),
+            None => self.admit(id, &request, now),
         }
     }
 
-    /// A peer said something. Connections that were closed meanwhile say nothing any more.
-    pub fn say(&mut self, link: Link, said: ClientMessage, now: Instant) {
-        let Some(&id) = self.links.get(&link) else { return };
-        let Some(seat) = self.seats.get_mut(&id) else { return };
-        if !seat.allowance.take(&self.limits, now) {
+    /// A client sent a message. Messages of connections that were closed meanwhile are ignored.
+    pub fn handle_message(
+        &mut self,
+        connection: ConnectionId,
+        message: Result<ClientMessage, ProtocolError>,
+        now: Instant,
+    ) {
+        let Some(&id) = self.registry.connections.get(&connection) else { return };
+        let rate = message_rate(&self.limits);
+        let Some(peer) = self.registry.peers.get_mut(&id) else { return };
+        if peer.message_budget.take(rate, now).is_err() {
             let message = format!("More than {} messages a second are too many.", self.limits.messages_per_s);
-            self.fault(link, ErrorCode::TooManyMessages, &message);
-            self.end(link, Reason::TooManyMessages);
-            return self.close(link, Closure::Dropped, now);
+            let (code, reason) = (ErrorCode::TooManyMessages, CloseReason::TooManyMessages);
+            self.registry.close_with_error(connection, code, &message, reason);
+            return self.handle_disconnect(connection, Disconnect::Dropped, now);
         }
-        match said {
-            ClientMessage::Relay { kind, target, members } => self.relay(link, id, kind, target, &members),
-            ClientMessage::Hello(state) | ClientMessage::State(state) => self.state(id, state),
-            ClientMessage::Chat(text) => self.chat(id, text, now),
-            ClientMessage::Leave => {
-                self.end(link, Reason::Left);
-                self.close(link, Closure::Left, now);
+        match message {
+            Ok(ClientMessage::Relay { kind, target, members }) => self.relay(connection, id, kind, target, &members),
+            Ok(ClientMessage::Hello(state) | ClientMessage::State(state)) => self.set_state(id, state),
+            Ok(ClientMessage::Chat(text)) => self.chat(id, text, now),
+            Ok(ClientMessage::Leave) => {
+                self.registry.close(connection, CloseReason::Left);
+                self.handle_disconnect(connection, Disconnect::Left, now);
             }
-            ClientMessage::Lock(_) | ClientMessage::Remove(_) | ClientMessage::Mute(_) | ClientMessage::EndRoom => {
-                self.order(link, id, said)
+            Ok(ClientMessage::Moderate(command)) => {
+                self.moderation.handle_command(&mut self.registry, connection, id, command);
             }
-            ClientMessage::Wrong(ProtocolError { code, message }) => self.fault(link, code, &message),
+            Err(ProtocolError { code, message }) => self.registry.send_error(connection, code, &message),
         }
     }
 
     /// A connection ended.
-    pub fn close(&mut self, link: Link, ending: Closure, now: Instant) {
-        let Some(id) = self.links.remove(&link) else { return };
-        let Some(seat) = self.seats.get_mut(&id) else { return };
-        // Who never said hello cannot come back, so nobody need wait for it.
-        if ending == Closure::Left || seat.state.is_none() {
-            return self.leave(id);
+    pub fn handle_disconnect(&mut self, connection: ConnectionId, disconnect: Disconnect, now: Instant) {
+        let Some(id) = self.registry.connections.remove(&connection) else { return };
+        let Some(peer) = self.registry.peers.get_mut(&id) else { return };
+        // A client that never sent `hello` cannot resume, so no place is reserved for it.
+        if disconnect == Disconnect::Left || peer.state.is_none() {
+            return self.registry.remove_peer(id);
         }
-        let until = now + self.limits.seat_kept;
-        seat.place = Place::Away { until, mailbox: VecDeque::new(), bytes: 0 };
-        self.kept.push_back((until, id));
-        self.happened(id, PeerEvent::Away);
+        let until = now + self.limits.reservation;
+        peer.presence = Presence::Disconnected(Reservation::new(until));
+        self.reservations.push_back((until, id));
+        self.registry.report(id, PeerEvent::Disconnected);
     }
 
     /// Time passed.
     pub fn handle_timeout(&mut self, now: Instant) {
-        while let Some(&(deadline, id)) = self.kept.front()
+        while let Some(&(deadline, id)) = self.reservations.front()
             && deadline <= now
         {
-            self.kept.pop_front();
-            let away = self.seats.get(&id).map(|seat| &seat.place);
-            if matches!(away, Some(Place::Away { until, .. }) if *until == deadline) {
-                self.leave(id);
+            self.reservations.pop_front();
+            let presence = self.registry.peers.get(&id).map(|peer| &peer.presence);
+            if matches!(presence, Some(Presence::Disconnected(reservation)) if reservation.until == deadline) {
+                self.registry.remove_peer(id);
             }
         }
     }
 
-    /// The server stops: everybody is told, and nobody is told of the others' leaving.
+    /// The server stops: every peer is told that, and not of each other's leaving.
     pub fn close_all(&mut self) {
-        let links: Vec<Link> = self.links.drain().map(|(link, _)| link).collect();
-        for link in links {
-            self.fault(link, ErrorCode::GoingAway, "The server stops; it may be back in a moment.");
-            self.end(link, Reason::GoingAway);
+        let connections: Vec<ConnectionId> = self.registry.connections.drain().map(|(id, _)| id).collect();
+        for connection in connections {
+            let message = "The server stops; it may be back in a moment.";
+            self.registry.close_with_error(connection, ErrorCode::GoingAway, message, CloseReason::GoingAway);
         }
-        self.rooms.clear();
-        self.seats.clear();
+        self.registry.rooms.clear();
+        self.registry.peers.clear();
     }
 
     /// The next thing to do.
     pub fn poll_output(&mut self, now: Instant) -> Output {
-        let wait = || Output::Wait(self.kept.front().map_or(now + IDLE, |(deadline, _)| *deadline));
-        self.outputs.pop_front().unwrap_or_else(wait)
+        let wait = || Output::Wait(self.reservations.front().map_or(now + IDLE, |(deadline, _)| *deadline));
+        self.registry.outputs.pop_front().unwrap_or_else(wait)
     }
 
-    fn join(&mut self, id: PeerId, arrival: &JoinRequest, now: Instant) {
-        let Limits { room_size, max_peers, burst, .. } = self.limits;
-        let (here, locked) = self.rooms.get(&arrival.room).map_or((0, false), |it| (it.members.len(), it.locked));
-        if locked && !arrival.host {
-            let message = "The room is locked; somebody inside can let you in.";
-            return self.send_away(arrival.link, ErrorCode::RoomLocked, message, Reason::RoomLocked);
+    /// Lets a newcomer into a room, unless the room is locked or full.
+    fn admit(&mut self, id: PeerId, request: &JoinRequest, now: Instant) {
+        if let Some((code, message, reason)) = self.refusal(request) {
+            return self.registry.close_with_error(request.connection, code, &message, reason);
         }
-        let full = if here >= room_size {
-            Some(format!("The room is full: {here} are in it."))
-        } else if self.seats.len() >= max_peers {
-            Some(format!("The server is full: {max_peers} are here."))
+        let text = ServerMessage::NewPeer { id }.to_json();
+        self.registry.broadcast(&request.room, &text, None);
+        self.registry.rooms.entry(request.room.clone()).or_default().members.push(id);
+        self.registry.connections.insert(request.connection, id);
+        let peer = Peer {
+            room: request.room.clone(),
+            presence: Presence::Connected(request.connection),
+            state: None,
+            message_budget: TokenBucket::full(message_rate(&self.limits), now),
+            moderator: request.moderator,
+            mute_pending: false,
+        };
+        self.registry.peers.insert(id, peer);
+        self.welcome(id, request, false, vec![], now);
+        self.registry.report(id, PeerEvent::Joined);
+    }
+
+    /// Why a newcomer may not join, if it may not.
+    fn refusal(&self, request: &JoinRequest) -> Option<(ErrorCode, String, CloseReason)> {
+        let RoomLimits { room_size, max_peers, .. } = self.limits;
+        let room = self.registry.rooms.get(&request.room);
+        let (in_room, locked) = room.map_or((0, false), |room| (room.members.len(), room.locked));
+        if locked && !request.moderator {
+            let message = "The room is locked. A moderator can unlock it.".into();
+            return Some((ErrorCode::RoomLocked, message, CloseReason::RoomLocked));
+        }
+        let full = if in_room >= room_size {
+            format!("The room is full: {in_room} peers are in it.")
+        } else if self.registry.peers.len() >= max_peers {
+            format!("The server is full: {max_peers} peers are in its rooms.")
         } else {
-            None
+            return None;
         };
-        if let Some(message) = full {
-            return self.send_away(arrival.link, ErrorCode::RoomFull, &message, Reason::RoomFull);
-        }
-        let text = ServerMessage::NewPeer { id }.text();
-        self.tell(&arrival.room, &text, None);
-        self.rooms.entry(arrival.room.clone()).or_default().members.push(id);
-        self.links.insert(arrival.link, id);
-        let allowance = Allowance { messages: f64::from(burst), at: now };
-        let place = Place::Here(arrival.link);
-        let room = arrival.room.clone();
-        let seat = Seat { room, place, state: None, allowance, host: arrival.host, silenced: false };
-        self.seats.insert(id, seat);
-        self.welcome(id, arrival, false, vec![], now);
-        self.happened(id, PeerEvent::Joined);
+        Some((ErrorCode::RoomFull, full, CloseReason::RoomFull))
     }
 
-    fn resume(&mut self, id: PeerId, arrival: &JoinRequest, now: Instant) {
-        self.replace(id);
-        let Some(seat) = self.seats.get_mut(&id) else { return };
-        let mail = match std::mem::replace(&mut seat.place, Place::Here(arrival.link)) {
-            Place::Away { mailbox, .. } => mailbox.into_iter().map(|(_, text)| text).collect(),
-            Place::Here(_) => vec![],
+    fn resume(&mut self, id: PeerId, request: &JoinRequest, now: Instant) {
+        self.replace_connection(id);
+        let Some(peer) = self.registry.peers.get_mut(&id) else { return };
+        let messages = match std::mem::replace(&mut peer.presence, Presence::Connected(request.connection)) {
+            Presence::Disconnected(reservation) => reservation.into_messages(),
+            Presence::Connected(_) => vec![],
         };
-        seat.host = arrival.host;
-        self.links.insert(arrival.link, id);
-        self.welcome(id, arrival, true, mail, now);
-        self.happened(id, PeerEvent::Resumed);
+        peer.moderator = request.moderator;
+        self.registry.connections.insert(request.connection, id);
+        self.welcome(id, request, true, messages, now);
+        self.registry.report(id, PeerEvent::Resumed);
     }
 
-    /// The one before must go, if there is one: of two connections for one peer, the later is right.
-    fn replace(&mut self, id: PeerId) {
-        if let Some(Seat { place: Place::Here(old), .. }) = self.seats.get(&id) {
-            let old = *old;
-            self.links.remove(&old);
-            self.fault(old, ErrorCode::Replaced, "You came in again on another connection.");
-            self.end(old, Reason::Replaced);
+    /// Closes the peer's present connection, if it has one: of two connections of one peer the later one counts.
+    fn replace_connection(&mut self, id: PeerId) {
+        if let Some(old) = self.registry.peers.get(&id).and_then(Peer::connection) {
+            self.registry.connections.remove(&old);
+            let message = "You joined again on another connection.";
+            self.registry.close_with_error(old, ErrorCode::Replaced, message, CloseReason::Replaced);
         }
     }
 
-    fn welcome(&mut self, id: PeerId, arrival: &JoinRequest, resumed: bool, mail: Vec<Arc<str>>, now: Instant) {
-        let Some(room) = self.rooms.get(&arrival.room) else { return };
+    /// Sends the first messages: who is there, the configuration, the state of the others, the chat, and what was kept
+    /// during the reservation.
+    fn welcome(&mut self, id: PeerId, request: &JoinRequest, resumed: bool, queued: Vec<Arc<str>>, now: Instant) {
+        let Some(room) = self.registry.rooms.get(&request.room) else { return };
         let others: Vec<PeerId> = room.members.iter().copied().filter(|&other| other != id).collect();
-        let Limits { room_size, message_bytes, messages_per_s, seat_kept, .. } = self.limits;
-        let config = Config {
-            instance: &self.facts.instance,
-            resume: arrival.token,
+        let config = RoomConfig {
+            instance: &self.server.instance,
+            resume: request.token,
             resumed,
-            room: &arrival.room,
-            ice_servers: &self.facts.ice_servers,
-            stun_port: self.facts.stun_port,
-            stations: &arrival.stations,
-            limits: ConfigLimits {
-                room_size,
-                message_bytes,
-                messages_per_second: messages_per_s,
-                name_chars: messages::NAME_CHARS,
-                chat_chars: messages::CHAT_CHARS,
-                seat_seconds: seat_kept.as_secs(),
-            },
-            host: arrival.host,
+            room: &request.room,
+            ice_servers: &self.server.ice_servers,
+            stun_port: self.server.stun_port,
+            stations: &request.stations,
+            limits: client_limits(&self.limits),
+            moderator: request.moderator,
             locked: room.locked,
         };
         let mut texts =
-            vec![ServerMessage::InitPeers { id, peer_ids: &others }.text(), ServerMessage::Config(config).text()];
-        let states = others.iter().filter_map(|id| Some((*id, self.seats.get(id)?.state.as_ref()?)));
-        texts.extend(states.map(|(id, state)| ServerMessage::PeerState { id, state }.text()));
-        let silenced = room.members.iter().filter(|id| self.seats.get(id).is_some_and(|seat| seat.silenced));
-        texts.extend(silenced.map(|&id| ServerMessage::Mute { id }.text()));
-        texts.extend(room.chat.iter().map(|chat| chat.text(now)));
-        texts.extend(mail);
-        self.outputs.push_back(Output::Welcome { link: arrival.link, texts });
+            vec![ServerMessage::InitPeers { id, peer_ids: &others }.to_json(), ServerMessage::Config(config).to_json()];
+        let peers = &self.registry.peers;
+        let states = others.iter().filter_map(|id| Some((*id, peers.get(id)?.state.as_ref()?)));
+        texts.extend(states.map(|(id, state)| ServerMessage::PeerState { id, state }.to_json()));
+        let mute_pending = room.members.iter().filter(|id| peers.get(id).is_some_and(|peer| peer.mute_pending));
+        texts.extend(mute_pending.map(|&id| ServerMessage::Mute { id }.to_json()));
+        texts.extend(room.chat_history(now));
+        texts.extend(queued);
+        self.registry.outputs.push_back(Output::Welcome { connection: request.connection, texts });
     }
 
-    /// To one peer of the same room, in the sender's name: that is the connection's, whatever the message says.
-    fn relay(&mut self, link: Link, sender: PeerId, kind: Relay, target: PeerId, members: &str) {
-        let room = self.seats.get(&sender).map(|seat| seat.room.clone());
-        let seat = self.seats.get_mut(&target).filter(|seat| target != sender && Some(&seat.room) == room.as_ref());
-        let Some(seat) = seat else {
-            let ProtocolError { code, message } = messages::unknown_target();
-            return self.fault(link, code, &message);
-        };
-        let text = messages::relayed(kind, sender, members);
-        match &mut seat.place {
-            Place::Here(link) => self.outputs.push_back(Output::Send { link: *link, text }),
-            Place::Away { mailbox, bytes, .. } => {
-                *bytes += text.len();
-                mailbox.push_back((sender, text));
-                if mailbox.len() > self.limits.mailbox || *bytes > self.limits.mailbox_bytes {
-                    self.leave(target);
+    /// Passes a message to one other peer of the same room. The sender's id is that of the connection, whatever the
+    /// message says.
+    fn relay(&mut self, connection: ConnectionId, sender: PeerId, kind: RelayKind, target: PeerId, members: &str) {
+        if !self.registry.share_a_room(sender, target) {
+            return self.registry.send_unknown_target(connection);
+        }
+        let Some(peer) = self.registry.peers.get_mut(&target) else { return };
+        let text = relayed_json(kind, sender, members);
+        match &mut peer.presence {
+            Presence::Connected(connection) => {
+                self.registry.outputs.push_back(Output::Send { connection: *connection, text });
+            }
+            Presence::Disconnected(reservation) => {
+                if !reservation.push(sender, text, &self.limits) {
+                    self.registry.remove_peer(target);
                 }
             }
         }
     }
 
-    fn state(&mut self, id: PeerId, state: PeerState) {
-        let Some(seat) = self.seats.get_mut(&id) else { return };
-        let text = ServerMessage::PeerState { id, state: &state }.text();
-        let room = seat.room.clone();
-        seat.silenced &= !state.muted;
-        seat.state = Some(state);
-        self.tell(&room, &text, Some(id));
+    fn set_state(&mut self, id: PeerId, state: PeerState) {
+        let Some(peer) = self.registry.peers.get_mut(&id) else { return };
+        let text = ServerMessage::PeerState { id, state: &state }.to_json();
+        let room = peer.room.clone();
+        peer.mute_pending &= !state.muted;
+        peer.state = Some(state);
+        self.registry.broadcast(&room, &text, Some(id));
     }
 
     fn chat(&mut self, id: PeerId, text: String, now: Instant) {
-        let Some(seat) = self.seats.get(&id) else { return };
-        let name = seat.state.as_ref().map(|state| state.name.clone()).unwrap_or_default();
-        let room_name = seat.room.clone();
-        let Some(room) = self.rooms.get_mut(&room_name) else { return };
-        room.said += 1;
-        let chat = Chat { seq: room.said, sender: id, name, text, at: now };
-        let text = chat.text(now);
-        room.keep(chat, &self.limits);
-        self.tell(&room_name, &text, None);
+        let Some(peer) = self.registry.peers.get(&id) else { return };
+        let name = peer.state.as_ref().map(|state| state.name.clone()).unwrap_or_default();
+        let room_name = peer.room.clone();
+        let Some(room) = self.registry.rooms.get_mut(&room_name) else { return };
+        let text = room.add_chat(id, name, text, &self.limits, now);
+        self.registry.broadcast(&room_name, &text, None);
     }
+}
 
-    /// Takes a peer out of its room and tells the others.
-    fn leave(&mut self, id: PeerId) {
-        let Some(seat) = self.seats.remove(&id) else { return };
-        if let Place::Here(link) = seat.place {
-            self.links.remove(&link);
-        }
-        let Some(room) = self.rooms.get_mut(&seat.room) else { return };
-        room.members.retain(|member| *member != id);
-        let here = room.members.len();
-        for member in &room.members {
-            if let Some(Seat { place: Place::Away { mailbox, .. }, .. }) = self.seats.get_mut(member) {
-                mailbox.retain(|(sender, _)| *sender != id);
-            }
-        }
-        if here == 0 {
-            self.rooms.remove(&seat.room);
-        }
-        self.tell(&seat.room, &ServerMessage::PeerDisconnect { id }.text(), None);
-        self.outputs.push_back(Output::PeerChanged { peer: id, what: PeerEvent::Left, here });
-    }
+fn message_rate(limits: &RoomLimits) -> Rate {
+    Rate { per_s: f64::from(limits.messages_per_s), burst: f64::from(limits.message_burst) }
+}
 
-    /// To all in a room whose connection is open. Those who are away learn what is when they are back.
-    fn tell(&mut self, room: &RoomName, text: &Arc<str>, except: Option<PeerId>) {
-        let Some(room) = self.rooms.get(room) else { return };
-        for member in room.members.iter().filter(|&&member| Some(member) != except) {
-            if let Some(Seat { place: Place::Here(link), .. }) = self.seats.get(member) {
-                self.outputs.push_back(Output::Send { link: *link, text: Arc::clone(text) });
-            }
-        }
-    }
-
-    /// Somebody who is not in.
-    fn send_away(&mut self, link: Link, code: ErrorCode, message: &str, reason: Reason) {
-        self.fault(link, code, message);
-        self.end(link, reason);
-    }
-
-    fn fault(&mut self, link: Link, code: ErrorCode, message: &str) {
-        self.outputs.push_back(Output::Send { link, text: ServerMessage::Error { code, message }.text() });
-    }
-
-    fn end(&mut self, link: Link, reason: Reason) {
-        self.outputs.push_back(Output::Close { link, reason });
-    }
-
-    fn happened(&mut self, peer: PeerId, what: PeerEvent) {
-        let room = self.seats.get(&peer).and_then(|seat| self.rooms.get(&seat.room));
-        let here = room.map_or(0, |room| room.members.len());
-        self.outputs.push_back(Output::PeerChanged { peer, what, here });
+fn client_limits(limits: &RoomLimits) -> ClientLimits {
+    ClientLimits {
+        room_size: limits.room_size,
+        message_bytes: limits.message_bytes,
+        messages_per_s: limits.messages_per_s,
+        name_chars: NAME_CHARS,
+        chat_chars: CHAT_CHARS,
+        reservation_s: limits.reservation.as_secs(),
     }
 }

@@ -65,12 +65,19 @@ mod tests {
     use super::*;
     use crate::audio::encoder::Encoding;
     use crate::media::track::TrackId;
+    use crate::station::metrics::StationMetrics;
     use crate::station::timeline::{self, Capacity};
 
     fn station(name: &str, track: u64) -> Station {
         let capacity = Capacity::new(Duration::ZERO, Duration::from_millis(20), 96_000);
         let (_, timeline) = timeline::new(capacity, Instant::now());
-        Station::new(StationName::parse(name).unwrap(), TrackId::new(track), Encoding::default(), timeline)
+        Station::new(
+            StationName::parse(name).unwrap(),
+            TrackId::new(track),
+            Encoding::default(),
+            timeline,
+            StationMetrics::default(),
+        )
     }
 
     #[test]

@@ -29,9 +29,14 @@ pub struct Station {
 
 impl Station {
     /// A station that has not sent anything yet.
-    pub fn new(name: StationName, track: TrackId, encoding: Encoding, timeline: Timeline) -> Station {
-        let (source, metrics) = (Arc::default(), StationMetrics::default());
-        Station { name, track, encoding, timeline, metrics, source }
+    pub fn new(
+        name: StationName,
+        track: TrackId,
+        encoding: Encoding,
+        timeline: Timeline,
+        metrics: StationMetrics,
+    ) -> Station {
+        Station { name, track, encoding, timeline, metrics, source: Arc::default() }
     }
 
     /// Whether it has sent anything yet.

@@ -6,11 +6,13 @@ mod rtc;
 use std::time::Instant;
 
 use roomtone::access::tokens::{Claims, Permission, SigningKey, TokenId};
-use roomtone::ids::names::RoomName;
+use roomtone::ids::names::{RoomName, StationName};
 use roomtone::ids::peer::{PeerId, ResumeToken};
 use roomtone::ids::session::SessionId;
-use roomtone::signal::messages::{self, ClientMessage};
-use roomtone::signal::rooms::{self, JoinRequest, Link, Rooms, ServerInfo};
+use roomtone::signal::client_message::ClientMessage;
+use roomtone::signal::events::{self, ConnectionId, JoinRequest, ServerInfo};
+use roomtone::signal::limits::RoomLimits;
+use roomtone::signal::rooms::Rooms;
 use roomtone::web::http::body::Chunked;
 use roomtone::web::http::head::Framing;
 use roomtone::web::http::origin::Origin;
@@ -93,45 +95,46 @@ fn chunks(bytes: &[u8]) {
     }
 }
 
-/// PeerEvent a browser says in a room with another in it.
+/// A message of a client in a room with two peers.
 pub fn message(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let now = Instant::now();
-    let mut rooms = Rooms::new(rooms::Limits::default(), ServerInfo::default());
+    let mut rooms = Rooms::new(RoomLimits::default(), ServerInfo::default());
     for n in 0..2 {
-        let token = ResumeToken::from_bytes([n as u8; 32]);
-        rooms
-            .open(JoinRequest { link: Link(n), room: RoomName::default(), token, host: n == 0, stations: vec![] }, now);
+        let (connection, token) = (ConnectionId(n), ResumeToken::from_bytes([n as u8; 32]));
+        let (room, moderator) = (RoomName::default(), n == 0);
+        rooms.join(JoinRequest { connection, room, token, moderator, stations: vec![] }, now);
     }
-    // The other's id in the message's place for it, so that relaying is reached.
+    // OTHER stands for the other peer's id, so that relaying is reached.
     let text = text.replace("OTHER", &ResumeToken::from_bytes([1; 32]).id().to_string());
-    let said = messages::parse(&text);
-    let wrong = matches!(said, ClientMessage::Wrong(_));
-    while !matches!(rooms.poll_output(now), rooms::Output::Wait(_)) {}
-    rooms.say(Link(0), said, now);
-    let mut told = 0;
+    let message = ClientMessage::parse(&text);
+    let is_invalid = message.is_err();
+    while !matches!(rooms.poll_output(now), events::Output::Wait(_)) {}
+    rooms.handle_message(ConnectionId(0), message, now);
+    let mut sent = 0;
     loop {
         match rooms.poll_output(now) {
-            rooms::Output::Wait(_) => break,
-            rooms::Output::Send { text, .. } => {
-                let told_text: serde_json::Value = serde_json::from_str(&text).expect("what is passed on is JSON");
-                assert!(told_text["type"].is_string() && told_text["payload"].is_object(), "{text}");
-                told += 1;
+            events::Output::Wait(_) => break,
+            events::Output::Send { text, .. } => {
+                let json: serde_json::Value = serde_json::from_str(&text).expect("what is sent is JSON");
+                assert!(json["type"].is_string() && json["payload"].is_object(), "{text}");
+                sent += 1;
             }
             _ => {}
         }
-        assert!(told <= 4, "one message makes many");
+        assert!(sent <= 4, "one message causes too many");
     }
-    assert!(!wrong || told == 1, "who says nonsense is told so, and nobody else");
+    assert!(!is_invalid || sent == 1, "only the sender of an invalid message is told");
 }
 
-/// Names and secrets: what is taken is written as it was read.
+/// Names, ids and tokens: what is accepted is written as it was read.
 pub fn names(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     if let Some(room) = RoomName::parse(text) {
         assert_eq!(room.as_str(), text);
         assert!(text.len() <= 64 && text.bytes().all(|b| b.is_ascii_graphic()));
     }
+    assert_eq!(StationName::parse(text).is_some(), RoomName::parse(text).is_some());
     if let Some(id) = PeerId::parse(text) {
         assert_eq!(id.to_string(), text);
     }
@@ -142,21 +145,21 @@ pub fn names(bytes: &[u8]) {
     if let Some(id) = SessionId::parse(text) {
         assert_eq!(id.to_string(), text);
     }
-    // Of all tokens there are, only those signed by the very key are read.
+    // Only tokens that this key has signed are accepted.
     let keys = [[1; SigningKey::BYTES], [2; SigningKey::BYTES]].map(|bytes| SigningKey::new(&bytes));
-    assert!(keys[0].read(text).is_none(), "nobody can guess a signature");
+    assert!(keys[0].verify(text).is_none(), "nobody can guess a signature");
     let room = RoomName::parse(text).unwrap_or_default();
-    let grant = Claims {
+    let claims = Claims {
         id: TokenId::new(bytes.len() as u64),
         permission: Permission::Room(room),
         expires_s: None,
         uses: Some(1),
     };
-    let signed = keys[0].sign(&grant);
-    assert_eq!(keys[0].read(&signed), Some(grant));
-    assert!(keys[1].read(&signed).is_none());
+    let signed = keys[0].sign(&claims);
+    assert_eq!(keys[0].verify(&signed), Some(claims));
+    assert!(keys[1].verify(&signed).is_none());
     if let Some(origin) = Origin::parse(text) {
         let (_, host) = text.split_once("://").expect("an origin has a scheme");
-        assert!(origin.is_of(host), "an origin is its own");
+        assert!(origin.is_of(host), "an origin is of its own host");
     }
 }

@@ -9,6 +9,8 @@ mod audio;
 mod deploy;
 mod fuzz;
 mod harness;
+#[cfg(target_os = "linux")]
+mod observe;
 mod rtc;
 mod signal;
 #[cfg(target_os = "linux")]

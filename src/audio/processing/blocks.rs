@@ -1,10 +1,11 @@
-//! From blocks that come when they come to packets that leave on time.
+//! Turns captured blocks, which arrive irregularly or not at all, into blocks of one packet each, on time. Runs on the
+//! encoder thread.
 //!
-//! Pure: time is an argument. After every change, poll [`Blocks::poll_output`] until it says [`Output::Wait`]. It keeps
-//! one promise: one second of packets for one second of wall clock, whatever the source does. Sound that is missing is
-//! replaced by silence when it is due; sound that comes after its silence, or in a burst after a stall, is dropped, so
-//! that no stall leaves a delay behind. A source whose clock runs a little fast or slow is followed, not corrected: its
-//! samples all go out, and the listener's jitter buffer adapts as it does to any sender's clock.
+//! Pure: time is an argument. After every change, poll [`Blocks::poll_output`] until it returns [`Output::Wait`]. The
+//! invariant: one second of packets for one second of wall clock, whatever the source does. Missing sound is replaced
+//! by silence when it is due. Sound that arrives after its silence, or in a burst after a stall, is dropped, so that no
+//! stall leaves a delay behind. A source whose clock runs a little fast or slow is followed, not corrected: all its
+//! samples are sent, and the listener's jitter buffer adapts to them as to any sender's clock.
 
 use std::time::{Duration, Instant};
 
@@ -13,53 +14,54 @@ use crate::audio::processing::convert::Converter;
 use crate::audio::processing::resample::Resampler;
 use crate::media::packet::SAMPLE_RATE_HZ;
 
-/// How late sound may be before silence takes its place. Short enough to stay within what a browser conceals, long
-/// enough for a busy machine's scheduler.
+/// How late sound may be before silence replaces it. Short enough to stay within what a browser conceals, long enough
+/// for the scheduler of a busy machine.
 const SILENCE_AFTER: Duration = Duration::from_millis(60);
 
-/// How far a source may run ahead of the wall clock before its surplus counts as a burst.
-const BURST: Duration = Duration::from_millis(100);
+/// How far a source may run ahead of the wall clock before the surplus is dropped as a burst.
+const BURST_LIMIT: Duration = Duration::from_millis(100);
 
-/// How slowly the wall clock's idea of the source follows the source's own clock: in this many seconds.
-const CLOCK_FOLLOWS_IN_S: f64 = 10.0;
+/// The time constant, in seconds, with which `due` follows the source's own clock.
+const CLOCK_TIME_CONSTANT_S: f64 = 10.0;
 
-/// Silence made up for at once. A host that slept for hours owes its listeners no hours of silence, only the right time.
-const CATCH_UP_SAMPLES: u64 = SAMPLE_RATE_HZ as u64;
+/// The most silence made at once. After the machine slept for hours, listeners need the right RTP time, not hours of
+/// silence: the rest is skipped.
+const MAX_SILENCE_SAMPLES: u64 = SAMPLE_RATE_HZ as u64;
 
-/// What [`Blocks`] wants done.
+/// What the caller of [`Blocks`] has to do next.
 #[derive(Debug, PartialEq)]
 pub enum Output {
-    /// A packet's worth of sound, due now.
+    /// Encode and send the sound of one packet, due now.
     Packet {
         /// Exactly as many samples as a packet has.
         pcm: PcmBlock,
-        /// Position of its first sample in the station, in samples per channel.
+        /// Position of its first sample since the station began to count, in samples per channel.
         position_samples: u64,
     },
-    /// Nothing more until then, unless a block comes.
+    /// Call `handle_timeout` at that time, unless a block arrives before.
     Wait(Instant),
 }
 
-/// Collects, converts and cuts.
+/// Collects captured sound, converts it, and cuts it into the samples of one packet each.
 pub struct Blocks {
     channels: u16,
     packet_samples: u32,
     input: Option<Input>,
-    /// Interleaved samples that do not make a packet yet.
+    /// Interleaved samples that do not fill a packet yet.
     pending: Vec<f32>,
     /// Position of the first sample in `pending`.
     position_samples: u64,
-    /// When, by the wall clock, all sound up to the end of `pending` should have been here.
+    /// When, by the wall clock, all sound up to the end of `pending` should have arrived.
     due: Instant,
     /// When the sample after the last in `pending` was, or will have been, captured.
     captured: Instant,
-    /// Silence is being sent: it goes on packet by packet, and what comes must fit behind it.
+    /// Silence is being sent, packet by packet. Sound that arrives now must not overlap it.
     silent: bool,
     silence_samples: u64,
     late_samples: u64,
 }
 
-/// What the source's present format needs.
+/// Converts the source's present format.
 struct Input {
     format: CaptureFormat,
     converter: Converter,
@@ -68,8 +70,8 @@ struct Input {
 }
 
 impl Blocks {
-    /// For packets of `packet_samples` per channel of `channels` (1 or 2) channels; `first_position_samples` is where the
-    /// station begins to count.
+    /// For packets of `packet_samples` per channel in `channels` (1 or 2) channels. The first sample has the position
+    /// `first_position_samples`.
     pub fn new(channels: u16, packet_samples: u32, first_position_samples: u64, now: Instant) -> Blocks {
         Blocks {
             channels,
@@ -85,12 +87,12 @@ impl Blocks {
         }
     }
 
-    /// Samples per channel of silence sent for want of sound, since the last time this was asked.
+    /// Samples per channel of silence that replaced missing sound, since the last call.
     pub fn take_silence_samples(&mut self) -> u64 {
         std::mem::take(&mut self.silence_samples)
     }
 
-    /// Samples per channel dropped because they came too late, since the last time this was asked.
+    /// Samples per channel that were dropped because they arrived too late, since the last call.
     pub fn take_late_samples(&mut self) -> u64 {
         std::mem::take(&mut self.late_samples)
     }
@@ -132,11 +134,11 @@ impl Blocks {
         self.silent = true;
         let packet = u64::from(self.packet_samples);
         let missing = samples_in(now.saturating_duration_since(self.due)).max(packet);
-        let skipped = missing.saturating_sub(CATCH_UP_SAMPLES) / packet * packet;
+        let skipped = missing.saturating_sub(MAX_SILENCE_SAMPLES) / packet * packet;
         self.position_samples += skipped;
         self.due += duration_of(skipped);
         let missing = missing - skipped;
-        // Whole packets, counted from the end of what is pending, so that each leaves full.
+        // So much that, together with `pending`, it fills whole packets.
         let pending = (self.pending.len() / usize::from(self.channels)) as u64;
         let silence = (missing + pending) / packet * packet - pending;
         self.pending.resize(self.pending.len() + silence as usize * usize::from(self.channels), 0.0);
@@ -145,7 +147,7 @@ impl Blocks {
         self.captured = self.due;
     }
 
-    /// The next thing to do.
+    /// What to do next.
     pub fn poll_output(&mut self) -> Output {
         let wanted = self.packet_samples as usize * usize::from(self.channels);
         if self.pending.len() < wanted {
@@ -160,7 +162,7 @@ impl Blocks {
         Output::Packet { pcm: PcmBlock { samples, channels: self.channels, captured }, position_samples }
     }
 
-    /// When silence must be sent if nothing comes.
+    /// When silence must be sent if no sound arrives.
     fn deadline(&self) -> Instant {
         match self.silent {
             true => self.due + duration_of(u64::from(self.packet_samples)),
@@ -168,15 +170,16 @@ impl Blocks {
         }
     }
 
-    /// How many of `count` samples come too much ahead of the wall clock to be kept.
+    /// How many of `count` samples are too far ahead of the wall clock to be kept.
     fn surplus(&self, count: usize, now: Instant) -> usize {
         let end = self.due + duration_of(count as u64);
-        let allowed = if self.silent { Duration::ZERO } else { BURST };
+        let allowed = if self.silent { Duration::ZERO } else { BURST_LIMIT };
         (samples_in(end.saturating_duration_since(now + allowed)) as usize).min(count)
     }
 
+    /// Moves `due` a little towards `now`, so that a source whose clock is fast or slow never counts as early or late.
     fn follow_clock(&mut self, count: usize, now: Instant) {
-        let share = (duration_of(count as u64).as_secs_f64() / CLOCK_FOLLOWS_IN_S).min(1.0);
+        let share = (duration_of(count as u64).as_secs_f64() / CLOCK_TIME_CONSTANT_S).min(1.0);
         match self.due.checked_duration_since(now) {
             Some(ahead) => self.due -= ahead.mul_f64(share),
             None => self.due += now.saturating_duration_since(self.due).mul_f64(share),
@@ -216,7 +219,8 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    /// Runs a station in virtual time: `source(ms)` says how many samples arrive in that millisecond.
+    /// Runs for `total_ms` of virtual time: `source(ms)` says how many samples arrive in that millisecond. Returns the
+    /// packets as (time in ms, position, a sample).
     fn run(total_ms: u64, source: impl Fn(u64) -> usize) -> (Vec<(u64, u64, f32)>, Blocks) {
         let start = Instant::now();
         let mut blocks = Blocks::new(1, 960, 0, start);
@@ -242,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_steady_source_is_cut_without_a_gap() {
+    fn a_steady_source_is_cut_into_packets_without_a_gap() {
         let (packets, mut blocks) = run(10_000, |ms| if ms % 10 == 0 { 480 } else { 0 });
         assert_eq!(packets.len(), 500);
         assert!(packets.iter().enumerate().all(|(n, p)| p.1 == 960 * n as u64 && p.2 == 0.5));
@@ -250,22 +254,22 @@ mod tests {
     }
 
     #[test]
-    fn a_source_that_stops_is_followed_by_silence_on_time_and_comes_back_without_delay() {
-        let alive = |ms: u64| !(2_000..5_000).contains(&ms);
-        let (packets, mut blocks) = run(10_000, |ms| if ms % 10 == 0 && alive(ms) { 480 } else { 0 });
+    fn silence_replaces_a_source_that_stops_and_leaves_no_delay_when_it_resumes() {
+        let is_running = |ms: u64| !(2_000..5_000).contains(&ms);
+        let (packets, mut blocks) = run(10_000, |ms| if ms % 10 == 0 && is_running(ms) { 480 } else { 0 });
         assert!((499..=501).contains(&packets.len()), "{}", packets.len());
         let gaps = packets.windows(2).map(|w| w[1].0 - w[0].0).max().unwrap();
         assert!(gaps <= 80, "a gap of {gaps} ms");
         let silence = blocks.take_silence_samples();
         assert!((143_000..=147_000).contains(&silence), "{silence}");
-        // Afterwards a packet leaves when its last sample comes: nothing was queued up.
+        // Afterwards a packet is sent when its last sample arrives: nothing was queued up.
         let (last_ms, last_position, _) = *packets.last().unwrap();
         assert!((last_position + 960) / 48 <= last_ms + 1, "{last_position} at {last_ms} ms");
     }
 
     #[test]
-    fn a_burst_after_a_stall_does_not_stay_as_delay() {
-        // Nothing for a second, then the second comes at once, again and again.
+    fn a_burst_after_a_stall_leaves_no_delay() {
+        // Nothing for a second, then the whole second at once, again and again.
         let (packets, _) = run(60_000, |ms| match ms % 5_000 {
             phase if phase < 4_000 && phase % 10 == 0 => 480,
             4_999 => 48_000,
@@ -277,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_runs_fast_or_slow_is_followed_for_hours_without_a_cut() {
+    fn a_source_with_a_fast_or_slow_clock_loses_no_samples_for_hours() {
         for per_block in [479, 480, 481] {
             let (packets, mut blocks) = run(3_600_000, |ms| if ms % 10 == 0 { per_block } else { 0 });
             assert_eq!(packets.len(), per_block * 360_000 / 960, "{per_block}");
@@ -286,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_that_slept_for_hours_goes_on_at_the_right_time_without_a_flood() {
+    fn after_hours_of_sleep_packets_go_on_at_the_right_time_without_a_burst() {
         let start = Instant::now();
         let mut blocks = Blocks::new(1, 960, 0, start);
         blocks.handle_timeout(start + MS * 8 * 3_600_000);
@@ -297,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_that_never_comes_is_silence_from_the_start() {
+    fn a_source_that_never_starts_is_silence_from_the_start() {
         let (packets, _) = run(1_000, |_| 0);
         assert_eq!(packets.len(), 50);
         assert!(packets.iter().all(|p| p.2 == 0.0));

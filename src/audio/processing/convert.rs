@@ -1,28 +1,30 @@
-//! From what a device stores to one or two channels of `f32`. Pure; runs on the encoder thread.
+//! Converts samples as a device stores them to one or two channels of `f32`. Pure; runs on the encoder thread. It does
+//! not change the sample rate.
 
 use cpal::SampleFormat;
 
 use crate::audio::pcm::CaptureFormat;
 
-/// Centre and surround channels go to both or their side at −3 dB (ITU-R BS.775-3, table 2).
+/// The centre channel goes to both sides, and each surround channel to its own side, at −3 dB (ITU-R BS.775-3, table
+/// 2).
 const MINUS_3_DB: f32 = std::f32::consts::FRAC_1_SQRT_2;
 
-/// Reads samples of any format as numbers within ±1 and folds their channels.
+/// Reads samples of any format as numbers within ±1 and folds (downmixes) their channels.
 #[derive(Debug)]
 pub struct Converter {
     format: CaptureFormat,
     /// For each input channel, how much of it goes to the left and to the right.
-    mix: Vec<[f32; 2]>,
+    gains: Vec<[f32; 2]>,
     channels: u16,
 }
 
 impl Converter {
     /// From `format` to `channels` (1 or 2).
     pub fn new(format: CaptureFormat, channels: u16) -> Converter {
-        Converter { format, mix: mix(format.channels.max(1)), channels }
+        Converter { format, gains: gains(format.channels.max(1)), channels }
     }
 
-    /// Appends the samples in `bytes` to `out`, interleaved. A part of a sample at the end is left out.
+    /// Appends the samples in `bytes` to `out`, interleaved. An incomplete frame at the end is left out.
     pub fn convert(&self, bytes: &[u8], out: &mut Vec<f32>) {
         use SampleFormat as F;
         // The divisors make the most negative value −1 exactly.
@@ -41,23 +43,23 @@ impl Converter {
             F::U64 => self.fold(bytes, out, |b| centred(u64::from_ne_bytes(b) as f64, 63)),
             F::F32 => self.fold(bytes, out, |b| finite(f32::from_ne_bytes(b))),
             F::F64 => self.fold(bytes, out, |b| finite(f64::from_ne_bytes(b) as f32)),
-            // A DSD word is a run of one-bit samples; their mean is its value at the word's rate.
+            // A DSD word is a sequence of one-bit samples; their mean is its value at the word's rate.
             F::DsdU8 => self.fold(bytes, out, |b: [u8; 1]| density(b[0].count_ones(), 8)),
             F::DsdU16 => self.fold(bytes, out, |b| density(u16::from_ne_bytes(b).count_ones(), 16)),
             F::DsdU32 => self.fold(bytes, out, |b| density(u32::from_ne_bytes(b).count_ones(), 32)),
-            // The enum may grow; silence is what an unknown format can be trusted to be.
+            // A format that a later version of cpal adds: silence, because its samples cannot be read.
             _ => {
-                let samples = bytes.len() / self.format.bytes_per_sample_of_all_channels().max(1);
+                let samples = bytes.len() / self.format.bytes_per_frame().max(1);
                 out.resize(out.len() + samples * usize::from(self.channels), 0.0);
             }
         }
     }
 
     fn fold<const SIZE: usize>(&self, bytes: &[u8], out: &mut Vec<f32>, read: impl Fn([u8; SIZE]) -> f32) {
-        let stride = SIZE * self.mix.len();
-        for sample in bytes.chunks_exact(stride) {
+        let stride = SIZE * self.gains.len();
+        for frame in bytes.chunks_exact(stride) {
             let [mut left, mut right] = [0.0; 2];
-            for (stored, [to_left, to_right]) in sample.as_chunks::<SIZE>().0.iter().zip(&self.mix) {
+            for (stored, [to_left, to_right]) in frame.as_chunks::<SIZE>().0.iter().zip(&self.gains) {
                 let value = read(*stored);
                 left += value * to_left;
                 right += value * to_right;
@@ -70,9 +72,10 @@ impl Converter {
     }
 }
 
-/// How each channel of a layout goes to left and right, in WAVE order (FL FR FC LFE BL BR SL SR), scaled so that nothing
-/// can clip. The subwoofer's channel is left out, as in ITU-R BS.775. A layout without a name is split even and odd.
-fn mix(channels: u16) -> Vec<[f32; 2]> {
+/// How much of each channel goes to the left and to the right, in WAVE order (FL FR FC LFE BL BR SL SR), scaled so that
+/// the sum cannot clip. The LFE channel (subwoofer) is left out, as in ITU-R BS.775. If no standard layout has this
+/// number of channels, the first, third, fifth and so on go to the left, the others to the right.
+fn gains(channels: u16) -> Vec<[f32; 2]> {
     const LEFT: [f32; 2] = [1.0, 0.0];
     const RIGHT: [f32; 2] = [0.0, 1.0];
     const CENTRE: [f32; 2] = [MINUS_3_DB, MINUS_3_DB];
@@ -93,7 +96,7 @@ fn mix(channels: u16) -> Vec<[f32; 2]> {
     layout.into_iter().map(|[to_left, to_right]| [to_left / sum, to_right / sum]).collect()
 }
 
-/// Only the lower 24 bits of the stored 32 count.
+/// Of the stored 32 bits only the lower 24 count.
 fn sign_extend_24(value: i32) -> i32 {
     (value << 8) >> 8
 }
@@ -103,7 +106,7 @@ fn centred(value: f64, bits: i32) -> f32 {
     ((value - half) / half) as f32
 }
 
-/// A driver's NaN or infinity would stay in the encoder's filters for good.
+/// Replaces a driver's NaN or infinity by zero: it would stay in the encoder's filters for ever.
 fn finite(value: f32) -> f32 {
     if value.is_finite() { value } else { 0.0 }
 }
@@ -124,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn every_format_reads_its_extremes_as_minus_one_zero_and_nearly_one() {
+    fn the_extremes_of_every_format_are_read_as_minus_one_zero_and_nearly_one() {
         use SampleFormat as F;
         let cases: Vec<(F, [Vec<u8>; 3])> = vec![
             (F::I8, [i8::MIN, 0, i8::MAX].map(|v| v.to_ne_bytes().to_vec())),
@@ -152,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn any_number_of_channels_folds_to_two_without_clipping() {
+    fn any_number_of_channels_is_folded_to_two_without_clipping() {
         for channels in 1..=32u16 {
             let full: Vec<u8> = (0..channels).flat_map(|_| 1f32.to_ne_bytes()).collect();
             let folded = convert(SampleFormat::F32, channels, &full, 2);
@@ -164,13 +167,13 @@ mod tests {
     }
 
     #[test]
-    fn two_channels_fold_to_one_by_their_mean() {
+    fn two_channels_are_folded_to_their_mean() {
         let bytes: Vec<u8> = [0.5f32, -0.25].iter().flat_map(|v| v.to_ne_bytes()).collect();
         assert_eq!(convert(SampleFormat::F32, 2, &bytes, 1), [0.125]);
     }
 
     #[test]
-    fn what_is_not_a_number_is_silence_and_half_a_sample_is_nothing() {
+    fn nan_and_infinity_become_silence_and_an_incomplete_frame_is_ignored() {
         let bytes: Vec<u8> = [f32::NAN, f32::INFINITY].iter().flat_map(|v| v.to_ne_bytes()).chain([1, 2]).collect();
         assert_eq!(convert(SampleFormat::F32, 2, &bytes, 2), [0.0, 0.0]);
     }

@@ -1,4 +1,4 @@
-//! From blocks in any format to 48 kHz blocks that leave on time. Pure.
+//! From captured blocks in any format to 48 kHz blocks of one packet each, on time. Pure.
 
 pub mod blocks;
 pub mod convert;

@@ -110,7 +110,7 @@ impl Handle {
         let nth = self.next_thread.fetch_add(1, Ordering::Relaxed) % shared.threads.len();
         let thread = &shared.threads[nth];
         let id = SessionId::random(nth as u8);
-        let addresses = interfaces::local(thread.local, offer.reached_at);
+        let addresses = interfaces::local_addresses(thread.local, offer.reached_at);
         let reached_at = offer.reached_at.filter(|ip| !ip.is_loopback());
         let accepted = Session::accept(id, &offer.sdp, &track.profile, &addresses, reached_at, Instant::now());
         let (mut session, answer) = accepted.map_err(Refusal::BadOffer)?;

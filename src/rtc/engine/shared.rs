@@ -12,7 +12,7 @@ use mio::Waker;
 use crate::ids::session::SessionId;
 use crate::media::packet::Packet;
 use crate::media::track::TrackId;
-use crate::net::quota::{ConcurrencyLimit, Permit};
+use crate::net::concurrency_limit::{ConcurrencyLimit, Permit};
 use crate::observe::metrics::{Counter, Gauge};
 use crate::rtc::mailbox::Mailbox;
 use crate::rtc::metrics::RtcMetrics;

@@ -14,7 +14,7 @@ use crossbeam_channel::Sender;
 use mio::{Events, Interest, Poll, Token, Waker};
 
 use crate::ids::session::SessionId;
-use crate::net::quota::Permit;
+use crate::net::concurrency_limit::Permit;
 use crate::observe::metrics::Gauge;
 use crate::observe::reports::{self, Report};
 use crate::os::memory::HighWater;

@@ -15,7 +15,7 @@ use crate::access::token_store::{TokenError, TokenStore};
 use crate::access::tokens::{Claims, Permission};
 use crate::ids::names::RoomName;
 use crate::ids::peer::PeerId;
-use crate::net::quota::RateLimiter;
+use crate::net::rate_limiter::RateLimiter;
 use crate::web::http::message::{Answer, ErrorCode, field};
 use crate::web::http::origin::{self, Origin};
 use crate::web::http::query::{Twice, parameter};
@@ -224,7 +224,7 @@ fn token<'a>(shown: &Shown<'a>) -> Result<Option<Cow<'a, str>>, &'static str> {
 
 fn sentence(void: &TokenError) -> &'static str {
     match void {
-        TokenError::Unreadable | TokenError::NotRecorded(_) => "This token is none of this server's, or was withdrawn.",
+        TokenError::Invalid | TokenError::NotRecorded(_) => "This token is none of this server's, or was withdrawn.",
         TokenError::Expired => "This token has expired.",
         TokenError::Revoked => "This token was withdrawn.",
         TokenError::UsedUp => "This token was used as often as it may be.",

@@ -4,11 +4,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::net::ice_server::IceServer;
+use crate::observe::registry::Registry;
 use crate::rtc::engine::handle::Handle as EngineHandle;
-use crate::rtc::metrics::RtcMetrics;
 use crate::signal::hub;
-use crate::signal::messages::IceServer;
-use crate::signal::metrics::RoomMetrics;
 use crate::station::directory::Directory;
 use crate::web::handlers::authorize::Gate;
 use crate::web::handlers::pages::Assets;
@@ -25,12 +24,10 @@ pub struct Site {
     pub stations: Directory,
     /// The rtc thread.
     pub rtc: EngineHandle,
-    /// PeerEvent the rtc thread counts.
-    pub rtc_metrics: RtcMetrics,
+    /// All metrics, for `/api/status` and `/metrics`.
+    pub metrics: Registry,
     /// The hub of all rooms.
     pub rooms: hub::Handle,
-    /// PeerEvent the hub counts.
-    pub room_metrics: RoomMetrics,
     /// Other people's STUN and TURN servers, for listeners; peers in rooms learn of them from the hub.
     pub ice_servers: Vec<IceServer>,
     /// PeerEvent the door counts.

@@ -1,11 +1,13 @@
-//! PeerEvent programs may ask about the host: whether it lives, and what it is doing. Called on `http-<n>` threads; reads
-//! counters, changes nothing. Listeners' addresses never appear here.
+//! What programs may ask about the server: whether it runs, whether a token permits something, status and metrics. Called on
+//! `http-<n>` threads; reads metrics and changes nothing. Listeners' addresses never appear here.
 
 use serde::Serialize;
-use serde_json::json;
 
 use crate::audio::encoder::Application;
-use crate::observe::metrics::Level;
+use crate::observe::json::{self, Json};
+use crate::observe::prometheus;
+use crate::observe::registry::Registry;
+use crate::station::metrics::LABEL;
 use crate::station::source::SourceStatus;
 use crate::station::station::Station;
 use crate::web::handlers::authorize::{Shown, Wish};
@@ -19,9 +21,9 @@ pub(crate) fn health(_site: &Site, _request: &Request) -> Answer {
     Answer::new(200).body("text/plain; charset=utf-8", b"ok".as_slice()).header("Cache-Control", "no-store")
 }
 
-/// `GET /api/access?room=NAME`, `?listen` or neither, which asks for an admin's rights: whether the door would open. A page
-/// knocks because browsers do not tell it why a WebSocket failed. `resume=TOKEN` as for `/ws` lets those know who are in
-/// already with a token that may not be used by more.
+/// `GET /api/access?room=NAME`, `?listen` or neither, which asks for an admin's permission: whether it would be granted. A page
+/// asks because browsers do not tell it why a WebSocket failed. `resume=TOKEN` as for `/ws` makes the answer right for a peer
+/// that is connected already with a token that may not be used again.
 ///
 /// # Errors
 /// The refusal.
@@ -35,43 +37,32 @@ pub(crate) fn access(site: &Site, shown: &Shown<'_>) -> Result<Answer, Answer> {
         _ => return Err(Answer::error(ErrorCode::BadRequest, "A knock is for a room or for listening, not for both.")),
     };
     let pass = site.gate.check(&wish, shown, by)?;
-    Ok(Answer::json(200, &json!({"private": site.gate.is_private(), "allowed": true, "host": pass.is_host()})))
+    Ok(Answer::json(
+        200,
+        &serde_json::json!({"private": site.gate.is_private(), "allowed": true, "host": pass.is_host()}),
+    ))
+}
+
+/// `GET /metrics`: the same numbers and some more, for Prometheus.
+pub(crate) fn metrics(site: &Site, _request: &Request) -> Answer {
+    let text = prometheus::render(&site.metrics).into_bytes();
+    Answer::new(200).body(prometheus::CONTENT_TYPE, text).header("Cache-Control", "no-store")
 }
 
 /// `GET /api/status`
 pub(crate) fn status(site: &Site, _request: &Request) -> Answer {
-    let (rtc, door, limits) = (&site.rtc_metrics, &site.door_metrics, &site.limits);
-    let rooms = &site.room_metrics;
+    let limits = &site.limits;
+    let section = |name| json::render(&site.metrics, name, &[]);
     Answer::json(
         200,
         &Status {
             name: env!("CARGO_PKG_NAME"),
             version: env!("CARGO_PKG_VERSION"),
             uptime_s: site.started.elapsed().as_secs(),
-            stations: site.stations.all().iter().map(station).collect(),
-            rtc: Rtc {
-                sessions: rtc.sessions.read(),
-                admitted: rtc.admitted.read(),
-                datagrams_in: rtc.datagrams_in.read(),
-                datagrams_out: rtc.datagrams_out.read(),
-                datagrams_unknown: rtc.datagrams_unknown.read(),
-                datagrams_unsent: rtc.datagrams_unsent.read(),
-            },
-            rooms: Rooms {
-                rooms: rooms.rooms.read(),
-                peers: rooms.peers.read(),
-                connected: rooms.connected.read(),
-                joined: rooms.joined.read(),
-                refused: rooms.refused.read(),
-                messages: rooms.messages.read(),
-                too_slow: rooms.too_slow.read(),
-            },
-            door: Door {
-                connections: door.connections.read(),
-                accepted: door.accepted.read(),
-                refused: door.refused.read(),
-                requests: door.requests.read(),
-            },
+            stations: site.stations.all().iter().map(|station| station_status(&site.metrics, station)).collect(),
+            rtc: section("rtc"),
+            rooms: section("rooms"),
+            door: section("door"),
             limits: Limits {
                 listeners: site.max_listeners,
                 listeners_per_address: limits.max_listeners_per_address,
@@ -91,12 +82,13 @@ pub(crate) fn status(site: &Site, _request: &Request) -> Answer {
     )
 }
 
-fn station(station: &Station) -> StationStatus {
-    let (encoding, metrics) = (&station.encoding, &station.metrics);
+fn station_status(registry: &Registry, station: &Station) -> StationStatus {
+    let encoding = &station.encoding;
+    let mut numbers = json::render(registry, "station", &[(LABEL, station.name.as_str())]);
     StationStatus {
         name: station.name.to_string(),
         source: SourceStatus::clone(&station.source()),
-        level: Levels { left_dbfs: finite(&metrics.left), right_dbfs: finite(&metrics.right) },
+        level: numbers.take("level"),
         encoding: EncodingStatus {
             channels: encoding.channels,
             bitrate_bps: encoding.bitrate_bps,
@@ -106,29 +98,20 @@ fn station(station: &Station) -> StationStatus {
             fec: encoding.fec,
             dtx: encoding.dtx,
         },
-        packets: metrics.packets.read(),
-        drops: Drops { blocks: metrics.blocks_dropped.read(), packets: metrics.packets_dropped.read() },
-        silence_s: metrics.silence_samples.read() as f64 / 48_000.0,
-        reopened: metrics.reopened.read(),
-        listeners: metrics.listeners.read(),
+        numbers,
     }
 }
 
-/// A tenth of a dB is finer than anybody hears; JSON has no −∞, so silence is null.
-fn finite(level: &Level) -> Option<f64> {
-    let dbfs = f64::from(level.read_dbfs());
-    dbfs.is_finite().then(|| (dbfs * 10.0).round() / 10.0)
-}
-
+/// Of the rooms numbers only: a room's name is all that is needed to enter it.
 #[derive(Serialize)]
 struct Status {
     name: &'static str,
     version: &'static str,
     uptime_s: u64,
     stations: Vec<StationStatus>,
-    rtc: Rtc,
-    rooms: Rooms,
-    door: Door,
+    rtc: Json,
+    rooms: Json,
+    door: Json,
     limits: Limits,
 }
 
@@ -136,19 +119,10 @@ struct Status {
 struct StationStatus {
     name: String,
     source: SourceStatus,
-    level: Levels,
+    level: Option<Json>,
     encoding: EncodingStatus,
-    packets: u64,
-    drops: Drops,
-    silence_s: f64,
-    reopened: u64,
-    listeners: u64,
-}
-
-#[derive(Serialize)]
-struct Levels {
-    left_dbfs: Option<f64>,
-    right_dbfs: Option<f64>,
+    #[serde(flatten)]
+    numbers: Json,
 }
 
 #[derive(Serialize)]
@@ -160,42 +134,6 @@ struct EncodingStatus {
     complexity: u8,
     fec: bool,
     dtx: bool,
-}
-
-#[derive(Serialize)]
-struct Drops {
-    blocks: u64,
-    packets: u64,
-}
-
-#[derive(Serialize)]
-struct Rtc {
-    sessions: u64,
-    admitted: u64,
-    datagrams_in: u64,
-    datagrams_out: u64,
-    datagrams_unknown: u64,
-    datagrams_unsent: u64,
-}
-
-/// Numbers only: a room's name is all that is needed to enter it.
-#[derive(Serialize)]
-struct Rooms {
-    rooms: u64,
-    peers: u64,
-    connected: u64,
-    joined: u64,
-    refused: u64,
-    messages: u64,
-    too_slow: u64,
-}
-
-#[derive(Serialize)]
-struct Door {
-    connections: u64,
-    accepted: u64,
-    refused: u64,
-    requests: u64,
 }
 
 #[derive(Serialize)]
@@ -213,17 +151,4 @@ struct Limits {
     body_s: f64,
     idle_s: f64,
     write_s: f64,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn silence_is_null_and_levels_have_a_tenth() {
-        let level = Level::default();
-        assert_eq!(finite(&level), None);
-        level.set_dbfs(-20.04);
-        assert_eq!(finite(&level), Some(-20.0));
-    }
 }

@@ -16,11 +16,14 @@ use tungstenite::{Bytes, Error, WebSocket};
 
 use crate::ids::names::RoomName;
 use crate::ids::peer::ResumeToken;
-use crate::os::file_limits;
-use crate::signal::heartbeat::{Beat, Heartbeat};
-use crate::signal::hub::{self, Delivery, Line};
-use crate::signal::messages::{self, ErrorCode, ServerMessage};
-use crate::signal::rooms::Reason;
+use crate::os::threads;
+use crate::signal::client_message::ClientMessage;
+use crate::signal::events::CloseReason;
+use crate::signal::heartbeat::{Heartbeat, HeartbeatAction};
+use crate::signal::hub;
+use crate::signal::peer_channel::{Delivery, PeerChannel};
+use crate::signal::protocol_error::ErrorCode;
+use crate::signal::server_message::ServerMessage;
 use crate::station::directory::Directory;
 use crate::web::handlers::authorize::{Entry, Pass};
 use crate::web::http::client_address::Caller;
@@ -84,9 +87,10 @@ pub(crate) fn attend(
     let stations = lobby.stations.all();
     let on_air = stations.iter().filter(|station| pass.may_listen() && station.is_on_air());
     let on_air = on_air.map(|station| station.name.to_string()).collect();
-    let line = lobby.hub.open(room, token, on_air, pass.is_host())?;
-    let heartbeat = Heartbeat::new(limits.ping_every, limits.gone_after, Instant::now());
-    let mut peer = Peer { socket, line, heartbeat, entry, texts: Vec::new().into_iter(), blocked: false, more: true };
+    let channel = lobby.hub.join(room, token, on_air, pass.is_host())?;
+    let heartbeat = Heartbeat::new(limits.ping_interval, limits.silence_timeout, Instant::now());
+    let mut peer =
+        Peer { socket, channel, heartbeat, entry, texts: Vec::new().into_iter(), blocked: false, more: true };
     let end = peer.run();
     if let End::Ours(code, sentence) | End::ProtocolError(_, code, sentence) = &end {
         let level = if matches!(code, CloseCode::Away | CloseCode::Normal) { Level::Debug } else { Level::Info };
@@ -97,7 +101,7 @@ pub(crate) fn attend(
 
 struct Peer<'a> {
     socket: WebSocket<Duplex<'a>>,
-    line: Line,
+    channel: PeerChannel,
     heartbeat: Heartbeat,
     entry: Entry<'a>,
     /// PeerEvent is left of a delivery of several messages.
@@ -128,7 +132,7 @@ impl Peer<'_> {
                 Ok(Some(wait)) => {
                     // From here on this thread sleeps most of the time.
                     if !std::mem::replace(&mut settled, true) {
-                        file_limits::release_stack();
+                        threads::release_stack();
                     }
                     thread::park_timeout(wait);
                 }
@@ -147,15 +151,15 @@ impl Peer<'_> {
         if ready || !self.blocked {
             self.write()?;
         }
-        if self.line.is_overdue(self.blocked) {
-            self.line.too_slow();
+        if self.channel.is_too_slow(self.blocked) {
+            self.channel.count_as_too_slow();
             let sentence = "Too many messages are waiting for this connection.";
             return Err(End::ProtocolError(ErrorCode::TooSlow, CloseCode::Again, sentence));
         }
         let now = Instant::now();
         match self.heartbeat.poll(now) {
-            Beat::Gone => Err(End::Silent("nothing was heard of the browser")),
-            Beat::Ping => {
+            HeartbeatAction::TimeOut => Err(End::Silent("nothing was heard of the browser")),
+            HeartbeatAction::Ping => {
                 // With a write under way there is no need to ask whether somebody takes it.
                 if !self.blocked {
                     self.send(Message::Ping(Bytes::new()))?;
@@ -163,8 +167,8 @@ impl Peer<'_> {
                 }
                 Ok(None)
             }
-            Beat::Wait(_) if self.more => Ok(None),
-            Beat::Wait(deadline) => Ok(Some(deadline.saturating_duration_since(now))),
+            HeartbeatAction::Wait(_) if self.more => Ok(None),
+            HeartbeatAction::Wait(deadline) => Ok(Some(deadline.saturating_duration_since(now))),
         }
     }
 
@@ -177,7 +181,7 @@ impl Peer<'_> {
                 Err(Error::Io(error)) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(refused(error)),
             };
-            self.heartbeat.heard(Instant::now());
+            self.heartbeat.received(Instant::now());
             match message {
                 Message::Text(text) => self.say(&text)?,
                 Message::Binary(_) => {
@@ -195,13 +199,13 @@ impl Peer<'_> {
     }
 
     fn say(&mut self, text: &str) -> Result<(), End> {
-        self.line.say(messages::parse(text)).map_err(|_| End::Silent("the hub has ended"))
+        self.channel.send(ClientMessage::parse(text)).map_err(|_| End::Silent("the hub has ended"))
     }
 
     /// RFC 6455 §7.4.1: these are goodbyes of a page or its user. With any other code the page means to come back.
     fn left(&mut self, frame: Option<CloseFrame>) {
         if frame.is_none_or(|frame| matches!(frame.code, CloseCode::Normal | CloseCode::Away | CloseCode::Status)) {
-            self.line.left();
+            self.channel.set_left();
         }
     }
 
@@ -213,7 +217,7 @@ impl Peer<'_> {
                 self.send(Message::Text((&*text).into()))?;
                 continue;
             }
-            match self.line.take() {
+            match self.channel.try_recv() {
                 Ok(Some(Delivery::Text(text))) => self.send(Message::Text((&*text).into()))?,
                 Ok(Some(Delivery::Texts(texts))) => {
                     // It is in: only those who are get a welcome.
@@ -260,7 +264,7 @@ impl Peer<'_> {
         };
         self.socket.get_ref().block_for(GOODBYE)?;
         if let End::ProtocolError(code, ..) = end {
-            let text = ServerMessage::Error { code, message: sentence }.text();
+            let text = ServerMessage::Error { code, message: sentence }.to_json();
             self.socket.send(Message::Text((&*text).into())).map_err(io::Error::other)?;
         }
         self.socket.close(Some(CloseFrame { code, reason: sentence.into() })).map_err(io::Error::other)?;
@@ -285,15 +289,15 @@ fn refused(error: Error) -> End {
 }
 
 /// The message that says why has been sent already.
-fn told_to_close(reason: Reason) -> End {
+fn told_to_close(reason: CloseReason) -> End {
     match reason {
-        Reason::TooManyMessages => End::Ours(CloseCode::Policy, "too many messages"),
-        Reason::RoomFull => End::Ours(CloseCode::Again, "full"),
-        Reason::Replaced => End::Ours(CloseCode::Library(REPLACED), "replaced"),
-        Reason::GoingAway => End::Ours(CloseCode::Away, "going away"),
-        Reason::Left => End::Ours(CloseCode::Normal, "goodbye"),
-        Reason::Removed => End::Ours(CloseCode::Library(REMOVED), "removed"),
-        Reason::RoomLocked => End::Ours(CloseCode::Library(ROOM_LOCKED), "locked"),
-        Reason::RoomEnded => End::Ours(CloseCode::Library(ROOM_ENDED), "ended"),
+        CloseReason::TooManyMessages => End::Ours(CloseCode::Policy, "too many messages"),
+        CloseReason::RoomFull => End::Ours(CloseCode::Again, "full"),
+        CloseReason::Replaced => End::Ours(CloseCode::Library(REPLACED), "replaced"),
+        CloseReason::GoingAway => End::Ours(CloseCode::Away, "going away"),
+        CloseReason::Left => End::Ours(CloseCode::Normal, "goodbye"),
+        CloseReason::Removed => End::Ours(CloseCode::Library(REMOVED), "removed"),
+        CloseReason::RoomLocked => End::Ours(CloseCode::Library(ROOM_LOCKED), "locked"),
+        CloseReason::RoomEnded => End::Ours(CloseCode::Library(ROOM_ENDED), "ended"),
     }
 }

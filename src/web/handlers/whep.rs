@@ -2,15 +2,16 @@
 //! simpler `POST /offer`. Called on `http-<n>` threads; reads what HTTP says about an offer, asks the rtc thread, and puts
 //! its reply into HTTP's words. It does not read SDP.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr};
 
 use serde::Deserialize;
 use serde_json::json;
 
 use crate::ids::names::StationName;
 use crate::ids::session::SessionId;
+use crate::net::authority::Authority;
+use crate::net::ice_server::IceServer;
 use crate::rtc::requests::{Admitted, IfMatch, Offer, PatchRefusal, Patched, Refusal};
-use crate::signal::messages::IceServer;
 use crate::station::station::Station;
 use crate::web::handlers::context::Site;
 use crate::web::http::message::{Answer, ErrorCode, Request};
@@ -252,28 +253,14 @@ fn if_match(request: &Request) -> IfMatch {
 /// The address by which the client found this host, if it is a literal that a host can have. Loopback counts: it says
 /// that the client is on this very host.
 fn reached_at(host: &str) -> Option<IpAddr> {
+    let host = Authority::parse(host)?.host;
     // RFC 6761 §6.3: this name is loopback everywhere.
-    if host.split(':').next().is_some_and(|name| name.eq_ignore_ascii_case("localhost")) {
+    if host.as_str() == "localhost" {
         return Some(Ipv4Addr::LOCALHOST.into());
     }
-    let ip = match host.strip_prefix('[') {
-        Some(rest) => {
-            let (ip, port) = rest.split_once(']')?;
-            is_port(port).then_some(())?;
-            IpAddr::V6(ip.parse::<Ipv6Addr>().ok()?).to_canonical()
-        }
-        None => {
-            let (ip, port) = host.split_at(host.find(':').unwrap_or(host.len()));
-            is_port(port).then_some(())?;
-            IpAddr::V4(ip.parse::<Ipv4Addr>().ok()?)
-        }
-    };
+    let ip = host.ip()?.to_canonical();
     let pointless = ip.is_unspecified() || ip.is_multicast() || ip == Ipv4Addr::BROADCAST;
     (!pointless).then_some(ip)
-}
-
-fn is_port(text: &str) -> bool {
-    text.is_empty() || text.strip_prefix(':').is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_digit()))
 }
 
 #[cfg(test)]

@@ -4,15 +4,15 @@
 
 use std::borrow::Cow;
 
+use crate::net::authority::Authority;
+
 /// A scheme, a host and a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
     /// `http` or `https`.
     scheme: &'static str,
-    /// In lower case, an IPv6 address in brackets.
-    host: String,
-    /// None if it is the scheme's own, as browsers write it.
-    port: Option<u16>,
+    /// Without the scheme's own port, as browsers write it.
+    authority: Authority,
 }
 
 impl Origin {
@@ -20,14 +20,8 @@ impl Origin {
     pub fn parse(text: &str) -> Option<Origin> {
         let (scheme, rest) = text.split_once("://")?;
         let scheme = ["http", "https"].into_iter().find(|known| scheme.eq_ignore_ascii_case(known))?;
-        let (host, port) = split_port(rest)?;
-        let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-        let valid = match bracketed {
-            Some(ip) => ip.parse::<std::net::Ipv6Addr>().is_ok(),
-            None => host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)),
-        };
-        let port = port.filter(|port| *port != default_port(scheme));
-        (valid && !host.is_empty()).then(|| Origin { scheme, host: host.to_ascii_lowercase(), port })
+        let authority = Authority::parse(rest)?.without_default_port(default_port(scheme));
+        Some(Origin { scheme, authority })
     }
 
     /// Whether a page of this origin came from the host and port that the request asks.
@@ -36,37 +30,20 @@ impl Origin {
     /// HTTPS alike, and behind a TLS proxy a page of `https:` asks us over plain HTTP. Nobody else can serve a page from
     /// this host and port by the other scheme.
     pub fn is_of(&self, host: &str) -> bool {
-        let Some((name, port)) = split_port(host) else { return false };
-        let port = port.filter(|port| *port != default_port(self.scheme));
-        name.eq_ignore_ascii_case(&self.host) && port == self.port
+        let asked = Authority::parse(host).map(|asked| asked.without_default_port(default_port(self.scheme)));
+        asked.as_ref() == Some(&self.authority)
     }
 }
 
 impl std::fmt::Display for Origin {
     /// As browsers write it, without a slash at the end.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}://{}", self.scheme, self.host)?;
-        self.port.map_or(Ok(()), |port| write!(f, ":{port}"))
+        write!(f, "{}://{}", self.scheme, self.authority)
     }
 }
 
 fn default_port(scheme: &str) -> u16 {
     if scheme == "https" { 443 } else { 80 }
-}
-
-/// The host and the port, if one is written.
-fn split_port(authority: &str) -> Option<(&str, Option<u16>)> {
-    let end_of_host = authority.rfind(']').unwrap_or(0);
-    match authority.get(end_of_host..)?.find(':') {
-        None => Some((authority, None)),
-        Some(colon) => {
-            let (host, port) = authority.split_at(end_of_host + colon);
-            let digits = port.strip_prefix(':').filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()))?;
-            // RFC 3986 §3.2.3: a colon alone is the scheme's own port.
-            let port = if digits.is_empty() { None } else { Some(digits.parse().ok()?) };
-            Some((host, port))
-        }
-    }
 }
 
 /// Whether a page of that origin may act here: without one it is no page.

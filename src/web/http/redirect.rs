@@ -1,8 +1,7 @@
 //! Which requests are sent to `https://`: those for a room's page in the clear, because browsers give camera and
 //! microphone only to secure pages (W3C Secure Contexts §3.1). Everything else is served either way. Pure.
 
-use std::net::IpAddr;
-
+use crate::net::authority::Authority;
 use crate::web::http::head::Head;
 use crate::web::http::message::Answer;
 
@@ -20,13 +19,7 @@ pub fn to_https(head: &Head) -> Option<Answer> {
 
 /// Whether browsers take a page of this host, port and all, for a secure one without TLS.
 fn is_loopback(host: &str) -> bool {
-    let name = match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or_default(),
-        None => host.split(':').next().unwrap_or_default(),
-    };
-    let name = name.trim_end_matches('.').to_ascii_lowercase();
-    let by_name = name == "localhost" || name.ends_with(".localhost");
-    by_name || name.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+    Authority::parse(host).is_some_and(|authority| authority.host.is_loopback())
 }
 
 #[cfg(test)]

@@ -14,7 +14,8 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use mio::{Events, Interest, Poll, Token, Waker};
 use socket2::{Domain, Socket, Type};
 
-use crate::net::quota::{Counts, RateLimiter};
+use crate::net::rate_limiter::RateLimiter;
+use crate::net::subnet::SubnetCounts;
 use crate::observe::reports::{self, Report};
 use crate::os::file_limits;
 use crate::os::memory::HighWater;
@@ -147,7 +148,7 @@ impl Door {
             high_water: HighWater::new(reports.clone()),
             opened: 0,
             max_connections,
-            counts: Counts::default(),
+            counts: SubnetCounts::default(),
             rate: rate(&site.limits),
             // One word per connection, and one of a thread that could not be made, so it is never full.
             closed: bounded(max_connections + 1),
@@ -244,7 +245,7 @@ struct Keeper {
     opened: u64,
     max_connections: usize,
     /// How many of the open ones are whose.
-    counts: Counts,
+    counts: SubnetCounts,
     /// How fast new ones come from where.
     rate: RateLimiter,
     /// Numbers of connections that have ended.

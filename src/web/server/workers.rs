@@ -167,6 +167,7 @@ fn guarded(handler: impl FnOnce() -> Answer) -> Answer {
 enum Place<'a> {
     Health,
     Status,
+    Metrics,
     Access,
     Offer,
     Endpoint(Option<&'a str>),
@@ -181,6 +182,7 @@ fn route(path: &str) -> (Place<'_>, &'static str) {
     match segments.as_slice() {
         ["healthz"] => (Place::Health, "GET, HEAD, OPTIONS"),
         ["api", "status"] => (Place::Status, "GET, HEAD, OPTIONS"),
+        ["metrics"] => (Place::Metrics, "GET, HEAD, OPTIONS"),
         ["api", "access"] => (Place::Access, "GET, HEAD, OPTIONS"),
         ["offer"] => (Place::Offer, "POST, OPTIONS"),
         ["whep"] => (Place::Endpoint(None), "GET, HEAD, POST, OPTIONS"),
@@ -225,6 +227,7 @@ fn admitted(site: &Site, request: &Request, place: &Place<'_>, method: &str) -> 
     let answer = match (place, method) {
         (Place::Health, _) => status::health(site, request),
         (Place::Status, _) => look(&|| status::status(site, request))?,
+        (Place::Metrics, _) => look(&|| status::metrics(site, request))?,
         (Place::Access, _) => status::access(site, &shown)?,
         (Place::Offer, _) => {
             site.gate.check_origin(&shown, &request.header("host").unwrap_or_default())?;
@@ -295,8 +298,8 @@ mod tests {
         engine::start(setup, crossbeam_channel::bounded(1).0).unwrap()
     }
 
-    fn idle_hub() -> hub::Hub {
-        hub::start(Default::default(), Default::default(), Default::default(), crossbeam_channel::bounded(1).0).unwrap()
+    fn idle_hub() -> hub::Handle {
+        hub::start(hub::HubSetup::default(), crossbeam_channel::bounded(1).0).unwrap().handle.clone()
     }
 
     #[test]
@@ -305,9 +308,8 @@ mod tests {
             started: Instant::now(),
             stations: Default::default(),
             rtc: idle_engine().handle.clone(),
-            rtc_metrics: Default::default(),
-            rooms: idle_hub().handle,
-            room_metrics: Default::default(),
+            metrics: Default::default(),
+            rooms: idle_hub(),
             ice_servers: vec![],
             door_metrics: Default::default(),
             gate: Arc::new(Gate::open().unwrap()),

@@ -1,1 +1,5 @@
-mod links;
+mod invitations;
+mod moderators;
+mod origins;
+mod private_server;
+mod tokens;

@@ -1,1 +1,4 @@
-mod pulse;
+mod pulse_devices;
+mod pulse_failures;
+mod pulse_sound;
+mod recording;

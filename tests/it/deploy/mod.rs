@@ -1,3 +1,4 @@
+mod chroot;
 mod deployment;
 mod sound;
-pub mod static_file;
+mod static_binary;

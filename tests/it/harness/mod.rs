@@ -9,6 +9,7 @@ pub mod media;
 #[cfg(target_os = "linux")]
 pub mod program;
 pub mod random;
+pub mod room_peer;
 pub mod rtc_engine;
 #[cfg(target_os = "linux")]
 pub mod sound_server;

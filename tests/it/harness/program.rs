@@ -143,7 +143,7 @@ impl Listening {
         wait_until("silence", || self.last().is_some_and(|last| last["left_dbfs"].as_f64().unwrap() < -70.0));
     }
 
-    fn finish(mut self) -> Value {
+    pub fn finish(mut self) -> Value {
         assert!(self.child.wait().unwrap().success());
         self.last().unwrap()
     }

@@ -1,6 +1,6 @@
-//! A real sound server without hardware: PulseAudio of its own in a temporary folder, with a null sink `vout` whose
-//! monitor can be captured, and `paplay` to play into it. It can be killed, restarted and made to hang. It touches
-//! neither the environment of this process nor any other sound server of the host.
+//! A real sound server without hardware: a PulseAudio process with a temporary folder of its own and a null sink
+//! `vout`, whose monitor can be captured, and `paplay` to play into it. It can be killed, restarted and made to hang.
+//! It changes neither the environment of this process nor any other sound server of this machine.
 
 use std::f64::consts::TAU;
 use std::io::Write;
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use roomtone::audio::sources::pulse::host::PulseHost;
 
 /// How long the server may take to answer, on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(15);
+const START_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// A PulseAudio server that ends with the test.
 pub struct SoundServer {
@@ -36,27 +36,27 @@ impl SoundServer {
         self.daemon = Some(daemon.expect("pulseaudio is installed (make test does it)"));
         let started = Instant::now();
         while self.host().list().map_or(true, |devices| devices.is_empty()) {
-            assert!(started.elapsed() < PATIENCE, "pulseaudio does not answer");
+            assert!(started.elapsed() < START_TIMEOUT, "pulseaudio does not answer");
             std::thread::sleep(Duration::from_millis(20));
         }
     }
 
-    /// Where it listens: `PULSE_SERVER=unix:` and this.
+    /// The path of its socket, for `PULSE_SERVER=unix:PATH`.
     pub fn socket(&self) -> PathBuf {
         self.dir.path().join("pulse/native")
     }
 
-    /// What its clients take for a home, where its cookie is.
+    /// The `HOME` of its clients, where its cookie is.
     pub fn folder(&self) -> &Path {
         self.dir.path()
     }
 
-    /// roomtone's own way to it.
+    /// roomtone's host for this server.
     pub fn host(&self) -> PulseHost {
         PulseHost::at(self.socket())
     }
 
-    /// A program that uses this server.
+    /// A program that uses this server; not started yet.
     pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         command
@@ -75,15 +75,15 @@ impl SoundServer {
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
-    /// Plays a file into `sink` until the returned player is dropped.
+    /// Plays a WAVE file into `sink` until the returned player is dropped.
     pub fn play(&self, wav: &Path, sink: &str) -> Player {
         let mut command = self.command("paplay");
-        // Without this up to two seconds pass before the first block.
+        // Without this, up to two seconds pass before the first block.
         command.arg("--latency-msec=50").arg("-d").arg(sink).arg(wav);
         Player(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("paplay is installed"))
     }
 
-    /// A file in the server's folder with a tone in each channel: 16 bit, 48 kHz.
+    /// A WAVE file in the server's folder with a tone in each channel: 16 bit, 48 kHz.
     pub fn tones(&self, left_hz: f64, right_hz: f64, seconds: u32) -> PathBuf {
         let path = self.dir.path().join(format!("{left_hz}-{right_hz}.wav"));
         std::fs::write(&path, wav_of_tones(left_hz, right_hz, seconds)).expect("the folder is writable");
@@ -100,7 +100,7 @@ impl SoundServer {
         fifo
     }
 
-    /// Ends the server without warning.
+    /// Kills the server with SIGKILL.
     pub fn kill(&mut self) {
         if let Some(mut daemon) = self.daemon.take() {
             let _ = daemon.kill();
@@ -108,20 +108,20 @@ impl SoundServer {
         }
     }
 
-    /// Ends it and starts it anew on the same socket.
+    /// Kills the server and starts another on the same socket.
     pub fn restart(&mut self) {
         self.kill();
-        // A killed server leaves its files behind and would take them for another server's.
+        // A killed server leaves its files behind, and the next would take them for those of a running server.
         let _ = std::fs::remove_dir_all(self.dir.path().join("pulse"));
         self.launch();
     }
 
-    /// Makes it hang.
+    /// Makes it hang (SIGSTOP).
     pub fn freeze(&self) {
         self.signal("-STOP");
     }
 
-    /// Lets it go on.
+    /// Lets it continue (SIGCONT).
     pub fn thaw(&self) {
         self.signal("-CONT");
     }
@@ -138,7 +138,7 @@ impl Drop for SoundServer {
     }
 }
 
-/// `paplay`, ended with its owner.
+/// A running `paplay`; killed when dropped.
 pub struct Player(Child);
 
 impl Drop for Player {
@@ -170,8 +170,8 @@ fn wav_of_tones(left_hz: f64, right_hz: f64, seconds: u32) -> Vec<u8> {
     wav
 }
 
-/// The strongest frequency in sound at 48 kHz, to a fraction of a Hz. It does not mind gaps: `paplay` makes some when
-/// the machine is busy.
+/// The strongest frequency in sound at 48 kHz, exact to a fraction of a Hz. Gaps do not change it: `paplay` makes some
+/// when the machine is busy.
 pub fn tone_hz(samples: &[f32]) -> f64 {
     let length = samples.len().min(1 << 17);
     let fft = realfft::RealFftPlanner::<f32>::new().plan_fft_forward(length);
@@ -185,7 +185,7 @@ pub fn tone_hz(samples: &[f32]) -> f64 {
 }
 
 /// Writes an impulse of 5 ms every 100 ms into a microphone's FIFO, in real time, and returns when each began: 5 ms
-/// before it was written, as with a card that hands a block over when its last sample has been captured.
+/// before it was written, as a card delivers a block when its last sample has been captured.
 pub fn write_impulses(fifo: &Path, impulses: u32) -> Vec<Instant> {
     let mut pipe = std::fs::OpenOptions::new().write(true).open(fifo).expect("the FIFO");
     let started = Instant::now();

@@ -1,2 +1,10 @@
-pub mod rooms;
+mod handshake;
+mod limits;
+mod moderation;
+mod protocol;
+mod random_events;
+mod relay;
+mod resume;
+mod room_model;
+mod rules;
 mod virtual_rooms;

@@ -7,6 +7,8 @@ use crossbeam_channel::bounded;
 use roomtone::audio::encoder::Encoding;
 use roomtone::broadcast::Broadcast;
 use roomtone::ids::names::StationName;
+use roomtone::observe::prometheus;
+use roomtone::observe::registry::Registry;
 use roomtone::observe::service::Running;
 use roomtone::rtc::engine::handle::Handle;
 use roomtone::rtc::metrics::RtcMetrics;
@@ -18,8 +20,13 @@ use crate::web::http::wait_until;
 
 /// A broadcast without stations, and its engine.
 fn broadcast() -> (Broadcast, Running<Handle>) {
+    broadcast_with_metrics(Registry::default())
+}
+
+/// The same; its stations count in this registry.
+fn broadcast_with_metrics(metrics: Registry) -> (Broadcast, Running<Handle>) {
     let engine = rtc_engine::start(1, 10, RtcMetrics::default());
-    (Broadcast::new(engine.handle.clone(), Duration::ZERO, bounded(8).0), engine)
+    (Broadcast::new(engine.handle.clone(), Duration::ZERO, metrics, bounded(8).0), engine)
 }
 
 fn name(text: &str) -> StationName {
@@ -32,7 +39,9 @@ fn sine(tone_hz: f64) -> Source {
 
 #[test]
 fn stations_are_added_and_removed_while_others_go_on() {
-    let (broadcast, engine) = broadcast();
+    let metrics = Registry::default();
+    let has_metrics = |label: &str| prometheus::render(&metrics).contains(&format!("station=\"{label}\""));
+    let (broadcast, engine) = broadcast_with_metrics(metrics.clone());
     let main = broadcast.add(name("main"), Encoding::default(), sine(440.0)).unwrap();
     let bar = broadcast.add(name("bar"), Encoding::default(), sine(1_000.0)).unwrap();
     let refusal = broadcast.add(name("bar"), Encoding::default(), sine(1.0)).unwrap_err();
@@ -40,7 +49,9 @@ fn stations_are_added_and_removed_while_others_go_on() {
     wait_until("both on air", || main.is_on_air() && bar.is_on_air());
     let admitted = engine.handle.admit(rtc_engine::offer(bar.track)).unwrap();
 
+    assert!(has_metrics("main") && has_metrics("bar"));
     assert!(broadcast.remove(&name("bar")).unwrap());
+    assert!(has_metrics("main") && !has_metrics("bar"));
     assert!(!broadcast.remove(&name("bar")).unwrap());
     assert_eq!(engine.handle.admit(rtc_engine::offer(bar.track)).unwrap_err(), Refusal::NotOnAir);
     assert!(broadcast.directory.find(&name("bar")).is_none());

@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::bounded;
 use roomtone::audio::encoder::Encoding;
 use roomtone::audio::sources::capture::Finder;
-use roomtone::audio::sources::device::Found;
+use roomtone::audio::sources::device::CaptureDevice;
 use roomtone::ids::names::StationName;
 use roomtone::media::packet::Packet;
 use roomtone::media::track::TrackId;
 use roomtone::observe::service::Running;
+use roomtone::station::metrics::StationMetrics;
 use roomtone::station::runner::{self, Handle, RunnerSetup};
 use roomtone::station::source::{Source, SourceState};
 use roomtone::station::station::Station;
@@ -30,12 +31,13 @@ struct RunningStation {
 impl RunningStation {
     fn start(device: &Simulated, encoding: Encoding) -> RunningStation {
         let device = device.clone();
-        let finder: Finder =
-            Arc::new(move || Ok(Found::of(cpal::platform::CustomDevice::from_device(device.clone()).into())));
+        let finder: Finder = Arc::new(move || {
+            Ok(CaptureDevice::from_cpal(cpal::platform::CustomDevice::from_device(device.clone()).into()))
+        });
         let capacity = Capacity::new(Duration::ZERO, encoding.packet_duration(), encoding.bitrate_bps);
         let (writer, timeline) = timeline::new(capacity, Instant::now());
         let name = StationName::parse("test").unwrap();
-        let station = Station::new(name, TrackId::new(0), encoding, timeline);
+        let station = Station::new(name, TrackId::new(0), encoding, timeline, StationMetrics::default());
         let packets: Arc<Mutex<Vec<(Instant, Packet)>>> = Arc::default();
         let collected = packets.clone();
         let sink = Box::new(move |_, packet: &Packet| collected.lock().unwrap().push((Instant::now(), packet.clone())));

@@ -26,7 +26,7 @@ fn threads_of_sound_have_precedence_and_threads_of_http_yield() {
     };
     let ordinary = rank("hub");
     let raised = if rank("rtc").0 == SCHED_RR { (SCHED_RR, ordinary.1) } else { (ordinary.0, -10) };
-    let warnings = program.log().matches("Sound has no precedence here").count();
+    let warnings = program.log().matches("Real-time priority for sound is not permitted").count();
     for name in ["rtc", "enc-main", "pulse-"] {
         assert_eq!(rank(name), if warnings == 0 { raised } else { ordinary }, "{name} in {threads:?}");
     }

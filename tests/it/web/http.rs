@@ -12,6 +12,8 @@ use roomtone::audio::encoder::Encoding;
 use roomtone::ids::names::StationName;
 use roomtone::media::packet::Packet;
 use roomtone::media::track::TrackId;
+use roomtone::net::ice_server::IceServer;
+use roomtone::observe::registry::Registry;
 use roomtone::observe::service::Running;
 use roomtone::os::file_limits;
 use roomtone::rtc::engine::handle::{Handle as EngineHandle, TrackSetup};
@@ -19,10 +21,12 @@ use roomtone::rtc::engine::{self, EngineSetup};
 use roomtone::rtc::metrics::RtcMetrics;
 use roomtone::rtc::profile::OpusTrack;
 use roomtone::rtc::udp::socket;
-use roomtone::signal::messages::IceServer;
+use roomtone::signal::events::ServerInfo;
+use roomtone::signal::hub::{self, HubSetup};
+use roomtone::signal::limits::RoomLimits;
 use roomtone::signal::metrics::RoomMetrics;
-use roomtone::signal::{hub, rooms};
 use roomtone::station::directory::Directory;
+use roomtone::station::metrics::StationMetrics;
 use roomtone::station::station::Station;
 use roomtone::station::timeline::{self, Capacity};
 use roomtone::web::handlers::authorize::Gate;
@@ -48,7 +52,7 @@ pub struct House {
     pub metrics: ConnectionMetrics,
     www: tempfile::TempDir,
     _engine: Running<EngineHandle>,
-    pub hub: hub::Hub,
+    pub hub: Running<hub::Handle>,
     /// The UDP port.
     pub media: SocketAddr,
     pub room_metrics: RoomMetrics,
@@ -58,7 +62,7 @@ pub struct House {
 #[derive(Default)]
 pub struct Plan {
     pub limits: Limits,
-    pub rooms: rooms::Limits,
+    pub rooms: RoomLimits,
     pub tls: Option<Arc<Tls>>,
     pub proxies: Proxies,
     /// Open to everybody, if None.
@@ -76,10 +80,10 @@ impl House {
     }
 
     fn with(limits: Limits) -> House {
-        House::with_rooms(limits, rooms::Limits::default())
+        House::with_rooms(limits, RoomLimits::default())
     }
 
-    pub fn with_rooms(limits: Limits, rooms: rooms::Limits) -> House {
+    pub fn with_rooms(limits: Limits, rooms: RoomLimits) -> House {
         House::built(Plan { limits, rooms, ..Plan::default() })
     }
 
@@ -94,23 +98,21 @@ impl House {
         fs::write(www.path().join("index.html"), "<!doctype html><p>index").unwrap();
         fs::write(www.path().join("listen.html"), "<!doctype html><p>listen").unwrap();
         fs::write(www.path().join("room.html"), "<!doctype html><p>room").unwrap();
-        let metrics = ConnectionMetrics::default();
+        let registry = Registry::default();
+        let metrics = ConnectionMetrics::register(&registry);
         let stations = Directory::default();
         let listener = bind(Some(Ipv4Addr::LOCALHOST.into()), 0).unwrap();
-        let rtc_metrics = RtcMetrics::default();
-        let (engine, media) = start_engine(&stations, &rtc_metrics, limits.max_listeners_per_address);
+        let (engine, media) = start_engine(&stations, &registry, limits.max_listeners_per_address);
         let (reports, _) = crossbeam_channel::bounded(8);
-        let room_metrics = RoomMetrics::default();
-        let facts =
-            rooms::ServerInfo { instance: "0123456789abcdef".into(), ice_servers: vec![ice_server()], stun_port: 9 };
-        let hub = hub::start(rooms, facts, room_metrics.clone(), reports).unwrap();
+        let room_metrics = RoomMetrics::register(&registry);
+        let server = ServerInfo { instance: "0123456789abcdef".into(), ice_servers: vec![ice_server()], stun_port: 9 };
+        let hub = hub::start(HubSetup { limits: rooms, server, metrics: room_metrics.clone() }, reports).unwrap();
         let site = Site {
             started: Instant::now(),
             stations,
             rtc: engine.handle.clone(),
-            rtc_metrics,
+            metrics: registry,
             rooms: hub.handle.clone(),
-            room_metrics: room_metrics.clone(),
             ice_servers: vec![ice_server()],
             door_metrics: metrics.clone(),
             gate: Arc::new(gate),
@@ -156,7 +158,7 @@ fn ice_server() -> IceServer {
 }
 
 /// An engine with two stations, of which the first is on air.
-fn start_engine(stations: &Directory, metrics: &RtcMetrics, per_address: usize) -> (Running<EngineHandle>, SocketAddr) {
+fn start_engine(stations: &Directory, registry: &Registry, per_address: usize) -> (Running<EngineHandle>, SocketAddr) {
     let socket = socket::bind(Some(Ipv4Addr::LOCALHOST.into()), 0).unwrap();
     let media = socket.local_addr().unwrap();
     let setup = EngineSetup {
@@ -164,15 +166,16 @@ fn start_engine(stations: &Directory, metrics: &RtcMetrics, per_address: usize) 
         max_sessions: MAX_LISTENERS,
         max_sessions_per_address: per_address,
         seal: true,
-        metrics: metrics.clone(),
+        metrics: RtcMetrics::register(registry),
     };
     let (reports, _) = crossbeam_channel::bounded(8);
     let engine = engine::start(setup, reports).unwrap();
-    for (nth, name) in ["main", "other"].into_iter().enumerate() {
+    for (nth, label) in ["main", "other"].into_iter().enumerate() {
         let capacity = Capacity::new(Duration::ZERO, Duration::from_millis(20), 128_000);
         let (mut writer, timeline) = timeline::new(capacity, Instant::now());
-        let (name, track) = (StationName::parse(name).unwrap(), TrackId::new(nth as u64));
-        let station = Station::new(name, track, Encoding::default(), timeline.clone());
+        let (name, track) = (StationName::parse(label).unwrap(), TrackId::new(nth as u64));
+        let station =
+            Station::new(name, track, Encoding::default(), timeline.clone(), StationMetrics::register(registry, label));
         let setup = TrackSetup {
             id: track,
             opus: OpusTrack { stereo: true, fec: false, min_packet_ms: 20 },

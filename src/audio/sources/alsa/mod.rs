@@ -1,5 +1,5 @@
-//! Sound cards of a Linux host, through ALSA.
+//! The sound cards of a Linux machine, through ALSA.
 
 pub(crate) mod cards;
-pub mod configuration;
+pub(crate) mod configuration;
 mod messages;

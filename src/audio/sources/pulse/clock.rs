@@ -1,18 +1,19 @@
-//! When a sample was captured: a straight line from positions in a record stream to time, corrected by what the server
-//! says about its latency. Pure: positions and times come as arguments.
+//! When a sample was captured: a linear function from positions in a record stream to time, corrected by the latency
+//! that the server reports. Pure: positions and times are arguments. The stream's thread uses it.
 
-/// A measurement that differs by more than this is a new beginning (the source was suspended, sound was lost) and is
-/// taken as it is; a smaller difference is mostly noise of the measurement and is smoothed.
+/// A larger difference between measurement and expectation means that the source was suspended or sound was lost: the
+/// measurement is taken as it is. A smaller difference is mostly noise of the measurement and is smoothed.
 const STEP_NANOS: i64 = 5_000_000;
 
-/// How much of a small difference is taken at once. The measurements come once a second and the clocks of sound cards
-/// differ from ours by some 20 µs in a second, so a quarter follows easily.
+/// A small difference is divided by this for each correction. There is one measurement a second, and the clocks of
+/// sound cards differ from ours by about 20 µs in a second, so a quarter is enough to follow them.
 const SMOOTHING: i64 = 4;
 
-/// The line.
+/// See the head of the file.
 #[derive(Debug)]
 pub(crate) struct CaptureClock {
     bytes_per_second: u64,
+    /// The latest known point; none before the first measurement.
     anchor: Option<Anchor>,
 }
 
@@ -27,20 +28,20 @@ impl CaptureClock {
         CaptureClock { bytes_per_second: bytes_per_second.max(1), anchor: None }
     }
 
-    /// How long `bytes` sound.
+    /// How long the sound in `bytes` bytes lasts.
     pub(crate) fn nanos_of(&self, bytes: u64) -> i64 {
         let nanos = u128::from(bytes) * 1_000_000_000 / u128::from(self.bytes_per_second);
         i64::try_from(nanos).unwrap_or(i64::MAX)
     }
 
-    /// When the byte at `position_bytes` was captured, as far as is known.
+    /// When the byte at `position_bytes` was captured; `None` if that is unknown.
     pub(crate) fn captured_nanos(&self, position_bytes: u64) -> Option<i64> {
         let anchor = self.anchor?;
         Some(anchor.captured_nanos.saturating_add(self.nanos_of(position_bytes.saturating_sub(anchor.position_bytes))))
     }
 
-    /// The server's own statement: the byte at `position_bytes` was captured at `captured_nanos`. Positions never
-    /// fall.
+    /// The server reported that the byte at `position_bytes` was captured at `captured_nanos`. Positions never
+    /// decrease.
     pub(crate) fn correct(&mut self, position_bytes: u64, captured_nanos: i64) {
         let captured_nanos = match self.captured_nanos(position_bytes) {
             Some(expected) if (captured_nanos - expected).abs() <= STEP_NANOS => {
@@ -51,7 +52,7 @@ impl CaptureClock {
         self.anchor = Some(Anchor { position_bytes, captured_nanos });
     }
 
-    /// Sound was missing: what was known says nothing about what comes.
+    /// Sound was missing: earlier measurements say nothing about what follows.
     pub(crate) fn forget(&mut self) {
         self.anchor = None;
     }
@@ -64,7 +65,7 @@ mod tests {
     const BYTES_PER_SECOND: u64 = 48_000 * 8;
 
     #[test]
-    fn time_advances_by_samples_between_two_measurements() {
+    fn time_advances_with_samples_between_two_measurements() {
         let mut clock = CaptureClock::new(BYTES_PER_SECOND);
         assert_eq!(clock.captured_nanos(0), None);
         clock.correct(3_840, 7_000_000);
@@ -73,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn a_small_difference_is_smoothed_and_a_large_one_taken() {
+    fn a_small_difference_is_smoothed_and_a_large_one_is_taken_as_it_is() {
         let mut clock = CaptureClock::new(BYTES_PER_SECOND);
         clock.correct(0, 0);
         clock.correct(BYTES_PER_SECOND, 1_000_400_000);
@@ -83,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_gap_nothing_is_known() {
+    fn after_a_gap_the_capture_time_is_unknown() {
         let mut clock = CaptureClock::new(BYTES_PER_SECOND);
         clock.correct(0, 0);
         clock.forget();

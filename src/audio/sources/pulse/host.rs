@@ -1,9 +1,9 @@
-//! A PulseAudio host behind cpal's traits: sources and monitors of a PulseAudio or PipeWire server, by the server's own
-//! protocol over a Unix socket. Linux only. Listing runs on the caller's thread, with time-outs; each stream has a
-//! thread of its own. It plays nothing, starts no server, and holds no connection between two calls.
+//! A PulseAudio host behind cpal's traits: sources and monitors of a PulseAudio or PipeWire server, reached by the
+//! server's own protocol over a Unix socket. Linux only. Listing runs on the caller's thread, with time-outs; each
+//! stream has a thread of its own. It plays nothing, starts no server, and holds no connection between two calls.
 //!
-//! cpal's own PulseAudio host is not used because it loses sound with small buffers, tells nobody when a source
-//! vanishes, and can wait for ever on a server that hangs.
+//! cpal's own PulseAudio host is not used because it loses sound with small buffers, does not report that a source has
+//! vanished, and can wait for ever for a server that hangs.
 
 use std::ffi::CString;
 use std::fmt;
@@ -17,24 +17,24 @@ use cpal::{
     ErrorKind, HostId, InputCallbackInfo, InterfaceType, OutputCallbackInfo, SampleFormat, StreamConfig,
     SupportedBufferSize, SupportedStreamConfig, SupportedStreamConfigRange,
 };
-use pulseaudio::protocol::{
-    self as wire_types, ChannelMap, Command, SampleSpec, ServerInfo, SourceInfo, SourceInfoList,
-};
+use pulseaudio::protocol::{self as pulse, ChannelMap, Command, SampleSpec, ServerInfo, SourceInfo, SourceInfoList};
 
-use crate::audio::sources::pulse::connection::{Connection, Place};
+use crate::audio::sources::pulse::connection::Connection;
+use crate::audio::sources::pulse::default_device::DefaultDevice;
+use crate::audio::sources::pulse::server_paths::ServerPaths;
 pub use crate::audio::sources::pulse::stream::PulseStream;
-use crate::audio::sources::pulse::stream::{DefaultOf, Recording};
+use crate::audio::sources::pulse::stream::RecordRequest;
 
-/// More channels than a 7.1 source has are of no use to a station that folds them to two.
+/// More channels than a 7.1 source has are not recorded: a station folds them to two.
 const CHANNEL_LIMIT: u8 = 8;
 
-/// The formats offered, best for a station first. The server converts.
+/// The formats offered, the best for a station first. The server converts to them.
 const FORMATS: [SampleFormat; 3] = [SampleFormat::F32, SampleFormat::I16, SampleFormat::I32];
 
-/// A PulseAudio server, running or not.
+/// A PulseAudio server, whether it runs or not.
 #[derive(Clone, Debug)]
 pub struct PulseHost {
-    place: Place,
+    paths: ServerPaths,
 }
 
 impl Default for PulseHost {
@@ -44,24 +44,24 @@ impl Default for PulseHost {
 }
 
 impl PulseHost {
-    /// The server of this user, found as PulseAudio's own programs find it.
+    /// The server of this user, at the paths where PulseAudio's own programs look for it.
     pub fn new() -> PulseHost {
-        PulseHost { place: Place::from_env() }
+        PulseHost { paths: ServerPaths::from_env() }
     }
 
     /// The server that listens on `socket`.
     pub fn at(socket: impl Into<PathBuf>) -> PulseHost {
-        PulseHost { place: Place::at(socket.into()) }
+        PulseHost { paths: ServerPaths::of_socket(socket.into()) }
     }
 
-    /// What the host plays: the monitor of the default sink. A stream on it ends with `DeviceChanged` when another
+    /// What this machine plays: the monitor of the default sink. A stream on it ends with `DeviceChanged` when another
     /// sink becomes the default.
     ///
     /// # Errors
     /// `HostUnavailable` if no server answers, `DeviceNotAvailable` if it has no sink.
     pub fn loopback_device(&self) -> Result<PulseDevice, Error> {
         let (server, sources) = self.query()?;
-        self.default_of(DefaultOf::Sink, &server, sources)
+        self.default_of(DefaultDevice::Sink, &server, sources)
             .ok_or_else(|| Error::with_message(ErrorKind::DeviceNotAvailable, "The sound server has no output device."))
     }
 
@@ -71,38 +71,39 @@ impl PulseHost {
     /// `HostUnavailable` if no server answers, `DeviceNotAvailable` if it has no source.
     pub fn input_device(&self) -> Result<PulseDevice, Error> {
         let (server, sources) = self.query()?;
-        self.default_of(DefaultOf::Source, &server, sources)
+        self.default_of(DefaultDevice::Source, &server, sources)
             .ok_or_else(|| Error::with_message(ErrorKind::DeviceNotAvailable, "The sound server has no input device."))
     }
 
-    /// Every source with what is known about it, in the server's order: as `devices`, but says which is the default.
+    /// Every source, in the server's order; each knows whether it is the default.
     ///
     /// # Errors
     /// `HostUnavailable` if no server answers.
     pub fn list(&self) -> Result<Vec<PulseDevice>, Error> {
         let (server, sources) = self.query()?;
         let device = |source| {
-            let mut device = PulseDevice { place: self.place.clone(), source, is_default: false, follows: None };
-            device.is_default = device.name_as(DefaultOf::Source).as_deref() == DefaultOf::Source.name_in(&server);
+            let mut device = PulseDevice { paths: self.paths.clone(), source, is_default: false, found_as: None };
+            device.is_default =
+                device.name_as(DefaultDevice::Source).as_deref() == DefaultDevice::Source.name_in(&server);
             device
         };
         Ok(sources.into_iter().map(device).collect())
     }
 
     fn query(&self) -> Result<(ServerInfo, Vec<SourceInfo>), Error> {
-        let mut connection = Connection::open(&self.place)?;
+        let mut connection = Connection::open(&self.paths)?;
         let server = connection.request(&Command::GetServerInfo)?;
         let sources: SourceInfoList = connection.request(&Command::GetSourceInfoList)?;
         Ok((server, sources))
     }
 
-    fn default_of(&self, which: DefaultOf, server: &ServerInfo, sources: Vec<SourceInfo>) -> Option<PulseDevice> {
+    fn default_of(&self, which: DefaultDevice, server: &ServerInfo, sources: Vec<SourceInfo>) -> Option<PulseDevice> {
         let name = which.name_in(server)?;
         let devices = sources.into_iter().map(|source| PulseDevice {
-            place: self.place.clone(),
+            paths: self.paths.clone(),
             source,
-            is_default: which == DefaultOf::Source,
-            follows: Some(which),
+            is_default: which == DefaultDevice::Source,
+            found_as: Some(which),
         });
         devices.into_iter().find(|device| device.name_as(which).as_deref() == Some(name))
     }
@@ -113,7 +114,7 @@ impl HostTrait for PulseHost {
     type Device = PulseDevice;
 
     fn is_available() -> bool {
-        Connection::open(&Place::from_env()).is_ok()
+        Connection::open(&ServerPaths::from_env()).is_ok()
     }
 
     fn devices(&self) -> Result<Self::Devices, Error> {
@@ -132,19 +133,20 @@ impl HostTrait for PulseHost {
 /// A source of the server, as it was when it was listed.
 #[derive(Clone)]
 pub struct PulseDevice {
-    place: Place,
+    paths: ServerPaths,
     source: SourceInfo,
     is_default: bool,
-    follows: Option<DefaultOf>,
+    /// The default for which it was found; a stream on it ends when that default changes.
+    found_as: Option<DefaultDevice>,
 }
 
 impl PulseDevice {
-    /// The server's name for the source: stable, and unique on this host.
+    /// The server's name for the source: stable, and unique on this machine.
     pub fn name(&self) -> String {
         self.source.name.to_string_lossy().into_owned()
     }
 
-    /// Whether this is what a sink plays.
+    /// Whether this records what a sink plays.
     pub fn is_monitor(&self) -> bool {
         self.source.monitor_of_sink_name.is_some()
     }
@@ -154,11 +156,11 @@ impl PulseDevice {
         self.is_default
     }
 
-    /// The name of the default this source would be.
-    fn name_as(&self, which: DefaultOf) -> Option<CString> {
+    /// The name by which the server names this source if it is that default: of a monitor, its sink.
+    fn name_as(&self, which: DefaultDevice) -> Option<CString> {
         match which {
-            DefaultOf::Source => Some(self.source.name.clone()),
-            DefaultOf::Sink => self.source.monitor_of_sink_name.clone(),
+            DefaultDevice::Source => Some(self.source.name.clone()),
+            DefaultDevice::Sink => self.source.monitor_of_sink_name.clone(),
         }
     }
 
@@ -170,14 +172,14 @@ impl PulseDevice {
         ChannelMap::new(self.source.channel_map.into_iter().take(usize::from(self.channels())))
     }
 
-    /// From a millisecond, which is as short as a server can be asked for, to two seconds.
+    /// From one millisecond, the shortest that a server accepts, to two seconds.
     fn buffer_range(&self) -> SupportedBufferSize {
         let rate = self.source.sample_spec.sample_rate;
         SupportedBufferSize::Range { min: (rate / 1000).max(1), max: rate.saturating_mul(2).max(1) }
     }
 
     fn native_format(&self) -> SampleFormat {
-        use wire_types::SampleFormat as Pulse;
+        use pulse::SampleFormat as Pulse;
         match self.source.sample_spec.format {
             Pulse::U8 | Pulse::Alaw | Pulse::Ulaw | Pulse::S16Le | Pulse::S16Be => SampleFormat::I16,
             Pulse::S32Le | Pulse::S32Be => SampleFormat::I32,
@@ -185,26 +187,26 @@ impl PulseDevice {
         }
     }
 
-    fn recording(&self, config: &StreamConfig, format: SampleFormat) -> Result<Recording, Error> {
+    fn record_request(&self, config: &StreamConfig, format: SampleFormat) -> Result<RecordRequest, Error> {
         let source = &self.source.sample_spec;
         let Some(pulse_format) = pulse_format(format) else {
             return Err(unsupported(format!("{format} is not offered; F32, I16 and I32 are.")));
         };
         if config.channels != u16::from(self.channels()) || config.sample_rate != source.sample_rate {
             let (rate, channels) = (source.sample_rate, self.channels());
-            return Err(unsupported(format!("{} is offered at {rate} Hz with {channels} channels only.", self.name())));
+            return Err(unsupported(format!("{} is offered only at {rate} Hz with {channels} channels.", self.name())));
         }
         let buffer_samples = match config.buffer_size {
             BufferSize::Default => source.sample_rate / 100,
             BufferSize::Fixed(samples) => samples,
         };
-        Ok(Recording {
+        Ok(RecordRequest {
             source: self.source.name.clone(),
             spec: SampleSpec { format: pulse_format, channels: self.channels(), sample_rate: source.sample_rate },
             map: self.channel_map(),
             format,
             buffer_samples: buffer_samples.max(1),
-            follows: self.follows.and_then(|which| Some((which, self.name_as(which)?))),
+            default: self.found_as.and_then(|which| Some((which, self.name_as(which)?))),
         })
     }
 }
@@ -214,8 +216,8 @@ fn unsupported(why: String) -> Error {
 }
 
 /// The server's name for a format in this machine's byte order.
-fn pulse_format(format: SampleFormat) -> Option<wire_types::SampleFormat> {
-    use wire_types::SampleFormat as Pulse;
+fn pulse_format(format: SampleFormat) -> Option<pulse::SampleFormat> {
+    use pulse::SampleFormat as Pulse;
     let little = cfg!(target_endian = "little");
     Some(match format {
         SampleFormat::F32 if little => Pulse::Float32Le,
@@ -280,8 +282,8 @@ impl DeviceTrait for PulseDevice {
         D: FnMut(&Data, &InputCallbackInfo) + Send + 'static,
         E: FnMut(Error) + Send + 'static,
     {
-        let recording = self.recording(&config, sample_format)?;
-        PulseStream::open(&self.place, recording, data_callback, error_callback)
+        let request = self.record_request(&config, sample_format)?;
+        PulseStream::open(&self.paths, request, data_callback, error_callback)
     }
 
     fn build_output_stream_raw<D, E>(
@@ -301,13 +303,13 @@ impl DeviceTrait for PulseDevice {
 }
 
 fn no_output() -> Error {
-    Error::with_message(ErrorKind::UnsupportedOperation, "A source cannot be played to.")
+    Error::with_message(ErrorKind::UnsupportedOperation, "A source cannot play sound.")
 }
 
-// A device is the source of its name; what is known about it may have changed between two lists.
+// Two devices are equal if their sources have the same name; other properties may change between two lists.
 impl PartialEq for PulseDevice {
     fn eq(&self, other: &PulseDevice) -> bool {
-        self.place == other.place && self.source.name == other.source.name
+        self.paths == other.paths && self.source.name == other.source.name
     }
 }
 

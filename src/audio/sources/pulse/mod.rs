@@ -2,5 +2,9 @@
 
 mod clock;
 mod connection;
+mod default_device;
+mod errors;
 pub mod host;
+mod server_paths;
 mod stream;
+mod stream_reader;

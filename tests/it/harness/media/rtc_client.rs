@@ -39,7 +39,7 @@ impl RtcClient {
     /// A client at a port of this loopback address, and its SDP offer. With `with_nack` it asks for packets that are missing.
     pub fn new(address: Ipv4Addr, with_nack: bool) -> (RtcClient, String) {
         let socket = UdpSocket::bind((address, 0)).expect("a UDP port");
-        timestamps::ask_for_stamps(&socket);
+        timestamps::enable_timestamps(&socket);
         let local = socket.local_addr().expect("an address");
         let now = Instant::now();
         let mut config = Rtc::builder().set_rtp_mode(true).clear_codecs().enable_opus(true, false);

@@ -1,5 +1,5 @@
-//! A capture device that exists only here: behind cpal's traits, on time to the operating system's best, and able to die
-//! in every way a real one can.
+//! A simulated capture device behind cpal's traits. Its callbacks are as punctual as the operating system allows, and
+//! it can fail in the ways in which real devices fail: with an error, or by delivering nothing more.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -13,7 +13,7 @@ use cpal::{
     SupportedBufferSize, SupportedStreamConfig, SupportedStreamConfigRange,
 };
 
-/// What a test can see and change while the device runs. All clones speak of one device.
+/// The device, and what a test can see and change of it while it runs. All clones are the same device.
 #[derive(Clone)]
 pub struct Simulated {
     pub rate_hz: u32,
@@ -25,11 +25,11 @@ pub struct Simulated {
 
 #[derive(Default)]
 struct State {
-    /// When each callback began, and how many samples had been delivered with it.
+    /// When each call of the data callback began.
     calls: Mutex<Vec<Instant>>,
-    /// Calls no more, and says nothing.
+    /// Delivers nothing more, without an error.
     hung: AtomicBool,
-    /// Not there: opening fails, and an open stream reports an error.
+    /// Opening fails, and an open stream reports an error.
     absent: AtomicBool,
     opened: AtomicU64,
 }
@@ -39,20 +39,22 @@ impl Simulated {
         Simulated { rate_hz, channels, tones_hz, state: Arc::default() }
     }
 
-    /// When each callback began.
+    /// When each call of the data callback began.
     pub fn calls(&self) -> Vec<Instant> {
         self.state.calls.lock().unwrap().clone()
     }
 
+    /// Makes the device deliver nothing more, without an error; or deliver again.
     pub fn hang(&self, hung: bool) {
         self.state.hung.store(hung, Ordering::Relaxed);
     }
 
+    /// Removes the device, with an error; or makes it available again.
     pub fn vanish(&self, absent: bool) {
         self.state.absent.store(absent, Ordering::Relaxed);
     }
 
-    /// How often it was opened.
+    /// How often the device was opened.
     pub fn opened(&self) -> u64 {
         self.state.opened.load(Ordering::Relaxed)
     }
@@ -65,13 +67,13 @@ impl Simulated {
 
 pub struct SimulatedStream {
     playing: Arc<AtomicBool>,
-    over: Arc<AtomicBool>,
+    is_dropped: Arc<AtomicBool>,
     epoch: Instant,
 }
 
 impl Drop for SimulatedStream {
     fn drop(&mut self) {
-        self.over.store(true, Ordering::Relaxed);
+        self.is_dropped.store(true, Ordering::Relaxed);
     }
 }
 
@@ -93,7 +95,7 @@ impl StreamTrait for SimulatedStream {
 }
 
 fn instant(epoch: Instant, at: Instant) -> StreamInstant {
-    // An hour ahead, so that a capture time before the epoch is a time too.
+    // The epoch is one hour after cpal's zero, so that capture times before the epoch are not negative.
     StreamInstant::from_nanos(3_600_000_000_000 + at.saturating_duration_since(epoch).as_nanos() as u64)
 }
 
@@ -142,15 +144,15 @@ impl DeviceTrait for Simulated {
             BufferSize::Fixed(samples) => samples,
             BufferSize::Default => self.rate_hz / 100,
         };
-        let (playing, over) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let (playing, is_dropped) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let epoch = Instant::now();
-        let stream = SimulatedStream { playing: playing.clone(), over: over.clone(), epoch };
+        let stream = SimulatedStream { playing: playing.clone(), is_dropped: is_dropped.clone(), epoch };
         let device = self.clone();
         let run = move || {
             let period = Duration::from_secs_f64(f64::from(block) / f64::from(device.rate_hz));
             let mut position = 0u64;
             let mut next = Instant::now() + period;
-            while !over.load(Ordering::Relaxed) {
+            while !is_dropped.load(Ordering::Relaxed) {
                 thread::sleep(next.saturating_duration_since(Instant::now()));
                 next += period;
                 if device.state.absent.load(Ordering::Relaxed) {
@@ -165,7 +167,7 @@ impl DeviceTrait for Simulated {
                 device.state.calls.lock().unwrap().push(now);
                 let callback = instant(epoch, now);
                 let timestamp = InputStreamTimestamp { callback, capture: callback - period };
-                // SAFETY: the slice outlives the call and holds `len` samples of the format named.
+                // SAFETY: the vector outlives the call and holds `len` samples of the given format.
                 let data = unsafe { Data::from_parts(samples.as_mut_ptr().cast(), samples.len(), SampleFormat::F32) };
                 data_callback(&data, &InputCallbackInfo::new(timestamp));
             }

@@ -1,9 +1,10 @@
-//! Receiving with the kernel's own time stamp: when a datagram was there, however long the reader slept.
+//! Receives datagrams with the kernel's time stamp (SO_TIMESTAMPNS): when a datagram arrived, however late the reader
+//! woke up.
 
 #[cfg(target_os = "linux")]
-pub use linux::{ask_for_stamps, receive};
+pub use linux::{enable_timestamps, receive};
 #[cfg(not(target_os = "linux"))]
-pub use others::{ask_for_stamps, receive};
+pub use others::{enable_timestamps, receive};
 
 #[cfg(target_os = "linux")]
 mod linux {
@@ -13,14 +14,14 @@ mod linux {
     use std::os::fd::AsRawFd;
     use std::time::{Duration, Instant, SystemTime};
 
-    pub fn ask_for_stamps(socket: &UdpSocket) {
+    pub fn enable_timestamps(socket: &UdpSocket) {
         let on: libc::c_int = 1;
         // SAFETY: the option's value is an int, and its size is given.
         let result = unsafe {
             let (value, size) = ((&raw const on).cast(), mem::size_of_val(&on) as libc::socklen_t);
             libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, value, size)
         };
-        assert_eq!(result, 0, "this kernel stamps datagrams");
+        assert_eq!(result, 0, "SO_TIMESTAMPNS is supported");
     }
 
     pub fn receive(socket: &UdpSocket, bytes: &mut [u8]) -> io::Result<(usize, SocketAddr, Instant)> {
@@ -36,11 +37,11 @@ mod linux {
         message.msg_iovlen = 1;
         message.msg_control = control.0.as_mut_ptr().cast();
         message.msg_controllen = control.0.len() as _;
-        // SAFETY: every pointer in `message` leads to a local that outlives the call.
+        // SAFETY: every pointer in `message` points to a local variable that outlives the call.
         let length = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, 0) };
         let length = usize::try_from(length).map_err(|_| io::Error::last_os_error())?;
         let (now, wall) = (Instant::now(), SystemTime::now());
-        // SAFETY: the kernel has filled the control buffer; CMSG_FIRSTHDR is null if there is no room for a header, and a
+        // SAFETY: the kernel has filled the control buffer; CMSG_FIRSTHDR is null if the buffer holds no header, and a
         // header of this type is followed by a timespec.
         let stamp = unsafe {
             let header = libc::CMSG_FIRSTHDR(&raw const message);
@@ -57,14 +58,14 @@ mod linux {
     }
 }
 
-/// The time of the reader's wake-up, for want of a better one.
+/// Without time stamps of the kernel: the time at which the reader woke up.
 #[cfg(not(target_os = "linux"))]
 mod others {
     use std::io;
     use std::net::{SocketAddr, UdpSocket};
     use std::time::Instant;
 
-    pub fn ask_for_stamps(_: &UdpSocket) {}
+    pub fn enable_timestamps(_: &UdpSocket) {}
 
     pub fn receive(socket: &UdpSocket, bytes: &mut [u8]) -> io::Result<(usize, SocketAddr, Instant)> {
         let (length, source) = socket.recv_from(bytes)?;

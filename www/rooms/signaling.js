@@ -1,0 +1,311 @@
+/**
+ * Signaling: a WebSocket to the server that reconnects by itself, under the same peer id (protocol: see the README).
+ *
+ * Messages are passed on only after `config`, because only `config` tells whether the server still had this peer's place.
+ * A message to one peer is queued while the connection is down. Other messages are lost then, because they would be
+ * outdated when it is back.
+ */
+
+import { Backoff } from "../shared/backoff.js";
+import { browserClock } from "../shared/clock.js";
+
+/** A connection attempt without `config` after this time has failed. */
+const CONFIG_TIMEOUT_MS = 10_000;
+/** Messages queued at most. The server keeps 64 for each peer, and a pair of peers needs about ten. */
+const MAX_QUEUED = 200;
+
+const CODE_NORMAL = 1000;
+/** Closed by us because the network changed. After any code but 1000 and 1001 the server reserves our place. */
+const CODE_NETWORK_CHANGED = 4000;
+/** Final close codes of the server, with the code of the `error` that precedes them. */
+const FINAL_CODES = new Map([[4001, "replaced"], [4003, "removed"], [4004, "room-locked"], [4005, "room-ended"]]);
+const FINAL_ERRORS = new Set(FINAL_CODES.values());
+
+/** @typedef {import("../shared/protocol.js").Config} Config */
+/** @typedef {import("../shared/protocol.js").ServerMessage} ServerMessage */
+/** @typedef {import("../shared/protocol.js").ClientMessage} ClientMessage */
+
+/**
+ * @typedef {{ kind: "idle" }
+ *   | { kind: "connecting" }
+ *   | { kind: "open" }
+ *   | { kind: "waiting", dueMs: number }
+ *   | { kind: "refused", code: string, message: string, retryAfterMs: number }} SignalingState
+ */
+
+/**
+ * @typedef {object} AccessControl
+ * @property {() => string | null} token
+ * @property {(resume: string | null) => Promise<import("../shared/checkAccess.js").Access>} check
+ */
+
+/**
+ * @typedef {object} SignalingCallbacks
+ * @property {(state: SignalingState) => void} onState
+ * @property {(id: string, peerIds: string[], config: Config) => void} onConfig after each connection
+ * @property {(message: import("../shared/protocol.js").RoomMessage) => void} onMessage all that follows
+ * @property {() => import("../shared/protocol.js").PeerState} peerState what to send after each connection
+ */
+
+/** @typedef {import("../shared/clock.js").Clock & { createWebSocket: (url: string) => WebSocket }} Platform Replaced in tests. */
+
+/** @type {AccessControl} */
+const OPEN_ACCESS = { token: () => null, check: async () => ({ kind: "unknown" }) };
+
+/** @type {Platform} */
+const browserPlatform = { ...browserClock, createWebSocket: (url) => new WebSocket(url) };
+
+export class Signaling {
+  #endpoint;
+  #room;
+  #callbacks;
+  #access;
+  #platform;
+  #backoff;
+
+  /** @type {SignalingState} */
+  #state = { kind: "idle" };
+  /** @type {WebSocket | null} */
+  #socket = null;
+  /** @type {string | null} secret, sent only to the server */
+  #resumeToken = null;
+  /** @type {import("../shared/protocol.js").InitPeers | null} from `init-peers` until `config` */
+  #initPeers = null;
+  /** @type {import("../shared/protocol.js").RoomError | null} the last `error` on this socket */
+  #error = null;
+  /** This socket has received a message, so access was not refused. */
+  #received = false;
+  /** Counts attempts, so that an answer for an earlier attempt can be ignored. */
+  #attempt = 0;
+  /** @type {ClientMessage[]} messages to single peers, while the connection is down */
+  #queue = [];
+  /** @type {number | undefined} */
+  #timer;
+
+  /**
+   * @param {string} endpoint such as `ws://host/ws`
+   * @param {string} room
+   * @param {SignalingCallbacks} callbacks
+   * @param {AccessControl} access
+   * @param {Platform} platform
+   */
+  constructor(endpoint, room, callbacks, access = OPEN_ACCESS, platform = browserPlatform) {
+    this.#endpoint = endpoint;
+    this.#room = room;
+    this.#callbacks = callbacks;
+    this.#access = access;
+    this.#platform = platform;
+    this.#backoff = new Backoff(platform.random);
+  }
+
+  get state() {
+    return this.#state;
+  }
+
+  /** Checks access, then connects: a browser does not tell a page why a WebSocket was refused. */
+  async start() {
+    if (this.#state.kind !== "idle" && this.#state.kind !== "refused") return;
+    this.#backoff.reset();
+    this.#attempt += 1;
+    const attempt = this.#attempt;
+    this.#setState({ kind: "connecting" });
+    const access = await this.#access.check(this.#resumeToken);
+    if (attempt !== this.#attempt) return;
+    if (access.kind === "refused") this.#refuse(access.code, "", access.retryAfterMs);
+    else this.#connect();
+  }
+
+  /** Leaves the room for good. */
+  stop() {
+    this.#attempt += 1;
+    this.#platform.clearTimeout(this.#timer);
+    this.#queue = [];
+    if (this.#state.kind === "open") this.#write({ type: "leave", payload: {} });
+    this.#closeSocket(CODE_NORMAL);
+    this.#resumeToken = null;
+    this.#setState({ kind: "idle" });
+  }
+
+  /**
+   * Sends a message to the server or to all peers.
+   * @param {import("../shared/protocol.js").OutgoingRoomMessage} message
+   * @returns {boolean} false if the connection is down: the message is lost
+   */
+  send(message) {
+    if (this.#state.kind !== "open") return false;
+    this.#write(message);
+    return true;
+  }
+
+  /**
+   * Sends a message to one peer, or queues it while the connection is down.
+   * @param {import("../shared/protocol.js").OutgoingPeerMessage} message
+   */
+  sendToPeer(message) {
+    if (this.#state.kind === "open") this.#write(message);
+    else if (this.#state.kind !== "idle") this.#queue = [...this.#queue, message].slice(-MAX_QUEUED);
+  }
+
+  /** The network changed: replaces a connection that may be dead, and retries now if a retry is scheduled. */
+  networkChanged() {
+    if (this.#state.kind === "open") {
+      this.#closeSocket(CODE_NETWORK_CHANGED);
+      this.#backoff.reset();
+      this.#connect();
+    } else if (this.#state.kind === "waiting") {
+      this.#backoff.retryNow(this.#platform.now());
+      this.#scheduleRetry();
+    }
+  }
+
+  /** @param {SignalingState} state */
+  #setState(state) {
+    this.#state = state;
+    this.#callbacks.onState(state);
+  }
+
+  /** @param {ClientMessage} message */
+  #write(message) {
+    this.#socket?.send(JSON.stringify(message));
+  }
+
+  #url() {
+    const query = new URLSearchParams({ room: this.#room });
+    if (this.#resumeToken !== null) query.set("resume", this.#resumeToken);
+    const token = this.#access.token();
+    if (token !== null) query.set("token", token);
+    return `${this.#endpoint}?${query}`;
+  }
+
+  #connect() {
+    this.#initPeers = null;
+    this.#error = null;
+    this.#received = false;
+    this.#attempt += 1;
+    const socket = this.#platform.createWebSocket(this.#url());
+    this.#socket = socket;
+    socket.addEventListener("message", ({ data }) => {
+      if (socket === this.#socket) this.#onMessage(data);
+    });
+    socket.addEventListener("close", ({ code }) => {
+      if (socket === this.#socket) this.#onClose(code);
+    });
+    this.#platform.clearTimeout(this.#timer);
+    this.#timer = this.#platform.setTimeout(() => {
+      if (socket !== this.#socket) return;
+      this.#closeSocket(CODE_NETWORK_CHANGED);
+      this.#onClose(0);
+    }, CONFIG_TIMEOUT_MS);
+    this.#setState({ kind: "connecting" });
+  }
+
+  /** @param {number} code */
+  #closeSocket(code) {
+    const socket = this.#socket;
+    this.#socket = null;
+    socket?.close(code);
+  }
+
+  /** @param {number} code */
+  #onClose(code) {
+    this.#socket = null;
+    this.#platform.clearTimeout(this.#timer);
+    const finalError = this.#finalError(code);
+    if (finalError !== undefined) {
+      this.#refuse(finalError, this.#error?.message ?? "");
+      return;
+    }
+    this.#backoff.failed(this.#platform.now());
+    this.#scheduleRetry();
+    if (!this.#received) void this.#checkRefusal();
+  }
+
+  /** The error code after which there is no reconnect. @param {number} closeCode */
+  #finalError(closeCode) {
+    const code = this.#error?.code;
+    // A full room is final for newcomers only.
+    if (code === "room-full" && this.#resumeToken === null) return code;
+    return code !== undefined && FINAL_ERRORS.has(code) ? code : FINAL_CODES.get(closeCode);
+  }
+
+  /** A socket that received nothing: the server may be down, or may have refused. The next retry is scheduled anyway. */
+  async #checkRefusal() {
+    const attempt = this.#attempt;
+    const access = await this.#access.check(this.#resumeToken);
+    if (attempt !== this.#attempt || access.kind !== "refused") return;
+    // A peer with a reserved place that is only asked to wait keeps retrying.
+    const mayWait = this.#resumeToken !== null && access.retryAfterMs > 0;
+    if (!mayWait) this.#refuse(access.code, "", access.retryAfterMs);
+  }
+
+  /**
+   * @param {string} code
+   * @param {string} message
+   * @param {number} retryAfterMs
+   */
+  #refuse(code, message, retryAfterMs = 0) {
+    this.#attempt += 1;
+    this.#platform.clearTimeout(this.#timer);
+    this.#queue = [];
+    this.#resumeToken = null;
+    this.#setState({ kind: "refused", code, message, retryAfterMs });
+  }
+
+  #scheduleRetry() {
+    const { dueMs } = this.#backoff;
+    if (dueMs === null) return;
+    this.#platform.clearTimeout(this.#timer);
+    this.#timer = this.#platform.setTimeout(() => {
+      this.#backoff.attemptStarted();
+      this.#connect();
+    }, Math.max(0, dueMs - this.#platform.now()));
+    this.#setState({ kind: "waiting", dueMs });
+  }
+
+  /** @param {unknown} data */
+  #onMessage(data) {
+    const message = parseMessage(data);
+    if (message === null) return;
+    this.#received = true;
+    switch (message.type) {
+      case "init-peers":
+        this.#initPeers = message.payload;
+        break;
+      case "config":
+        this.#onConfig(message.payload);
+        break;
+      default:
+        if (message.type === "error") this.#error = message.payload;
+        if (this.#state.kind === "open") this.#callbacks.onMessage(message);
+    }
+  }
+
+  /** @param {Config} config */
+  #onConfig(config) {
+    if (this.#initPeers === null) return;
+    const { id, peerIds } = this.#initPeers;
+    this.#platform.clearTimeout(this.#timer);
+    this.#resumeToken = config.resume;
+    this.#backoff.reset();
+    this.#state = { kind: "open" };
+    this.#write({ type: "hello", payload: this.#callbacks.peerState() });
+    for (const message of this.#queue.splice(0)) this.#write(message);
+    this.#callbacks.onConfig(id, peerIds, config);
+    this.#callbacks.onState(this.#state);
+  }
+}
+
+/**
+ * Reads a message of the server. Types that this page does not know are ignored later on.
+ * @param {unknown} data
+ * @returns {ServerMessage | null} null if it is no message of the protocol
+ */
+function parseMessage(data) {
+  try {
+    const message = JSON.parse(String(data));
+    const isMessage = typeof message?.type === "string" && typeof message.payload === "object" && message.payload !== null;
+    return isMessage ? message : null;
+  } catch {
+    return null;
+  }
+}

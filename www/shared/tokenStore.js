@@ -1,0 +1,134 @@
+/**
+ * Access tokens. An invitation link carries a token in its fragment. This module takes the token out of the address bar,
+ * stores it, and returns the token that applies to a request. It does not ask the server whether a token is valid.
+ *
+ * A token is a secret of the person who was invited: it is never written into the page, a URL or the console.
+ */
+
+import { roomFromUrl } from "./roomName.js";
+
+/** Key in localStorage. The value is a JSON object: scope to token. */
+const STORAGE_KEY = "roomtone.tokens";
+/** `#t=TOKEN`: browsers do not send a fragment to the server. */
+const FRAGMENT = /^#t=([A-Za-z0-9._-]{1,512})$/;
+const TOKEN = /^[A-Za-z0-9._-]{1,512}$/;
+/** Tokens kept at most. The oldest tokens of rooms are removed first. */
+const MAX_TOKENS = 64;
+
+/**
+ * @typedef {"admin" | "listen" | `room:${string}`} Scope What a token gives access to: everything, all stations, or one room.
+ */
+
+/**
+ * @typedef {object} Platform Replaced in tests.
+ * @property {Pick<Storage, "getItem" | "setItem" | "removeItem"> | null} storage null where the browser refuses access
+ * @property {{ pathname: string, search: string, hash: string }} location
+ * @property {(url: string) => void} replaceUrl changes the address bar without a new history entry
+ */
+
+/** @returns {Platform} */
+function browserPlatform() {
+  let storage = null;
+  try {
+    storage = localStorage;
+  } catch {
+    // Private windows and strict settings may refuse access: tokens then last as long as the page.
+  }
+  return { storage, location, replaceUrl: (url) => history.replaceState(history.state, "", url) };
+}
+
+/**
+ * The scope of a token in the link to this page.
+ * @param {{ pathname: string, search: string }} url
+ * @returns {Scope}
+ */
+export function scopeOf(url) {
+  if (/^\/listen(\.html)?\/?$/.test(url.pathname)) return "listen";
+  if (/^\/room(\.html)?(\/|$)/.test(url.pathname)) return `room:${roomFromUrl(url)}`;
+  return "admin";
+}
+
+/**
+ * Request header fields that carry a token (RFC 6750, section 2.1).
+ * @param {string | null} token
+ * @returns {Record<string, string>}
+ */
+export const authorizationHeaders = (token) => (token === null ? {} : { Authorization: `Bearer ${token}` });
+
+export class TokenStore {
+  #platform;
+  /** What is stored, and what could not be stored. @type {Map<string, string>} */
+  #tokens = new Map();
+
+  /** @param {Platform} platform */
+  constructor(platform = browserPlatform()) {
+    this.#platform = platform;
+    this.#load();
+  }
+
+  /**
+   * Moves the token from the address bar into the store.
+   * @returns {string | null} the token of the link that was just opened, if there is one
+   */
+  takeFromUrl() {
+    const { pathname, search, hash } = this.#platform.location;
+    if (!hash.startsWith("#t=")) return null;
+    // An invalid token is removed from the address bar as well.
+    this.#platform.replaceUrl(pathname + search);
+    const token = FRAGMENT.exec(hash)?.[1];
+    if (token === undefined) return null;
+    this.#load();
+    const scope = scopeOf(this.#platform.location);
+    this.#tokens.delete(scope);
+    this.#tokens.set(scope, token);
+    this.#save();
+    return token;
+  }
+
+  /**
+   * The token for a request. An administrator's token applies to every scope.
+   * @param {Scope} scope
+   * @returns {string | null}
+   */
+  tokenFor(scope) {
+    this.#load();
+    return this.#tokens.get("admin") ?? this.#tokens.get(scope) ?? null;
+  }
+
+  /**
+   * Removes a token from every scope.
+   * @param {string} token
+   */
+  remove(token) {
+    this.#load();
+    for (const [scope, stored] of this.#tokens) if (stored === token) this.#tokens.delete(scope);
+    this.#save();
+  }
+
+  /** Other pages of this browser may have added or removed tokens meanwhile. */
+  #load() {
+    const { storage } = this.#platform;
+    if (storage === null) return;
+    try {
+      const stored = JSON.parse(storage.getItem(STORAGE_KEY) ?? "{}");
+      this.#tokens = new Map(Object.entries(stored ?? {}).filter(([, token]) => typeof token === "string" && TOKEN.test(token)));
+    } catch {
+      // What cannot be read is overwritten by the next save.
+    }
+  }
+
+  #save() {
+    const { storage } = this.#platform;
+    while (this.#tokens.size > MAX_TOKENS) {
+      this.#tokens.delete([...this.#tokens.keys()].find((scope) => scope.startsWith("room:")) ?? "listen");
+    }
+    if (storage === null) return;
+    try {
+      if (this.#tokens.size === 0) storage.removeItem(STORAGE_KEY);
+      else storage.setItem(STORAGE_KEY, JSON.stringify(Object.fromEntries(this.#tokens)));
+    } catch {
+      // The storage is full or access is refused: tokens then last as long as the page.
+      this.#platform = { ...this.#platform, storage: null };
+    }
+  }
+}
