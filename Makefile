@@ -1,4 +1,4 @@
-# Two commands are all there is to know: `make run` and `make test`. Both install what is missing.
+# `make run` starts the program, `make test` runs all tests. Both install the Debian packages that they need.
 
 BUILD_PACKAGES := cmake pkg-config libasound2-dev
 TARGET := x86_64-unknown-linux-gnu
@@ -10,7 +10,7 @@ BROWSER_TESTS := tests/browser
 FUZZ_SECONDS := 60
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
-# Installs Debian packages that are not there yet: as root, or through sudo.
+# Installs those of the Debian packages that are missing; as root or through sudo.
 install = missing=""; for p in $(1); do dpkg -s $$p >/dev/null 2>&1 || missing="$$missing $$p"; done; \
 	if [ -n "$$missing" ]; then \
 		command -v apt-get >/dev/null || { echo "please install:$$missing"; exit 1; }; \
@@ -34,7 +34,7 @@ check:
 	cargo clippy --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked
 
-# The stress tests run one by one at the end: they want the whole machine, and would take it from tests of timing.
+# The stress tests run at the end, one by one: each needs the whole machine, and would disturb tests that measure time.
 rust-test:
 	cargo test --locked -- --skip stress::
 	cargo test --locked --test it -- stress:: --test-threads 1
@@ -46,7 +46,8 @@ browser-test:
 bench: build-packages
 	cargo bench --locked --bench capture_latency
 
-# Each parser of strangers' bytes for a minute; needs a nightly compiler. What it finds is kept in tests/fuzz/seeds.
+# Fuzzes each parser of bytes from the network for a minute; needs a nightly compiler. Keep the inputs that it finds in
+# tests/fuzz/seeds.
 fuzz: build-packages
 	@cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz
 	set -e; for target in $$(cd tests/fuzz/targets && ls | sed 's/\.rs$$//'); do \
@@ -55,12 +56,13 @@ fuzz: build-packages
 			-- -max_total_time=$(FUZZ_SECONDS) -max_len=4096; \
 	done
 
-# One file for any Linux, and an archive of it with its notices: target/static. TARGET=aarch64-unknown-linux-gnu for others.
+# Builds one binary for any Linux, and an archive of it with its notices, in target/static. For ARM:
+# TARGET=aarch64-unknown-linux-gnu.
 static:
 	@$(call install,$(STATIC_PACKAGES))
 	examples/deploy/static/build $(TARGET)
 
-# The same sources in another folder must give the same bytes.
+# Builds the same sources again in another folder; both must give the same bytes.
 static-twice: static
 	rm -rf target/static/again
 	mkdir -p target/static/again
@@ -70,7 +72,7 @@ static-twice: static
 	cd target/static && cmp $(TARGET)/roomtone again/target/static/$(TARGET)/roomtone
 	cd target/static/again/target/static && for archive in *.tar.gz; do cmp $$archive ../../../$$archive || exit 1; done
 
-# Runs that file where there is nothing else; as root, or through sudo, for chroot and mount.
+# Tests that binary in a folder with nothing else in it; as root or through sudo, because of chroot and mount.
 static-test: build-packages static
 	@$(call install,$(STATIC_TEST_PACKAGES))
 	cargo build --locked --example listen

@@ -1,5 +1,5 @@
-//! A short, seeded run of the fuzz targets' bodies: every seed and kept case as it is, then mutations of them. The same
-//! seeds give the same run.
+//! A short run of the fuzz targets' bodies: every seed and every case that a fuzzer has found, then mutations of them. It is
+//! the same run each time.
 
 #[path = "../fuzz/bodies.rs"]
 mod bodies;
@@ -7,6 +7,8 @@ mod bodies;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+
+use crate::harness::random::Random;
 
 /// Mutations of each body; those that set up sessions are slow.
 fn rounds(name: &str) -> usize {
@@ -17,37 +19,25 @@ fn rounds(name: &str) -> usize {
     }
 }
 
-/// splitmix64
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) % end.max(1) as u64) as usize
-    }
-}
-
-/// Flips, cuts, repeats and splices, a few at a time.
-fn mutated(seeds: &[Vec<u8>], dice: &mut Dice) -> Vec<u8> {
-    let mut bytes = seeds[dice.below(seeds.len())].clone();
-    for _ in 0..1 + dice.below(4) {
-        let at = dice.below(bytes.len() + 1);
-        let length = dice.below(32).min(bytes.len() - at);
-        match dice.below(6) {
-            0 if at < bytes.len() => bytes[at] ^= 1 << dice.below(8),
-            1 if at < bytes.len() => bytes[at] = dice.below(256) as u8,
+/// A seed after one to four changes: bits flipped, bytes replaced, removed, repeated, or taken from another seed.
+fn mutated(seeds: &[Vec<u8>], random: &mut Random) -> Vec<u8> {
+    let mut below = |end: usize| random.below(end as u64) as usize;
+    let mut bytes = seeds[below(seeds.len())].clone();
+    for _ in 0..1 + below(4) {
+        let at = below(bytes.len() + 1);
+        let length = below(32).min(bytes.len() - at);
+        match below(6) {
+            0 if at < bytes.len() => bytes[at] ^= 1 << below(8),
+            1 if at < bytes.len() => bytes[at] = below(256) as u8,
             2 => drop(bytes.drain(at..at + length)),
             3 => {
                 let piece = bytes[at..at + length].to_vec();
                 bytes.splice(at..at, piece);
             }
             4 => {
-                let other = &seeds[dice.below(seeds.len())];
-                let from = dice.below(other.len() + 1);
-                let piece = other[from..other.len().min(from + dice.below(64))].to_vec();
+                let other = &seeds[below(seeds.len())];
+                let from = below(other.len() + 1);
+                let piece = other[from..other.len().min(from + below(64))].to_vec();
                 bytes.splice(at..at + length, piece);
             }
             _ => bytes.truncate(at),
@@ -57,16 +47,15 @@ fn mutated(seeds: &[Vec<u8>], dice: &mut Dice) -> Vec<u8> {
 }
 
 fn run(name: &str) {
-    let (_, body) = bodies::BODIES.into_iter().find(|(n, _)| *n == name).unwrap();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/seeds").join(name);
     let mut paths: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
     let seeds: Vec<Vec<u8>> = paths.iter().map(|path| fs::read(path).unwrap()).collect();
     assert!(!seeds.is_empty(), "{name} has no seeds");
-    let mut dice = Dice(1);
-    let mutations = (0..rounds(name)).map(|_| mutated(&seeds, &mut dice)).collect::<Vec<_>>();
+    let mut random = Random(1);
+    let mutations = (0..rounds(name)).map(|_| mutated(&seeds, &mut random)).collect::<Vec<_>>();
     for bytes in seeds.iter().chain(&mutations) {
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| body(bytes))) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| bodies::run(name, bytes))) {
             eprintln!("{name} fails with {}", bytes.escape_ascii());
             std::panic::resume_unwind(panic);
         }
@@ -84,21 +73,21 @@ fn any_message_is_passed_on_as_json_or_refused() {
 }
 
 #[test]
-fn any_name_is_taken_as_it_is_or_refused() {
+fn any_name_is_accepted_unchanged_or_refused() {
     run("names");
 }
 
 #[test]
-fn any_offer_is_answered_or_refused_in_a_sentence() {
+fn any_offer_is_answered_or_refused_in_one_sentence() {
     run("offer");
 }
 
 #[test]
-fn no_datagram_disturbs_who_is_on() {
+fn no_datagram_disturbs_a_connected_listener() {
     run("datagrams");
 }
 
 #[test]
-fn no_sequence_of_events_confuses_the_fanout() {
+fn sessions_end_once_after_any_sequence_of_events() {
     run("sessions");
 }

@@ -1,5 +1,4 @@
 #![no_main]
 #[path = "../bodies.rs"]
-#[allow(dead_code)]
 mod bodies;
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| bodies::datagrams(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| bodies::run("datagrams", bytes));

@@ -1,5 +1,4 @@
 #![no_main]
 #[path = "../bodies.rs"]
-#[allow(dead_code)]
 mod bodies;
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| bodies::head(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| bodies::run("head", bytes));

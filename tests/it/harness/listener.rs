@@ -1,125 +1,131 @@
-//! Somebody who listens: a client of its own engine on a thread of its own, over real sockets, that counts what it hears.
+//! A listener of a running server: a WebRTC client on a thread of its own, over real sockets, that counts what it receives.
 
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use socket2::{Domain, Socket, Type};
-use str0m::change::SdpAnswer;
-use str0m::format::CodecConfig;
-use str0m::media::{Direction, MediaKind};
-use str0m::net::{Protocol, Receive};
-use str0m::{Candidate, Event, Input, Output, Rtc};
+use crate::harness::loopback_client::post_offer;
+use crate::harness::media::rtc_client::{ClientEvent, RtcClient};
 
-use crate::harness::timestamps;
-
-/// No single read or write takes that long.
-pub const PATIENCE: Duration = Duration::from_secs(20);
-
-/// See the head of the file; listens until dropped.
-pub struct Ear {
-    heard: Arc<Mutex<Heard>>,
-    enough: Arc<AtomicBool>,
+/// A client that receives the default station until it is dropped.
+pub struct Listener {
+    received: Arc<Mutex<Received>>,
+    stopping: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
-    /// What the server answered, as the client took it.
+    /// The SDP answer, as the client took it.
     pub answer: String,
-    /// The path under which the session is spoken of.
-    pub session: String,
+    /// The session's path, from the response's `Location`.
+    pub session_path: String,
 }
 
+/// What a listener has received since it was started.
 #[derive(Clone, Debug)]
-pub struct Heard {
-    /// No packet is counted twice.
+pub struct Received {
+    /// Packets; none is counted twice.
     pub packets: u64,
+    /// Packets missing between the first and the latest in sequence.
     pub lost: u64,
-    /// Between one packet and the next, by the kernel's stamps.
+    /// Time from each packet's arrival to that of the next, by the kernel's time stamps.
     pub gaps: Vec<Duration>,
-    pub last: Instant,
+    /// Arrival of the last packet.
+    pub last_arrival: Instant,
     first_sequence: u64,
     last_sequence: u64,
-    /// The host has said goodbye.
-    pub dismissed: bool,
+    /// The server has closed the session and said so.
+    pub is_closed: bool,
 }
 
-impl Heard {
+impl Received {
+    fn none(now: Instant) -> Received {
+        Received {
+            packets: 0,
+            lost: 0,
+            gaps: vec![],
+            last_arrival: now,
+            first_sequence: 0,
+            last_sequence: 0,
+            is_closed: false,
+        }
+    }
+
     pub fn longest_gap(&self) -> Duration {
         self.gaps.iter().max().copied().unwrap_or_default()
     }
 
-    /// Packets from the first to the last that was heard, with those between that were not.
-    pub fn span(&self) -> u64 {
+    /// Packets from the first to the latest in sequence, received or lost.
+    pub fn sent(&self) -> u64 {
         self.packets + self.lost
     }
+
+    fn add(&mut self, sequence: u64, arrived: Instant) {
+        if self.packets == 0 {
+            self.first_sequence = sequence;
+        } else {
+            self.gaps.push(arrived.saturating_duration_since(self.last_arrival));
+        }
+        self.packets += 1;
+        self.last_arrival = arrived;
+        self.last_sequence = self.last_sequence.max(sequence);
+        self.lost = (self.last_sequence - self.first_sequence + 1).saturating_sub(self.packets);
+    }
 }
 
-/// Another way to listen than the plain one.
+/// In what a listener differs from the plain one.
 #[derive(Clone, Copy, Default)]
-pub struct Wish {
+pub struct ListenerOptions {
     /// Ask for packets that are missing.
     pub nack: bool,
-    /// Speak to this address instead of the server's.
-    pub by_way_of: Option<SocketAddr>,
+    /// Send to this address in place of the server's candidates.
+    pub proxy: Option<SocketAddr>,
 }
 
-impl Ear {
-    /// Connected to nobody yet when this returns, but admitted.
-    pub fn listen(port: u16, from: Ipv4Addr) -> Result<Ear, String> {
-        Ear::listen_as(Wish::default(), port, from)
+impl Listener {
+    /// Starts a listener at this address. It is admitted when this returns, but not connected yet.
+    ///
+    /// # Errors
+    /// The server's response, if it refused the offer.
+    pub fn start(port: u16, from: Ipv4Addr) -> Result<Listener, String> {
+        Listener::start_with(ListenerOptions::default(), port, from)
     }
 
-    pub fn listen_as(wish: Wish, port: u16, from: Ipv4Addr) -> Result<Ear, String> {
-        let socket = UdpSocket::bind((from, 0)).unwrap();
+    /// The same with options.
+    pub fn start_with(options: ListenerOptions, port: u16, from: Ipv4Addr) -> Result<Listener, String> {
         let now = Instant::now();
-        let mut config = Rtc::builder().set_rtp_mode(true).clear_codecs().enable_opus(true, false);
-        let mut opus = config.codec_config().params().to_vec();
-        opus.iter_mut().for_each(|params| params.set_fb_nack(wish.nack));
-        *config.codec_config() = CodecConfig::new_from_payload_params(opus);
-        let mut rtc = config.build(now);
-        rtc.add_local_candidate(Candidate::host(socket.local_addr().unwrap(), Protocol::Udp).unwrap());
-        let mut change = rtc.sdp_api();
-        change.add_media(MediaKind::Audio, Direction::RecvOnly, None, None, None);
-        let (offer, pending) = change.apply().unwrap();
-        let reply = post_offer(port, from, &offer.to_sdp_string()).map_err(|error| error.to_string())?;
-        let (head, answer) = reply.split_once("\r\n\r\n").ok_or("no answer")?;
+        let (mut client, offer) = RtcClient::new(from, options.nack);
+        let response = post_offer(port, from, &offer).map_err(|error| error.to_string())?;
+        let (head, answer) = response.split_once("\r\n\r\n").ok_or("no response")?;
         if !head.starts_with("HTTP/1.1 201") {
-            return Err(reply);
+            return Err(response);
         }
-        let session = head.lines().find_map(|line| line.strip_prefix("Location: ")).ok_or("no Location")?.to_owned();
-        let answer = wish.by_way_of.map_or(answer.to_owned(), |address| led_to(address, answer));
-        rtc.sdp_api().accept_answer(pending, SdpAnswer::from_sdp_string(&answer).unwrap()).unwrap();
-        let heard = Heard {
-            packets: 0,
-            lost: 0,
-            gaps: vec![],
-            last: now,
-            first_sequence: 0,
-            last_sequence: 0,
-            dismissed: false,
+        let location = head.lines().find_map(|line| line.strip_prefix("Location: "));
+        let session_path = location.ok_or("no Location")?.to_owned();
+        let answer = options.proxy.map_or(answer.to_owned(), |address| with_only_candidate(address, answer));
+        client.accept_answer(&answer);
+        let received = Arc::new(Mutex::new(Received::none(now)));
+        let stopping = Arc::new(AtomicBool::new(false));
+        let thread = {
+            let (received, stopping) = (received.clone(), stopping.clone());
+            thread::spawn(move || receive(client, &received, &stopping))
         };
-        let heard = Arc::new(Mutex::new(heard));
-        let enough = Arc::new(AtomicBool::new(false));
-        let (told, stop) = (heard.clone(), enough.clone());
-        let thread = thread::spawn(move || hear(rtc, wish.nack, &socket, &told, &stop));
-        Ok(Ear { heard, enough, thread: Some(thread), answer, session })
+        Ok(Listener { received, stopping, thread: Some(thread), answer, session_path })
     }
 
-    pub fn heard(&self) -> Heard {
-        self.heard.lock().unwrap().clone()
+    pub fn received(&self) -> Received {
+        self.received.lock().unwrap().clone()
     }
 }
 
-impl Drop for Ear {
+impl Drop for Listener {
     fn drop(&mut self) {
-        self.enough.store(true, Ordering::Relaxed);
+        self.stopping.store(true, Ordering::Relaxed);
         let _ = self.thread.take().unwrap().join();
     }
 }
 
-/// The answer with one candidate, which is this address.
-fn led_to(address: SocketAddr, answer: &str) -> String {
+/// The SDP answer with this address as its only candidate.
+fn with_only_candidate(address: SocketAddr, answer: &str) -> String {
     let candidate = format!("a=candidate:1 1 udp 2130706431 {} {} typ host\r\n", address.ip(), address.port());
     answer
         .split_inclusive("\r\n")
@@ -128,110 +134,15 @@ fn led_to(address: SocketAddr, answer: &str) -> String {
         .collect()
 }
 
-fn hear(mut rtc: Rtc, nack: bool, socket: &UdpSocket, heard: &Mutex<Heard>, enough: &AtomicBool) {
-    let here = socket.local_addr().unwrap();
-    timestamps::enable_timestamps(socket);
-    let mut arrived = Instant::now();
-    let mut bytes = [0; 2_000];
-    while !enough.load(Ordering::Relaxed) {
-        let deadline = loop {
-            match rtc.poll_output().unwrap() {
-                Output::Timeout(deadline) => break deadline,
-                Output::Transmit(t) => drop(socket.send_to(&t.contents, t.destination)),
-                Output::Event(Event::RtpPacket(packet)) => {
-                    let mut api = rtc.direct_api();
-                    // The engine by itself asks only for what comes again in a stream apart (RFC 4588).
-                    if let Some(stream) = api.stream_rx(&packet.header.ssrc) {
-                        stream.suppress_nack(!nack);
-                    }
-                    note(&mut heard.lock().unwrap(), *packet.seq_no, arrived);
-                }
-                Output::Event(Event::Closed) => {
-                    heard.lock().unwrap().dismissed = true;
-                    return;
-                }
-                Output::Event(_) => {}
+fn receive(mut client: RtcClient, received: &Mutex<Received>, stopping: &AtomicBool) {
+    while !stopping.load(Ordering::Relaxed) {
+        match client.next_event() {
+            Some(ClientEvent::Packet(packet, arrived)) => received.lock().unwrap().add(*packet.seq_no, arrived),
+            Some(ClientEvent::Closed) => {
+                received.lock().unwrap().is_closed = true;
+                return;
             }
-        };
-        let wait = deadline.saturating_duration_since(Instant::now());
-        socket.set_read_timeout(Some(wait.clamp(Duration::from_millis(1), Duration::from_millis(100)))).unwrap();
-        let input = match timestamps::receive(socket, &mut bytes) {
-            Ok((length, source, at)) => {
-                arrived = at;
-                let contents = bytes[..length].try_into();
-                let Ok(contents) = contents else { continue };
-                Input::Receive(Instant::now(), Receive { proto: Protocol::Udp, source, destination: here, contents })
-            }
-            Err(_) => Input::Timeout(Instant::now()),
-        };
-        rtc.handle_input(input).unwrap();
-    }
-}
-
-fn note(heard: &mut Heard, sequence: u64, arrived: Instant) {
-    if heard.packets == 0 {
-        heard.first_sequence = sequence;
-    } else {
-        heard.gaps.push(arrived.saturating_duration_since(heard.last));
-    }
-    heard.packets += 1;
-    heard.last = arrived;
-    heard.last_sequence = heard.last_sequence.max(sequence);
-    heard.lost = (heard.last_sequence - heard.first_sequence + 1).saturating_sub(heard.packets);
-}
-
-pub fn post_offer(port: u16, from: Ipv4Addr, offer: &str) -> std::io::Result<String> {
-    let mut stream = connect(port, from)?;
-    let length = offer.len();
-    write!(
-        stream,
-        "POST /whep HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/sdp\r\nContent-Length: {length}\r\n\
-         Connection: close\r\n\r\n{offer}"
-    )?;
-    std::io::read_to_string(stream)
-}
-
-pub fn connect(port: u16, from: Ipv4Addr) -> std::io::Result<TcpStream> {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-    socket.bind(&SocketAddr::from((from, 0)).into())?;
-    socket.connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into(), PATIENCE)?;
-    socket.set_read_timeout(Some(PATIENCE))?;
-    socket.set_write_timeout(Some(PATIENCE))?;
-    Ok(socket.into())
-}
-
-/// Somebody in a room, in plain bytes: what follows is RFC 6455's.
-pub fn enter(port: u16, from: Ipv4Addr, room: &str) -> TcpStream {
-    let mut stream = connect(port, from).unwrap();
-    write!(
-        stream,
-        "GET /ws?room={room} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-    )
-    .unwrap();
-    let mut head = vec![];
-    while !head.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        stream.read_exact(&mut byte).unwrap();
-        head.push(byte[0]);
-    }
-    assert!(head.starts_with(b"HTTP/1.1 101"));
-    stream
-}
-
-/// splitmix64
-pub struct Dice(pub u64);
-
-impl Dice {
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    pub fn bytes(&mut self, length: usize) -> Vec<u8> {
-        (0..length).map(|_| self.next() as u8).collect()
+            None => {}
+        }
     }
 }

@@ -1,12 +1,16 @@
+//! What tests start, simulate and connect with. Benches use `media` too.
+
 #[cfg(target_os = "linux")]
 pub mod listener;
 #[cfg(target_os = "linux")]
+pub mod loopback_client;
+#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "tests over real sockets run on Linux only"))]
+pub mod media;
+#[cfg(target_os = "linux")]
 pub mod program;
+pub mod random;
 pub mod room_peer;
-#[allow(dead_code, reason = "the bench uses all of it")]
-pub mod simulated_device;
+pub mod rtc_engine;
 #[cfg(target_os = "linux")]
 pub mod sound_server;
-#[cfg(target_os = "linux")]
-pub mod timestamps;
-pub mod virtual_world;
+pub mod virtual_network;

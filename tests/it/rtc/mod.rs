@@ -1,8 +1,13 @@
+//! Sessions in virtual time, the engine with real threads, and listeners of the running program.
+
+mod engine;
+mod hostile_datagrams;
 #[cfg(target_os = "linux")]
 mod loss;
 #[cfg(target_os = "linux")]
+mod lossy_proxy;
+mod sealing;
+mod sessions;
+#[cfg(target_os = "linux")]
 mod threads;
-mod virtual_malice;
-mod virtual_sealing;
-mod virtual_time;
-mod virtual_tracks;
+mod tracks;

@@ -1,52 +1,51 @@
-//! Listeners spread over several rtc threads: each hears everything, from a port of its thread's own, and can be spoken of.
+//! Listeners of the running program on several rtc threads: each thread has a port of its own, and the program counts and
+//! closes their sessions as if there were one.
 
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::Ipv4Addr;
 
-use crate::harness::listener::{Ear, connect};
+use crate::harness::listener::Listener;
+use crate::harness::loopback_client::connect;
 use crate::harness::program::Program;
 use crate::web::http::wait_until;
 
 const LISTENERS: u8 = 24;
 
-/// Of the host's first candidate.
+/// The port of the first candidate in an SDP answer.
 fn server_port(answer: &str) -> u16 {
     let candidate = answer.lines().find(|line| line.starts_with("a=candidate:")).unwrap();
     candidate.split(' ').nth(5).unwrap().parse().unwrap()
 }
 
 #[test]
-fn listeners_of_several_threads_hear_the_same_and_are_counted_together() {
+fn listeners_of_several_threads_receive_the_same_and_are_counted_together() {
     let program =
         Program::start(&["--sine-wave", "--rtc-threads", "3", "--max-listeners", "24", "--log-file", "none"], None);
-    let hear = |n| Ear::listen(program.port, Ipv4Addr::new(127, 0, 1, n));
-    let ears: Vec<Ear> = (0..LISTENERS).map(|n| hear(n).unwrap()).collect();
-    wait_until("everybody to hear a second of it", || ears.iter().all(|ear| ear.heard().packets >= 50));
-    assert!(ears.iter().all(|ear| ear.heard().lost == 0));
+    let listen = |n| Listener::start(program.port, Ipv4Addr::new(127, 0, 1, n));
+    let clients: Vec<Listener> = (0..LISTENERS).map(|n| listen(n).unwrap()).collect();
+    wait_until("a second of sound for every listener", || clients.iter().all(|c| c.received().packets >= 50));
+    assert!(clients.iter().all(|client| client.received().lost == 0));
     let mut by_port: BTreeMap<u16, usize> = BTreeMap::new();
-    ears.iter().for_each(|ear| *by_port.entry(server_port(&ear.answer)).or_default() += 1);
-    // Ids are drawn by lot: that all fall to one of three does not happen, that one of three is left out may.
-    assert!(
-        by_port.len() >= 2 && by_port.keys().all(|port| (program.port..program.port + 3).contains(port)),
-        "{by_port:?}"
-    );
+    clients.iter().for_each(|client| *by_port.entry(server_port(&client.answer)).or_default() += 1);
+    assert!(by_port.keys().copied().eq(program.port..program.port + 3), "{by_port:?}");
+    assert!(by_port.values().all(|count| *count == 8), "{by_port:?}");
     let listeners = || program.status()["stations"][0]["listeners"].as_u64();
     assert_eq!(listeners(), Some(u64::from(LISTENERS)));
     assert_eq!(program.threads().iter().filter(|(name, ..)| name.starts_with("rtc-")).count(), 3);
     // The limit is one for all threads.
-    assert!(hear(LISTENERS).err().is_some_and(|answer| answer.starts_with("HTTP/1.1 503")));
-    // Each can be ended by itself, whichever thread drives it.
-    for ear in &ears[..12] {
+    assert!(listen(LISTENERS).err().is_some_and(|response| response.starts_with("HTTP/1.1 503")));
+    // A session can be closed by its path, on any thread.
+    for client in &clients[..12] {
         let mut stream = connect(program.port, Ipv4Addr::new(127, 0, 1, 1)).unwrap();
-        let session = &ear.session;
-        write!(stream, "DELETE {session} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
-        let answer = std::io::read_to_string(stream).unwrap();
-        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        let path = &client.session_path;
+        write!(stream, "DELETE {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+        let response = std::io::read_to_string(stream).unwrap();
+        assert!(response.starts_with("HTTP/1.1 200"), "{response}");
     }
-    wait_until("twelve to be gone", || listeners() == Some(12));
-    wait_until("goodbye to the twelve", || ears[..12].iter().all(|ear| ear.heard().dismissed));
-    assert!(ears[12..].iter().all(|ear| !ear.heard().dismissed));
+    wait_until("twelve listeners fewer", || listeners() == Some(12));
+    wait_until("a goodbye to the twelve", || clients[..12].iter().all(|client| client.received().is_closed));
+    assert!(clients[12..].iter().all(|client| !client.received().is_closed));
     program.signal("-TERM");
-    wait_until("goodbye to everybody", || ears.iter().all(|ear| ear.heard().dismissed));
+    wait_until("a goodbye to all", || clients.iter().all(|client| client.received().is_closed));
 }

@@ -11,29 +11,21 @@ use roomtone::observe::prometheus;
 use roomtone::observe::registry::Registry;
 use roomtone::observe::service::Running;
 use roomtone::rtc::engine::handle::Handle;
-use roomtone::rtc::engine::{self, EngineSetup};
 use roomtone::rtc::metrics::RtcMetrics;
-use roomtone::rtc::requests::{Offer, Refusal};
-use roomtone::rtc::udp::socket;
+use roomtone::rtc::requests::Refusal;
 use roomtone::station::source::{Source, SourceState};
-use roomtone::station::station::Station;
 
-use crate::harness::virtual_world::recvonly_offer;
+use crate::harness::rtc_engine;
 use crate::web::http::wait_until;
 
+/// A broadcast without stations, and its engine.
 fn broadcast() -> (Broadcast, Running<Handle>) {
-    broadcast_counted_in(Registry::default())
+    broadcast_with_metrics(Registry::default())
 }
 
-fn broadcast_counted_in(metrics: Registry) -> (Broadcast, Running<Handle>) {
-    let setup = EngineSetup {
-        sockets: vec![socket::bind(Some([127, 0, 0, 1].into()), 0).unwrap()],
-        max_sessions: 10,
-        max_sessions_per_address: 10,
-        seal: true,
-        metrics: RtcMetrics::default(),
-    };
-    let engine = engine::start(setup, bounded(8).0).unwrap();
+/// The same; its stations count in this registry.
+fn broadcast_with_metrics(metrics: Registry) -> (Broadcast, Running<Handle>) {
+    let engine = rtc_engine::start(1, 10, RtcMetrics::default());
     (Broadcast::new(engine.handle.clone(), Duration::ZERO, metrics, bounded(8).0), engine)
 }
 
@@ -45,33 +37,27 @@ fn sine(tone_hz: f64) -> Source {
     Source::Sine { tone_hz }
 }
 
-fn offer(station: &Station) -> Offer {
-    let mut rtc = str0m::Rtc::builder().clear_codecs().enable_opus(true, false).build(std::time::Instant::now());
-    let (sdp, _) = recvonly_offer(&mut rtc);
-    Offer { sdp, track: station.track, client: [127, 0, 0, 1].into(), reached_at: None }
-}
-
 #[test]
 fn stations_are_added_and_removed_while_others_go_on() {
     let metrics = Registry::default();
-    let is_counted = |label: &str| prometheus::render(&metrics).contains(&format!("station=\"{label}\""));
-    let (broadcast, engine) = broadcast_counted_in(metrics.clone());
+    let has_metrics = |label: &str| prometheus::render(&metrics).contains(&format!("station=\"{label}\""));
+    let (broadcast, engine) = broadcast_with_metrics(metrics.clone());
     let main = broadcast.add(name("main"), Encoding::default(), sine(440.0)).unwrap();
     let bar = broadcast.add(name("bar"), Encoding::default(), sine(1_000.0)).unwrap();
-    let taken = broadcast.add(name("bar"), Encoding::default(), sine(1.0)).unwrap_err();
-    assert_eq!(taken.kind(), io::ErrorKind::AlreadyExists);
+    let refusal = broadcast.add(name("bar"), Encoding::default(), sine(1.0)).unwrap_err();
+    assert_eq!(refusal.kind(), io::ErrorKind::AlreadyExists);
     wait_until("both on air", || main.is_on_air() && bar.is_on_air());
-    let admitted = engine.handle.admit(offer(&bar)).unwrap();
+    let admitted = engine.handle.admit(rtc_engine::offer(bar.track)).unwrap();
 
-    assert!(is_counted("main") && is_counted("bar"));
+    assert!(has_metrics("main") && has_metrics("bar"));
     assert!(broadcast.remove(&name("bar")).unwrap());
-    assert!(is_counted("main") && !is_counted("bar"));
+    assert!(has_metrics("main") && !has_metrics("bar"));
     assert!(!broadcast.remove(&name("bar")).unwrap());
-    assert_eq!(engine.handle.admit(offer(&bar)).unwrap_err(), Refusal::NotOnAir);
+    assert_eq!(engine.handle.admit(rtc_engine::offer(bar.track)).unwrap_err(), Refusal::NotOnAir);
     assert!(broadcast.directory.find(&name("bar")).is_none());
-    let (ended, going) = (bar.timeline.head(), main.timeline.head());
-    wait_until("ten packets more of the other", || main.timeline.head() > going + 10);
-    assert_eq!(bar.timeline.head(), ended, "a removed station sends nothing");
+    let (bar_packets, main_packets) = (bar.timeline.head(), main.timeline.head());
+    wait_until("ten packets more of the other", || main.timeline.head() > main_packets + 10);
+    assert_eq!(bar.timeline.head(), bar_packets, "a removed station sends nothing");
     engine.handle.close(admitted.session);
 
     // The name is free again, and the new station is another track.
@@ -83,7 +69,7 @@ fn stations_are_added_and_removed_while_others_go_on() {
 }
 
 #[test]
-fn another_source_takes_over_without_a_jump_in_rtp_time() {
+fn rtp_time_goes_on_without_a_jump_when_the_source_changes() {
     let (broadcast, engine) = broadcast();
     let station = broadcast.add(name("main"), Encoding::default(), sine(440.0)).unwrap();
     wait_until("the first source on air", || station.timeline.head() > 10);
@@ -101,7 +87,7 @@ fn another_source_takes_over_without_a_jump_in_rtp_time() {
 }
 
 #[test]
-fn a_station_that_cannot_be_encoded_leaves_nothing_behind() {
+fn a_station_whose_encoder_fails_is_not_added() {
     let (broadcast, engine) = broadcast();
     let impossible = Encoding { complexity: 99, ..Encoding::default() };
     assert!(broadcast.add(name("main"), impossible, sine(440.0)).is_err());

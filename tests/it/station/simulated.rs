@@ -1,4 +1,4 @@
-//! Stations on a simulated device, in real time: what listeners would get when the source misbehaves.
+//! Stations on a simulated device, in real time: which packets listeners would receive when the device fails.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -17,18 +17,19 @@ use roomtone::station::source::{Source, SourceState};
 use roomtone::station::station::Station;
 use roomtone::station::timeline::{self, Capacity};
 
-use crate::harness::simulated_device::Simulated;
+use crate::harness::media::simulated_device::Simulated;
 use crate::harness::sound_server::tone_hz;
 use crate::web::http::wait_until;
 
-struct OnAir {
+/// A station that captures a device; its packets are collected with the time of each.
+struct RunningStation {
     station: Station,
     running: Running<Handle>,
     packets: Arc<Mutex<Vec<(Instant, Packet)>>>,
 }
 
-impl OnAir {
-    fn of(device: &Simulated, encoding: Encoding) -> OnAir {
+impl RunningStation {
+    fn start(device: &Simulated, encoding: Encoding) -> RunningStation {
         let device = device.clone();
         let finder: Finder = Arc::new(move || {
             Ok(CaptureDevice::from_cpal(cpal::platform::CustomDevice::from_device(device.clone()).into()))
@@ -38,12 +39,12 @@ impl OnAir {
         let name = StationName::parse("test").unwrap();
         let station = Station::new(name, TrackId::new(0), encoding, timeline, StationMetrics::default());
         let packets: Arc<Mutex<Vec<(Instant, Packet)>>> = Arc::default();
-        let notes = packets.clone();
-        let sink = Box::new(move |_, packet: &Packet| notes.lock().unwrap().push((Instant::now(), packet.clone())));
+        let collected = packets.clone();
+        let sink = Box::new(move |_, packet: &Packet| collected.lock().unwrap().push((Instant::now(), packet.clone())));
         let source = Source::Device { kind: "device", finder };
         let setup = RunnerSetup { station: station.clone(), source, timeline: writer, sink };
         let running = runner::start(setup, bounded(8).0).unwrap();
-        OnAir { station, running, packets }
+        RunningStation { station, running, packets }
     }
 
     fn state(&self) -> SourceState {
@@ -54,17 +55,18 @@ impl OnAir {
         wait_until(&format!("{state:?}"), || self.state() == state);
     }
 
-    /// Stops the station: the packets, having checked that RTP time never jumped or stood still.
-    fn packets(self) -> Vec<(Instant, Packet)> {
+    /// Stops the station and checks that RTP time advanced by one packet's duration with each packet. Returns the packets.
+    fn stop(self) -> Vec<(Instant, Packet)> {
         self.running.stop().unwrap();
         let packets = std::mem::take(&mut *self.packets.lock().unwrap());
         let step = u64::from(self.station.encoding.packet_samples);
         let times: Vec<u64> = packets.iter().map(|(_, packet)| packet.rtp_time_samples).collect();
-        assert!(times.windows(2).all(|pair| pair[1] == pair[0] + step), "RTP time advances by {step}, always");
+        assert!(times.windows(2).all(|pair| pair[1] == pair[0] + step), "RTP time advances by {step} with each packet");
         packets
     }
 }
 
+/// The left and the right channel.
 fn decode(packets: &[(Instant, Packet)]) -> [Vec<f32>; 2] {
     let mut decoder = opus::Decoder::new(48_000, opus::Channels::Stereo).unwrap();
     let mut sound = [vec![], vec![]];
@@ -80,19 +82,19 @@ fn decode(packets: &[(Instant, Packet)]) -> [Vec<f32>; 2] {
 }
 
 #[test]
-fn a_device_of_any_rate_and_channels_is_heard_in_stereo_at_its_pitch() {
+fn devices_of_any_rate_and_channel_count_keep_their_pitch_in_stereo() {
     for (rate_hz, channels) in [(48_000, 2), (44_100, 2), (96_000, 6), (16_000, 3)] {
         let device = Simulated::new(rate_hz, channels, [1_000.0, 400.0]);
-        let on_air = OnAir::of(&device, Encoding::default());
-        on_air.wait_for(SourceState::Live);
-        wait_until("two seconds of sound", || on_air.packets.lock().unwrap().len() >= 110);
-        let status = on_air.station.source();
+        let running = RunningStation::start(&device, Encoding::default());
+        running.wait_for(SourceState::Live);
+        wait_until("two seconds of sound", || running.packets.lock().unwrap().len() >= 110);
+        let status = running.station.source();
         assert_eq!((status.rate_hz, status.channels), (rate_hz, channels));
-        assert_eq!(on_air.station.metrics.blocks_dropped.read(), 0);
-        let packets = on_air.packets();
+        assert_eq!(running.station.metrics.blocks_dropped.read(), 0);
+        let packets = running.stop();
         let [left, _] = decode(&packets[60..]);
-        let heard = tone_hz(&left);
-        assert!((heard - 1_000.0).abs() < 2.0, "{rate_hz} Hz, {channels} channels: {heard} Hz on the left");
+        let left_hz = tone_hz(&left);
+        assert!((left_hz - 1_000.0).abs() < 2.0, "{rate_hz} Hz, {channels} channels: {left_hz} Hz on the left");
         if channels == 2 {
             let [_, right] = decode(&packets[60..]);
             assert!((tone_hz(&right) - 400.0).abs() < 2.0, "{} Hz on the right", tone_hz(&right));
@@ -101,49 +103,49 @@ fn a_device_of_any_rate_and_channels_is_heard_in_stereo_at_its_pitch() {
 }
 
 #[test]
-fn a_device_that_vanishes_is_silence_on_time_until_it_is_back() {
+fn a_vanished_device_is_replaced_by_silence_on_time_until_it_returns() {
     let device = Simulated::new(48_000, 2, [440.0, 440.0]);
-    let on_air = OnAir::of(&device, Encoding::default());
-    on_air.wait_for(SourceState::Live);
+    let running = RunningStation::start(&device, Encoding::default());
+    running.wait_for(SourceState::Live);
     device.vanish(true);
-    on_air.wait_for(SourceState::Reopening);
-    assert!(on_air.station.source().problem.is_some(), "the status says why");
-    let before = on_air.packets.lock().unwrap().len();
+    running.wait_for(SourceState::Reopening);
+    assert!(running.station.source().problem.is_some(), "the status says why");
+    let before = running.packets.lock().unwrap().len();
     let begun = Instant::now();
-    wait_until("a second of silence", || on_air.packets.lock().unwrap().len() >= before + 50);
+    wait_until("a second of silence", || running.packets.lock().unwrap().len() >= before + 50);
     let took = begun.elapsed();
     assert!(took > Duration::from_millis(800) && took < Duration::from_millis(1_500), "1 s of silence in {took:?}");
     device.vanish(false);
-    on_air.wait_for(SourceState::Live);
-    assert!(on_air.station.metrics.silence_samples.read() >= 48_000);
-    wait_until("sound", || on_air.station.metrics.left.read_dbfs() > -20.0);
-    let packets = on_air.packets();
+    running.wait_for(SourceState::Live);
+    assert!(running.station.metrics.silence_samples.read() >= 48_000);
+    wait_until("sound", || running.station.metrics.left.read_dbfs() > -20.0);
+    let packets = running.stop();
     let gaps = packets.windows(2).map(|pair| pair[1].0 - pair[0].0);
-    assert!(gaps.max().unwrap() < Duration::from_millis(250), "a listener would have heard a hole");
+    assert!(gaps.max().unwrap() < Duration::from_millis(250), "a gap that a listener would have heard");
 }
 
 #[test]
-fn a_device_that_dies_without_an_error_is_noticed_and_opened_again() {
+fn a_device_that_hangs_without_an_error_is_opened_again() {
     let device = Simulated::new(48_000, 2, [440.0, 440.0]);
-    let on_air = OnAir::of(&device, Encoding::default());
-    on_air.wait_for(SourceState::Live);
+    let running = RunningStation::start(&device, Encoding::default());
+    running.wait_for(SourceState::Live);
     let opened = device.opened();
     device.hang(true);
-    on_air.wait_for(SourceState::Reopening);
+    running.wait_for(SourceState::Reopening);
     device.hang(false);
-    on_air.wait_for(SourceState::Live);
+    running.wait_for(SourceState::Live);
     assert!(device.opened() > opened);
-    on_air.packets();
+    running.stop();
 }
 
 #[test]
-fn mono_and_short_packets_keep_their_promises_too() {
+fn mono_and_packets_of_2_5_ms_keep_rtp_time_and_pitch() {
     let encoding = Encoding { channels: 1, packet_samples: 120, ..Encoding::default() };
     let device = Simulated::new(48_000, 2, [440.0, 440.0]);
-    let on_air = OnAir::of(&device, encoding);
-    on_air.wait_for(SourceState::Live);
-    wait_until("a second of packets", || on_air.packets.lock().unwrap().len() >= 450);
-    let packets = on_air.packets();
-    let heard = tone_hz(&decode(&packets[50..])[0]);
-    assert!((heard - 440.0).abs() < 3.0, "{heard} Hz");
+    let running = RunningStation::start(&device, encoding);
+    running.wait_for(SourceState::Live);
+    wait_until("a second of packets", || running.packets.lock().unwrap().len() >= 450);
+    let packets = running.stop();
+    let left_hz = tone_hz(&decode(&packets[50..])[0]);
+    assert!((left_hz - 440.0).abs() < 3.0, "{left_hz} Hz");
 }

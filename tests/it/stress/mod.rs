@@ -1,2 +1,15 @@
-mod attacks;
+//! Attacks and load against the running program. These tests need the machine for themselves: run them one by one with
+//! `cargo test --test it -- stress:: --test-threads 1`.
+
+mod background_load;
+mod chat_load;
+mod datagram_attacks;
+mod hostile_clients;
+mod http_attacks;
 mod mixed_load;
+mod offer_attacks;
+mod server_under_load;
+mod shutdown;
+mod thread_priorities;
+mod tls_attacks;
+mod websocket_attacks;

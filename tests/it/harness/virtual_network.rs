@@ -1,4 +1,5 @@
-//! Sessions against real str0m clients over a seeded lossy network, in virtual time. No socket, no thread, no clock.
+//! The server's sessions and real str0m clients on a virtual network that delays and loses datagrams, seeded, in virtual
+//! time. It uses no socket and no thread, and reads the clock once, for a point in time to start from.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -14,77 +15,78 @@ use roomtone::rtc::sessions::{Output, Sessions};
 use roomtone::rtc::udp::batch::Batch;
 use roomtone::rtc::udp::classify::Datagram;
 use roomtone::station::timeline::{self, Capacity, TimelineWriter};
-use str0m::change::{SdpAnswer, SdpPendingOffer};
-use str0m::media::{Direction, MediaKind};
+use str0m::change::SdpAnswer;
 use str0m::net::{Protocol, Receive};
 use str0m::rtp::RawPacket;
 use str0m::rtp::rtcp::Rtcp;
 use str0m::{Candidate, Event, Input, Output as ClientOutput, Rtc};
 
+use crate::harness::media::rtc_client::recvonly_offer;
+use crate::harness::random::Random;
+
+/// The server's address, which all clients send to.
 pub const SERVER: &str = "192.0.2.1:8088";
 
-/// The one track there is.
+/// The track that all clients receive.
 pub const TRACK: TrackId = TrackId::new(0);
 
-/// xorshift64*: the same seed gives the same network.
-pub struct Dice(pub u64);
-
-impl Dice {
-    pub fn percent(&mut self) -> u64 {
-        self.below(100)
-    }
-
-    pub fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % limit
-    }
-}
-
+/// A client that receives the track.
 pub struct Client {
     pub address: SocketAddr,
     pub rtc: Rtc,
+    /// Its session on the server.
     pub id: SessionId,
+    /// The server's SDP answer.
     pub answer: String,
-    pub deadline: Instant,
-    /// RTP sequence number, time and payload of each packet heard.
-    pub heard: Vec<(u64, u32, Arc<[u8]>)>,
-    /// RTCP packets heard, and how many packets of sound before each.
-    pub told: Vec<(usize, Rtcp)>,
-    /// Another address of the same client.
-    pub second_address: Option<SocketAddr>,
-    pub connected: bool,
-    pub closed: bool,
+    deadline: Instant,
+    /// RTP packets received, decrypted.
+    pub packets: Vec<ReceivedPacket>,
+    /// RTCP packets received, each with the number of RTP packets received before it.
+    pub rtcp: Vec<(usize, Rtcp)>,
+    second_address: Option<SocketAddr>,
+    pub is_connected: bool,
+    pub is_closed: bool,
 }
 
-pub struct World {
+/// An RTP packet as a client received it.
+pub struct ReceivedPacket {
+    /// Extended sequence number (RFC 3550 appendix A.1).
+    pub sequence: u64,
+    pub rtp_time: u32,
+    pub payload: Arc<[u8]>,
+}
+
+/// Server, clients and the network between them.
+pub struct VirtualNetwork {
     pub now: Instant,
     pub start: Instant,
     pub sessions: Sessions,
-    pub timeline: TimelineWriter,
-    pub deadline: Instant,
+    timeline: TimelineWriter,
+    /// The sessions' next deadline.
+    deadline: Instant,
     pub clients: Vec<Client>,
+    /// How the server sets up new sessions.
     pub profile: Profile,
-    /// Datagrams on their way: due, and a count that keeps equal times in order.
-    pub wire: BTreeMap<(Instant, u64), (SocketAddr, SocketAddr, Vec<u8>)>,
-    pub sent: u64,
-    pub dice: Dice,
+    /// Datagrams on their way (source, destination, bytes) by arrival, and a count that keeps equal times in order.
+    in_flight: BTreeMap<(Instant, u64), (SocketAddr, SocketAddr, Vec<u8>)>,
+    datagrams_sent: u64,
+    random: Random,
     pub loss_percent: u64,
-    pub jitter_ms: u64,
-    pub position: u64,
-    pub gone: Vec<(SessionId, Reason)>,
-    pub unknown: usize,
-    /// Datagrams that left in batches.
-    pub batched: usize,
-    /// Nothing comes from or to this address.
+    jitter_ms: u64,
+    rtp_time_samples: u64,
+    /// Sessions that have ended, and why.
+    pub ended: Vec<(SessionId, Reason)>,
+    /// Datagrams that the server sent in batches: sealed beside str0m.
+    pub sealed: usize,
+    /// Datagrams from and to this address are lost.
     pub blocked: Option<SocketAddr>,
-    /// What the clients sent, while this is Some.
+    /// What the clients sent (source, bytes), while this is Some.
     pub recorded: Option<Vec<(SocketAddr, Vec<u8>)>>,
 }
 
-impl World {
-    pub fn new(seed: u64, loss_percent: u64, jitter_ms: u64) -> World {
+impl VirtualNetwork {
+    /// A server without clients. Each datagram takes 5 ms and up to `jitter_ms` more.
+    pub fn new(seed: u64, loss_percent: u64, jitter_ms: u64) -> VirtualNetwork {
         let now = Instant::now();
         let certificate = str0m::crypto::from_feature_flags().dtls_provider.generate_certificate().unwrap();
         let capacity = Capacity::new(Duration::ZERO, Duration::from_millis(20), 128_000);
@@ -92,7 +94,7 @@ impl World {
         let mut sessions = Sessions::default();
         sessions.add_track(TRACK, timeline);
         let opus = OpusTrack { stereo: true, fec: false, min_packet_ms: 10 };
-        World {
+        VirtualNetwork {
             now,
             start: now,
             sessions,
@@ -100,25 +102,26 @@ impl World {
             deadline: now,
             clients: vec![],
             profile: Profile { certificate, role: Role::Listener(opus), seal: true },
-            wire: BTreeMap::new(),
-            sent: 0,
-            dice: Dice(seed | 1),
+            in_flight: BTreeMap::new(),
+            datagrams_sent: 0,
+            random: Random(seed),
             loss_percent,
             jitter_ms,
-            position: 0,
-            gone: vec![],
-            unknown: 0,
-            batched: 0,
+            rtp_time_samples: 0,
+            ended: vec![],
+            sealed: 0,
             blocked: None,
             recorded: None,
         }
     }
 
-    pub fn join(&mut self) -> usize {
-        self.join_with(None)
+    /// Admits a new client; it connects as time passes. Returns its index.
+    pub fn add_client(&mut self) -> usize {
+        self.add_client_with(None)
     }
 
-    pub fn join_with(&mut self, second_address: Option<SocketAddr>) -> usize {
+    /// The same for a client that has a second address.
+    pub fn add_client_with(&mut self, second_address: Option<SocketAddr>) -> usize {
         let n = self.clients.len();
         let address: SocketAddr = format!("198.51.100.{}:5000", n + 1).parse().unwrap();
         let mut rtc = client_engine(self.now);
@@ -141,16 +144,16 @@ impl World {
             id,
             answer,
             deadline: self.now,
-            heard: vec![],
-            told: vec![],
+            packets: vec![],
+            rtcp: vec![],
             second_address,
-            connected: false,
-            closed: false,
+            is_connected: false,
+            is_closed: false,
         });
         n
     }
 
-    /// Lets time pass, with a packet every 20 ms.
+    /// Lets time pass. The station sends a packet every 20 ms.
     pub fn run(&mut self, duration: Duration) {
         let end = self.now + duration;
         let mut next_packet = self.now;
@@ -158,7 +161,7 @@ impl World {
             self.drain();
             let mut next = end.min(next_packet).min(self.deadline);
             next = self.clients.iter().map(|c| c.deadline).fold(next, Instant::min);
-            if let Some(((due, _), _)) = self.wire.first_key_value() {
+            if let Some(((due, _), _)) = self.in_flight.first_key_value() {
                 next = next.min(*due);
             }
             self.now = self.now.max(next);
@@ -171,7 +174,7 @@ impl World {
             for client in &mut self.clients {
                 if client.deadline <= self.now {
                     client.rtc.handle_input(Input::Timeout(self.now)).unwrap();
-                    // Moves on even if the engine wants the same instant again.
+                    // At least 1 ms ahead, so that time passes even if the engine asks for the same instant again.
                     client.deadline = self.now + Duration::from_millis(1);
                 }
             }
@@ -180,24 +183,22 @@ impl World {
     }
 
     fn send_packet(&mut self) {
-        // No two packets alike, and of various sizes.
-        let mut payload = self.position.to_be_bytes().to_vec();
-        payload.resize(8 + (self.position / 960 % 200) as usize, self.position as u8);
-        let packet = Packet { payload: payload.into(), rtp_time_samples: self.position, captured: self.now };
-        self.position += 960;
+        // All packets differ, in size too.
+        let mut payload = self.rtp_time_samples.to_be_bytes().to_vec();
+        payload.resize(8 + (self.rtp_time_samples / 960 % 200) as usize, self.rtp_time_samples as u8);
+        let packet = Packet { payload: payload.into(), rtp_time_samples: self.rtp_time_samples, captured: self.now };
+        self.rtp_time_samples += 960;
         let index = self.timeline.push(&packet);
         self.sessions.handle_packet(TRACK, index, packet, self.now);
     }
 
     fn deliver(&mut self) {
-        while let Some(entry) = self.wire.first_entry()
+        while let Some(entry) = self.in_flight.first_entry()
             && entry.key().0 <= self.now
         {
             let (source, destination, bytes) = entry.remove();
             if destination == SERVER.parse().unwrap() {
-                if !self.receive(source, &bytes) {
-                    self.unknown += 1;
-                }
+                self.deliver_to_server(source, &bytes);
             } else if let Some(client) =
                 self.clients.iter_mut().find(|c| c.address == destination || c.second_address == Some(destination))
             {
@@ -210,25 +211,26 @@ impl World {
         }
     }
 
-    /// A datagram reaches the server. False if it belongs to nobody.
-    pub fn receive(&mut self, source: SocketAddr, bytes: &[u8]) -> bool {
+    /// Delivers a datagram to the server at once. False if it belongs to no session.
+    pub fn deliver_to_server(&mut self, source: SocketAddr, bytes: &[u8]) -> bool {
         let datagram = Datagram { protocol: Protocol::Udp, source, destination: SERVER.parse().unwrap(), bytes };
         self.sessions.handle_datagram(&datagram, self.now)
     }
 
+    /// Puts what the sessions and the clients want to send on its way, and takes note of their events.
     pub fn drain(&mut self) {
         let mut batch = Batch::default();
         loop {
             match self.sessions.poll_output(self.now, &mut batch) {
-                Output::Transmit(t) => self.post(t.source, t.destination, t.contents.to_vec()),
+                Output::Transmit(t) => self.send(t.source, t.destination, t.contents.to_vec()),
                 Output::Batch => {
                     for (route, bytes) in batch.iter() {
-                        self.batched += 1;
-                        self.post(route.source, route.destination, bytes.to_vec());
+                        self.sealed += 1;
+                        self.send(route.source, route.destination, bytes.to_vec());
                     }
                 }
                 Output::Connected { .. } => {}
-                Output::Gone { session, reason, .. } => self.gone.push((session, reason)),
+                Output::Gone { session, reason, .. } => self.ended.push((session, reason)),
                 Output::Wait(deadline) => {
                     self.deadline = deadline;
                     break;
@@ -243,22 +245,23 @@ impl World {
     fn drain_client(&mut self, n: usize) {
         loop {
             let client = &mut self.clients[n];
-            // A client's handshake may time out where nothing gets through; then it is out.
+            // A client's handshake fails by time-out if all its datagrams are lost; it stops then.
             let Ok(output) = client.rtc.poll_output() else { return client.rtc.disconnect() };
             match output {
                 ClientOutput::Timeout(deadline) => {
                     client.deadline = deadline.max(self.now + Duration::from_millis(1));
                     return;
                 }
-                ClientOutput::Transmit(t) => self.post(t.source, t.destination, t.contents.to_vec()),
-                ClientOutput::Event(Event::Connected) => client.connected = true,
-                ClientOutput::Event(Event::Closed) => client.closed = true,
+                ClientOutput::Transmit(t) => self.send(t.source, t.destination, t.contents.to_vec()),
+                ClientOutput::Event(Event::Connected) => client.is_connected = true,
+                ClientOutput::Event(Event::Closed) => client.is_closed = true,
                 ClientOutput::Event(Event::RtpPacket(p)) => {
-                    client.heard.push((*p.seq_no, p.header.timestamp, p.payload));
+                    let (sequence, rtp_time) = (*p.seq_no, p.header.timestamp);
+                    client.packets.push(ReceivedPacket { sequence, rtp_time, payload: p.payload });
                 }
                 ClientOutput::Event(Event::RawPacket(raw)) => {
                     if let RawPacket::RtcpRx(packet) = *raw {
-                        client.told.push((client.heard.len(), packet));
+                        client.rtcp.push((client.packets.len(), packet));
                     }
                 }
                 ClientOutput::Event(_) => {}
@@ -266,27 +269,21 @@ impl World {
         }
     }
 
-    fn post(&mut self, source: SocketAddr, destination: SocketAddr, bytes: Vec<u8>) {
-        self.sent += 1;
+    fn send(&mut self, source: SocketAddr, destination: SocketAddr, bytes: Vec<u8>) {
+        self.datagrams_sent += 1;
         if let Some(recorded) = self.recorded.as_mut().filter(|_| destination == SERVER.parse().unwrap()) {
             recorded.push((source, bytes.clone()));
         }
         let is_blocked = self.blocked.is_some_and(|address| address == source || address == destination);
-        if self.dice.percent() < self.loss_percent || is_blocked {
+        if self.random.is_within_percent(self.loss_percent) || is_blocked {
             return;
         }
-        let delay = 5 + if self.jitter_ms == 0 { 0 } else { self.dice.percent() % self.jitter_ms };
-        self.wire.insert((self.now + Duration::from_millis(delay), self.sent), (source, destination, bytes));
+        let delay_ms = 5 + if self.jitter_ms == 0 { 0 } else { self.random.below(self.jitter_ms) };
+        let arrival = self.now + Duration::from_millis(delay_ms);
+        self.in_flight.insert((arrival, self.datagrams_sent), (source, destination, bytes));
     }
 }
 
 fn client_engine(now: Instant) -> Rtc {
     Rtc::builder().set_rtp_mode(true).enable_raw_packets(true).clear_codecs().enable_opus(true, false).build(now)
-}
-
-pub fn recvonly_offer(rtc: &mut Rtc) -> (String, SdpPendingOffer) {
-    let mut change = rtc.sdp_api();
-    change.add_media(MediaKind::Audio, Direction::RecvOnly, None, None, None);
-    let (offer, pending) = change.apply().unwrap();
-    (offer.to_sdp_string(), pending)
 }

@@ -1,0 +1,7 @@
+//! Bodies of fuzz targets that take SDP offers, datagrams and sequences of events.
+
+mod connected_pair;
+pub mod datagrams;
+pub mod offer;
+pub mod sessions;
+mod setup;
