@@ -60,10 +60,11 @@ impl App {
     /// # Errors
     /// A sentence that says what to do, and the exit code that goes with it.
     pub fn start(config: Config, source: Source) -> Result<App, StartError> {
+        memory::prepare();
         App::start_threads(config, source, Registry::default(), reports::channel())
     }
 
-    /// Starts everything in a process whose log has been started by [`Logging`].
+    /// Starts everything in a process whose log has been started by [`Logging`], after [`memory::prepare`].
     ///
     /// # Errors
     /// As [`App::start`].
@@ -82,7 +83,7 @@ impl App {
         let assets = open::assets(&config)?;
         let state = open::state_dir(&config)?;
         let gate = Arc::new(open::gate(&config, state.clone())?);
-        prepare_process();
+        raise_process_limits();
         let (tcp, sockets) = open::ports(&config)?;
         let local = tcp.local_addr().map_err(|error| open::cannot_bind(&config, &error))?;
         let tls = open::tls(&config, state.clone())?;
@@ -192,10 +193,8 @@ fn stop(door: DoorHandle, hub: Hub, encoder: runner::Running, engine: Engine) {
     }
 }
 
-/// What the process asks of the operating system before it starts threads. Each is only an improvement: a failure is not
-/// an error.
-fn prepare_process() {
-    memory::prepare();
+/// What the process asks of the operating system. Each is only an improvement: a failure is not an error.
+fn raise_process_limits() {
     // Each connection takes a descriptor; with fewer of them fewer connections are accepted.
     if let Err(error) = file_limits::raise_limit() {
         log::debug!("open files: the limit stays as it is: {error}");
@@ -227,9 +226,9 @@ fn log_addresses(addresses: &Addresses, tls: Option<&Tls>) {
     }
     let Some(tls) = tls else { return };
     if let [listen, ..] = listen_only {
-        log::info!("https:// makes browsers warn, as this host made its certificate itself; {listen} is for listening");
+        log::info!("browsers warn of https:// because the certificate is self-signed; to listen, open {listen}");
     }
-    log::info!("the certificate's SHA-256 is {}", tls.fingerprint());
+    log::info!("certificate: SHA-256 {}", tls.fingerprint());
 }
 
 fn station_setup(station: &Station) -> StationSetup {

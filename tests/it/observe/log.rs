@@ -59,6 +59,7 @@ impl Unread {
     /// Makes the program log: a debug line for each of these requests, `GET /n/0` and so on.
     fn request(&self, numbers: std::ops::Range<usize>) {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         let mut responses = BufReader::new(stream.try_clone().unwrap());
         for n in numbers {
             // In one piece: the kernel would hold a second one back until the first is acknowledged.
