@@ -1,7 +1,7 @@
 //! Builds the application: creates channels, starts threads from the sound's end to the web's, and stops them in reverse.
 //!
-//! Runs on the thread that starts it. It decides nothing about sound, sessions or HTTP; what a start opens is in [`open`],
-//! what a running application waits for in [`supervise`].
+//! Runs on the thread that starts it. It decides nothing about sound, sessions or HTTP; what a start opens is in `open`,
+//! what a running application waits for in `supervise`.
 
 pub mod logging;
 mod open;

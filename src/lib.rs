@@ -75,6 +75,7 @@
 //! | `cap-<station>` | the open stream | opening, then the order to close; never waited for |
 //! | `enc-<station>` | timing, resampler, Opus | captured blocks, until the next deadline |
 //! | `rtc` | the UDP socket and every session | socket, doorbell, next deadline |
+//! | `log`, `log-file` | standard error; the log's file | log lines, then what they write to |
 //!
 //! State has one owning thread; others hold a sender. Sound crosses two queues from the device to the wire: callback to
 //! encoder, encoder to `rtc`. Both are bounded and drop rather than delay. The threads it passes through go before all

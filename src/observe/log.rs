@@ -163,7 +163,7 @@ fn log_panics() {
         if [TERMINAL_THREAD, FILE_THREAD].contains(&name) {
             return print(info);
         }
-        let message = info.payload_as_str().unwrap_or("a payload that is no text");
+        let message = payload(info);
         let place = info.location().map(ToString::to_string).unwrap_or_default();
         let trace = backtrace::Backtrace::capture();
         match trace.status() {
@@ -174,6 +174,12 @@ fn log_panics() {
         }
         log::logger().flush();
     }));
+}
+
+fn payload<'a>(info: &'a PanicHookInfo<'_>) -> &'a str {
+    let payload = info.payload();
+    let text = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("a payload that is no text")
 }
 
 #[cfg(windows)]
