@@ -172,7 +172,7 @@ impl App {
         code
     }
 
-    /// Stops everything: new connections are refused, peers and listeners are told, threads are joined.
+    /// Stops everything: new connections are refused, peers and listeners are notified, threads are joined.
     pub fn stop(self) {
         stop(self.door, self.hub, self.encoder, self.engine);
     }
@@ -181,7 +181,7 @@ impl App {
 /// In reverse order of the start.
 fn stop(door: DoorHandle, hub: Hub, encoder: runner::Running, engine: Engine) {
     door.refuse_newcomers();
-    // Before the acceptor, which would cut the connections on which peers are told.
+    // Before the acceptor, which would cut the connections on which peers are notified.
     let hub = hub.stop();
     door.stop();
     let encoder = encoder.stop();

@@ -54,8 +54,8 @@ fn help_version_and_devices_are_printed() {
     let version = run(&["--version"]);
     let version = String::from_utf8_lossy(&version.stdout).into_owned();
     assert!(version.starts_with(concat!("roomtone ", env!("CARGO_PKG_VERSION"))), "{version}");
-    for told in [std::env::consts::ARCH, "features: ", "dynamic"] {
-        assert!(version.contains(told), "{told} is not in {version}");
+    for part in [std::env::consts::ARCH, "features: ", "dynamic"] {
+        assert!(version.contains(part), "{part} is not in {version}");
     }
     let devices = run(&["--list-devices", "--json"]);
     assert!(serde_json::from_slice::<Vec<Value>>(&devices.stdout).is_ok());
