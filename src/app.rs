@@ -1,7 +1,7 @@
 //! Builds the application: creates channels, starts threads from the sound's end to the web's, and stops them in reverse.
 //!
-//! Runs on the thread that starts it. It decides nothing about sound, sessions or HTTP; what a start opens is in [`open`],
-//! what a running application waits for in [`supervise`].
+//! Runs on the thread that starts it. It decides nothing about sound, sessions or HTTP; what a start opens is in `open`,
+//! what a running application waits for in `supervise`.
 
 pub mod logging;
 mod open;
@@ -61,10 +61,11 @@ impl App {
     /// # Errors
     /// A sentence that says what to do, and the exit code that goes with it.
     pub fn start(config: Config, source: Source) -> Result<App, StartError> {
+        memory::prepare();
         App::start_threads(config, source, Registry::default(), reports::channel())
     }
 
-    /// Starts everything in a process whose log has been started by [`Logging`].
+    /// Starts everything in a process whose log has been started by [`Logging`], after [`memory::prepare`].
     ///
     /// # Errors
     /// As [`App::start`].
@@ -83,7 +84,7 @@ impl App {
         let assets = open::assets(&config)?;
         let state = open::state_dir(&config)?;
         let gate = Arc::new(open::gate(&config, state.clone())?);
-        prepare_process();
+        raise_process_limits();
         let (tcp, sockets) = open::ports(&config)?;
         let local = tcp.local_addr().map_err(|error| open::cannot_bind(&config, &error))?;
         let tls = open::tls(&config, state.clone())?;
@@ -169,7 +170,7 @@ impl App {
         code
     }
 
-    /// Stops everything: new connections are refused, peers and listeners are told, threads are joined.
+    /// Stops everything: new connections are refused, peers and listeners are notified, threads are joined.
     pub fn stop(self) {
         stop(self.door, self.hub, self.broadcast, self.engine);
     }
@@ -178,7 +179,7 @@ impl App {
 /// In reverse order of the start.
 fn stop(door: DoorHandle, hub: Running<hub::Handle>, broadcast: Broadcast, engine: Running<EngineHandle>) {
     door.refuse_newcomers();
-    // Before the acceptor, which would cut the connections on which peers are told.
+    // Before the acceptor, which would cut the connections on which peers are notified.
     let hub = hub.stop();
     door.stop();
     let encoder = broadcast.stop();
@@ -190,10 +191,8 @@ fn stop(door: DoorHandle, hub: Running<hub::Handle>, broadcast: Broadcast, engin
     }
 }
 
-/// What the process asks of the operating system before it starts threads. Each is only an improvement: a failure is not
-/// an error.
-fn prepare_process() {
-    memory::prepare();
+/// What the process asks of the operating system. Each is only an improvement: a failure is not an error.
+fn raise_process_limits() {
     // Each connection takes a descriptor; with fewer of them fewer connections are accepted.
     if let Err(error) = file_limits::raise_limit() {
         log::debug!("open files: the limit stays as it is: {error}");
@@ -225,9 +224,9 @@ fn log_addresses(addresses: &PageAddresses, tls: Option<&Tls>) {
     }
     let Some(tls) = tls else { return };
     if let [listen, ..] = listen_only {
-        log::info!("https:// makes browsers warn, as this host made its certificate itself; {listen} is for listening");
+        log::info!("browsers warn of https:// because the certificate is self-signed; to listen, open {listen}");
     }
-    log::info!("the certificate's SHA-256 is {}", tls.fingerprint());
+    log::info!("certificate: SHA-256 {}", tls.fingerprint());
 }
 
 /// A random id of this process: a returning browser sees by it whether the server was restarted.

@@ -82,7 +82,7 @@
 //! | `cap-<station>` | the open stream | opening the device, then the end of the capture; never waited for |
 //! | `enc-<station>` | timing, resampler, encoder, the timeline's writing end | captured blocks, until the next deadline |
 //! | `rtc` or `rtc-<n>` | a UDP socket, its sessions | socket, waker, next deadline |
-//! | `log` | terminal and log file | log lines |
+//! | `log`, `log-file` | standard error; the log's file | log lines, then what they write to |
 //!
 //! State has one owning thread; others hold a sender. Sound crosses two queues from the device to the wire: callback to
 //! encoder, encoder to `rtc`. Both are bounded, and a full one drops sound rather than delay it. On a busy machine the threads
@@ -97,7 +97,7 @@
 //!
 //! # Pure cores
 //!
-//! Whatever decides anything is pure, so that its tests run in virtual time. All cores follow the contract of str0m: change
+//! All code that decides something is pure, so that its tests run in virtual time. All cores follow the contract of str0m: change
 //! one thing, then drain `poll_output` until it says `Wait`, only then change the next.
 //!
 //! Timing, in [`audio::processing::blocks`]: missing sound is replaced by silence when it is due:

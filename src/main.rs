@@ -11,11 +11,12 @@ use roomtone::cli::command::Command;
 use roomtone::cli::{command_line, greeting, invite, source};
 use roomtone::config::Config;
 use roomtone::config::start_error::{ExitCode, StartError};
-use roomtone::os::nss;
+use roomtone::os::{memory, nss};
 
 fn main() {
-    // First, while there is one thread: a static program must not use what belongs to another libc.
+    // First, while there is one thread: they change the C library's behaviour for the whole process.
     nss::use_linked_modules();
+    memory::prepare();
     device::prepare_sound_libraries();
     let args: Vec<String> = std::env::args().skip(1).collect();
     let command = command_line::parse(&args, |name| std::env::var(name).ok());

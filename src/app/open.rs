@@ -63,7 +63,7 @@ pub(super) fn keep_links(state: Option<&StateDir>, store: &TokenStore, addresses
     match kept.and_then(|()| links::admin_link(state, store, base, now_s)) {
         Ok(link) => Some(link),
         Err(error) => {
-            log::warn!("the admin link cannot be kept ({error}); `roomtone invite --admin` makes another");
+            log::warn!("admin link: cannot be written ({error}); make another with `roomtone invite --admin`");
             None
         }
     }

@@ -1,7 +1,7 @@
 //! What the person at the terminal is shown once the server runs, and what no log contains: a QR code to open the page on a
 //! phone, and the admin link. Files and pipes get nothing.
 //!
-//! It is written by the thread `greeting`, because `main` must not wait for a terminal that takes nothing (Ctrl-S).
+//! It is written by the thread `greeting`, because `main` must not wait for a blocked terminal (Ctrl-S).
 
 use std::io::{self, IsTerminal, Write};
 use std::thread;

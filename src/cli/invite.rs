@@ -1,5 +1,5 @@
-//! What `roomtone invite` and `roomtone revoke` do: they write in the store of the state folder, where a server that runs
-//! sees it at its next look. Runs on the main thread, and starts no other.
+//! Carries out `roomtone invite` and `roomtone revoke`: they change the token store in the state folder, which a running server
+//! reads again when it has changed. Runs on the main thread and starts no other.
 
 use std::io;
 use std::time::SystemTime;
@@ -15,16 +15,16 @@ use crate::config::start_error::{ExitCode, StartError};
 use crate::os::state_dir::StateDir;
 use crate::web::http::origin::Origin;
 
-/// A link, and a sentence about it.
+/// A new link, and a sentence about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invited {
-    /// To send around.
+    /// To send to the people invited.
     pub link: String,
-    /// For whoever made it.
+    /// For the person who made it: how long it is valid, and how to revoke it.
     pub note: String,
 }
 
-/// Makes a link.
+/// Issues a token and makes a link of it.
 ///
 /// # Errors
 /// [`ExitCode::File`] if there is no state folder or it cannot be used.
@@ -37,7 +37,7 @@ pub fn invite(invitation: &Invitation) -> Result<Invited, StartError> {
     Ok(Invited { link, note: note(&claims) })
 }
 
-/// Withdraws one link, or all; then says so.
+/// Revokes one link or all of them. Returns a sentence that says so.
 ///
 /// # Errors
 /// As [`invite`].
@@ -47,13 +47,13 @@ pub fn revoke(revocation: &Revocation) -> Result<String, StartError> {
         Some(id) => store.revoke(id),
         None => store.revoke_all(),
     };
-    // The admin link may have been the one, or one of them.
+    // The admin link may be among those revoked; then a new one is made.
     let base = base(&dir, revocation.url.as_ref());
     let link = written.and_then(|()| links::admin_link(Some(&dir), &store, &base, now_s()));
     let link = link.map_err(|error| unusable(&dir, &error))?;
     Ok(match revocation.id {
-        Some(id) => format!("{id} is withdrawn."),
-        None => format!("All links are withdrawn. The new admin link: {link}"),
+        Some(id) => format!("{id} is revoked."),
+        None => format!("All links are revoked. The new admin link: {link}"),
     })
 }
 
@@ -85,14 +85,14 @@ fn note(claims: &Claims) -> String {
     let Claims { id, expires_s, uses, .. } = claims;
     let until = match expires_s {
         Some(expires_s) => format!("until {}", date(*expires_s)),
-        None => "until it is withdrawn".into(),
+        None => "until it is revoked".into(),
     };
     let uses = match uses {
-        Some(1) => ", for one to come in".into(),
-        Some(uses) => format!(", for {uses} to come in"),
+        Some(1) => ", for one use".into(),
+        Some(uses) => format!(", for {uses} uses"),
         None => String::new(),
     };
-    format!("It holds {until}{uses}. Withdraw it with: roomtone revoke {id}")
+    format!("Valid {until}{uses}. Revoke it with: roomtone revoke {id}")
 }
 
 fn date(seconds: u64) -> String {
@@ -111,17 +111,17 @@ mod tests {
     use crate::access::tokens::{Permission, TokenId};
 
     #[test]
-    fn a_note_says_until_when_how_often_and_how_to_undo_it() {
+    fn a_note_tells_expiry_uses_and_how_to_revoke() {
         let claims = Claims {
             id: TokenId::new(1),
             permission: Permission::Listen,
             expires_s: Some(1_800_000_000),
             uses: Some(1),
         };
-        let expected = "It holds until 2027-01-15 08:00 UTC, for one to come in. \
-                        Withdraw it with: roomtone revoke 0000000000000001";
+        let expected = "Valid until 2027-01-15 08:00 UTC, for one use. \
+                        Revoke it with: roomtone revoke 0000000000000001";
         assert_eq!(note(&claims), expected);
         let unlimited = note(&Claims { expires_s: None, uses: None, ..claims });
-        assert!(unlimited.starts_with("It holds until it is withdrawn. "), "{unlimited}");
+        assert!(unlimited.starts_with("Valid until it is revoked. "), "{unlimited}");
     }
 }

@@ -1,20 +1,20 @@
-//! The text menu that asks, on a terminal, where the sound shall come from. Runs on `main` before anything is started.
+//! A text menu on the terminal, with which the person who starts the program chooses the station's source. Runs on `main`
+//! before anything is started; it knows nothing of sources, only of lines.
 
 use std::io::{self, IsTerminal, Write};
 
 use crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use crossterm::{cursor, queue, style, terminal};
 
-/// Whether there is somebody to ask.
+/// Whether standard input and standard error are terminals.
 pub fn is_possible() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
-/// Shows `lines` and lets a person choose with the arrow keys, beginning at `selected`. `None` if they left with Esc, q
-/// or Ctrl-C.
+/// Shows `lines` and returns the chosen one; the arrow keys start at `selected`. None after Esc, q or Ctrl-C.
 ///
 /// # Errors
-/// If the terminal cannot be used as one.
+/// If the terminal cannot be switched to raw mode, written or read.
 pub fn choose(title: &str, lines: &[String], selected: usize) -> io::Result<Option<usize>> {
     // Log lines would be written across the menu.
     log::logger().flush();
@@ -37,9 +37,9 @@ fn run(screen: &mut impl Write, title: &str, lines: &[String], mut selected: usi
             }
         };
         match step(key, selected, lines.len()) {
-            Step::To(next) => selected = next,
-            Step::Chosen => return Ok(Some(selected)),
-            Step::Left => return Ok(None),
+            Step::Select(next) => selected = next,
+            Step::Choose => return Ok(Some(selected)),
+            Step::Quit => return Ok(None),
         }
         queue!(screen, cursor::MoveUp(lines.len() as u16))?;
     }
@@ -63,25 +63,25 @@ fn draw(screen: &mut impl Write, lines: &[String], selected: usize) -> io::Resul
 
 #[derive(Debug, PartialEq)]
 enum Step {
-    To(usize),
-    Chosen,
-    Left,
+    Select(usize),
+    Choose,
+    Quit,
 }
 
 fn step(key: KeyEvent, selected: usize, count: usize) -> Step {
     match key.code {
-        KeyCode::Up | KeyCode::Char('k') => Step::To(selected.checked_sub(1).unwrap_or(count - 1)),
-        KeyCode::Down | KeyCode::Char('j') => Step::To((selected + 1) % count),
-        KeyCode::Home => Step::To(0),
-        KeyCode::End => Step::To(count - 1),
-        KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => Step::Left,
-        KeyCode::Esc | KeyCode::Char('q') => Step::Left,
-        KeyCode::Enter => Step::Chosen,
+        KeyCode::Up | KeyCode::Char('k') => Step::Select(selected.checked_sub(1).unwrap_or(count - 1)),
+        KeyCode::Down | KeyCode::Char('j') => Step::Select((selected + 1) % count),
+        KeyCode::Home => Step::Select(0),
+        KeyCode::End => Step::Select(count - 1),
+        KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => Step::Quit,
+        KeyCode::Esc | KeyCode::Char('q') => Step::Quit,
+        KeyCode::Enter => Step::Choose,
         KeyCode::Char(digit) => match digit.to_digit(10) {
-            Some(n) if (n as usize) < count => Step::To(n as usize),
-            _ => Step::To(selected),
+            Some(n) if (n as usize) < count => Step::Select(n as usize),
+            _ => Step::Select(selected),
         },
-        _ => Step::To(selected),
+        _ => Step::Select(selected),
     }
 }
 
@@ -90,13 +90,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn arrows_go_round_and_enter_chooses() {
+    fn arrow_keys_wrap_around_and_enter_chooses() {
         let press = |code| KeyEvent::new(code, KeyModifiers::NONE);
-        assert_eq!(step(press(KeyCode::Up), 0, 3), Step::To(2));
-        assert_eq!(step(press(KeyCode::Down), 2, 3), Step::To(0));
-        assert_eq!(step(press(KeyCode::Char('1')), 2, 3), Step::To(1));
-        assert_eq!(step(press(KeyCode::Char('7')), 2, 3), Step::To(2));
-        assert_eq!(step(press(KeyCode::Enter), 1, 3), Step::Chosen);
-        assert_eq!(step(KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL), 1, 3), Step::Left);
+        assert_eq!(step(press(KeyCode::Up), 0, 3), Step::Select(2));
+        assert_eq!(step(press(KeyCode::Down), 2, 3), Step::Select(0));
+        assert_eq!(step(press(KeyCode::Char('1')), 2, 3), Step::Select(1));
+        assert_eq!(step(press(KeyCode::Char('7')), 2, 3), Step::Select(2));
+        assert_eq!(step(press(KeyCode::Enter), 1, 3), Step::Choose);
+        assert_eq!(step(KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL), 1, 3), Step::Quit);
     }
 }

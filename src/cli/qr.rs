@@ -1,11 +1,11 @@
-//! An address as a QR code for the terminal, to be read by a phone. Pure.
+//! Draws an address as a QR code for the terminal, to be scanned with a phone. Pure.
 
 use qrcode::{Color, EcLevel, QrCode};
 
 /// Empty modules around the code (ISO/IEC 18004 §9.1).
 const QUIET_ZONE: usize = 4;
-/// Black on white whatever the terminal's own colours are; phones read the inverse badly.
-const INK_ON_PAPER: &str = "\x1b[30;107m";
+/// Black on white whatever the terminal's own colours are, because phones read inverted codes badly.
+const BLACK_ON_WHITE: &str = "\x1b[30;107m";
 const RESET: &str = "\x1b[0m";
 
 /// Lines that end with a line feed, two rows of modules in each; None if the text is too long for a code.
@@ -24,7 +24,7 @@ pub fn picture(text: &str) -> Option<String> {
             (false, true) => '▄',
             (false, false) => ' ',
         });
-        format!("{INK_ON_PAPER}{}{RESET}\n", blocks.collect::<String>())
+        format!("{BLACK_ON_WHITE}{}{RESET}\n", blocks.collect::<String>())
     };
     Some((0..side).step_by(2).map(line).collect())
 }
@@ -34,10 +34,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_a_small_picture_with_a_quiet_zone() {
+    fn a_qr_code_is_small_and_has_a_quiet_zone() {
         let picture = picture("https://192.168.178.25:8088/").unwrap();
         let lines: Vec<&str> = picture.lines().collect();
-        let bare: Vec<String> = lines.iter().map(|line| line.replace(INK_ON_PAPER, "").replace(RESET, "")).collect();
+        let bare: Vec<String> = lines.iter().map(|line| line.replace(BLACK_ON_WHITE, "").replace(RESET, "")).collect();
         assert!(lines.len() <= 20 && bare.iter().all(|line| line.chars().count() <= 37), "{picture}");
         assert!(bare[0].trim().is_empty() && bare[1].trim().is_empty());
         // The finder pattern's upper edge: seven dark modules, as the standard draws it.
@@ -46,7 +46,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_fits_no_code_has_no_picture() {
+    fn a_text_that_is_too_long_has_no_qr_code() {
         assert_eq!(picture(&"x".repeat(5_000)), None);
     }
 }

@@ -1,4 +1,5 @@
-//! Which source the station gets: what the command line asked for, or what suits a host where nobody said.
+//! Chooses the station's source: what a flag asked for, or else what suits the host: a menu on a terminal, the default
+//! input, a test tone. Runs on `main` before anything is started; it opens no device.
 
 use std::sync::Arc;
 
@@ -22,12 +23,12 @@ pub fn resolve(config: &StationConfig) -> Result<Source, StartError> {
     }
 }
 
-/// A device that was asked for must be there now; later it may come and go.
+/// A device that was asked for must be present at the start; later it may disappear and return.
 fn chosen(choice: &DeviceChoice) -> Result<Source, StartError> {
     let found = device::find(choice).map_err(|error| StartError::new(ExitCode::Device, error.to_string()))?;
     log::info!("source: {} ({})", found.entry.name, found.entry.id);
     Ok(match choice {
-        // An index or a part of a name may mean another device tomorrow; an id does not.
+        // An index or a part of a name may mean another device when it is opened again; an id does not.
         DeviceChoice::Named(_) => named(&found.entry),
         DeviceChoice::Loopback => following(DeviceChoice::Loopback, "loopback"),
         DeviceChoice::DefaultInput => following(DeviceChoice::DefaultInput, "device"),
@@ -57,8 +58,8 @@ fn ask(devices: &[DeviceEntry], tone_hz: f64) -> Result<Source, StartError> {
     let mut lines: Vec<String> = devices.iter().map(line).collect();
     lines.push(format!("Test tone, {tone_hz} Hz"));
     let default = devices.iter().position(|entry| entry.is_default).unwrap_or(0);
-    let choice = menu::choose("What shall the station play? Arrow keys and Enter; Esc ends.", &lines, default)
-        .map_err(|error| StartError::new(ExitCode::Bug, format!("this terminal shows no menu: {error}.")))?;
+    let choice = menu::choose("Choose the station's source: arrow keys and Enter; Esc quits.", &lines, default)
+        .map_err(|error| StartError::new(ExitCode::Bug, format!("the terminal cannot show the menu: {error}.")))?;
     match choice {
         None => Err(StartError::new(ExitCode::Stopped, "nothing chosen")),
         Some(n) => Ok(devices.get(n).map_or(Source::Sine { tone_hz }, named)),

@@ -1,4 +1,4 @@
-//! Why the program cannot start, and how it ends.
+//! Why the program cannot start, and the exit codes. Plain data.
 
 use std::fmt;
 
@@ -11,9 +11,9 @@ pub enum ExitCode {
     Bug = 1,
     /// The command line cannot be understood.
     Usage = 2,
-    /// The port or address cannot be had.
+    /// The port or address is not available.
     Port = 3,
-    /// The device asked for is not there, or more than one fits.
+    /// The device asked for does not exist, or several match.
     Device = 4,
     /// A file or folder named on the command line cannot be used.
     File = 5,
@@ -22,14 +22,14 @@ pub enum ExitCode {
 /// Why the program cannot start: a sentence that says what to do, and the code to exit with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StartError {
-    /// How to end.
+    /// The exit code.
     pub code: ExitCode,
-    /// What to tell the person who started it.
+    /// What to tell the person who started the program.
     pub message: String,
 }
 
 impl StartError {
-    /// Puts the two together.
+    /// An error with this code and sentence.
     pub fn new(code: ExitCode, message: impl Into<String>) -> StartError {
         StartError { code, message: message.into() }
     }

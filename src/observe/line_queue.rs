@@ -3,7 +3,7 @@
 //!
 //! That is why it is neither a mutex nor one of crossbeam's queues. Real-time threads log too, and the thread that they
 //! would wait for may be an ordinary one that they themselves have displaced from the processor: with a mutex a writer
-//! waits for whoever holds it, and a lock-free ring spins when it meets a slot that the reader is in the middle of emptying.
+//! waits for its holder, and a lock-free ring spins when it meets a slot that the reader is in the middle of emptying.
 //! Here a writer first reserves room by a counter that the reader lowers only after it has emptied a slot, so that the slot
 //! it then gets is free for certain. The mutex in each slot is never contended; it is there so that no unsafe code is.
 

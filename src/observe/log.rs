@@ -19,7 +19,7 @@ use crate::observe::metrics::Counter;
 use crate::observe::registry::{Description, Registry, Unit};
 use crate::observe::reports::Report;
 
-/// How long a flush waits for a terminal that takes nothing: the end of the process must not depend on it.
+/// How long a flush waits for a blocked terminal: the end of the process must not depend on it.
 const FLUSH_PATIENCE: Duration = Duration::from_millis(500);
 
 /// The names of the outputs' threads.
@@ -37,8 +37,8 @@ pub struct Setup {
     pub file: Option<LogFile>,
 }
 
-/// The running log. It is not stopped, only flushed: other threads log until the process ends, and a terminal that takes
-/// nothing may hold an output's thread for ever.
+/// The running log. It is not stopped, only flushed: other threads log until the process ends, and a blocked terminal
+/// may hold an output's thread for ever.
 #[derive(Debug)]
 pub struct Log {
     dropped: Vec<(&'static str, Counter)>,
@@ -145,7 +145,7 @@ impl Write for Buffer {
     }
 }
 
-/// The line that tells how many are missing before it.
+/// The line that reports how many are missing before it.
 fn dropped_notice(format: &simplelog::Config, lines: u64, place: &str) -> Line {
     let arguments: fmt::Arguments<'_> = format_args!("{lines} log lines dropped: {place} did not take them in time");
     let mut record = Record::builder();
@@ -163,7 +163,7 @@ fn log_panics() {
         if [TERMINAL_THREAD, FILE_THREAD].contains(&name) {
             return print(info);
         }
-        let message = info.payload_as_str().unwrap_or("a payload that is no text");
+        let message = payload(info);
         let place = info.location().map(ToString::to_string).unwrap_or_default();
         let trace = backtrace::Backtrace::capture();
         match trace.status() {
@@ -174,6 +174,12 @@ fn log_panics() {
         }
         log::logger().flush();
     }));
+}
+
+fn payload<'a>(info: &'a PanicHookInfo<'_>) -> &'a str {
+    let payload = info.payload();
+    let text = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("a payload that is no text")
 }
 
 #[cfg(windows)]

@@ -1,5 +1,5 @@
 //! One place where log lines go, with a queue and a thread of its own: `log` writes to standard error, `log-file` to the
-//! log's file. Two threads, so that a terminal that takes nothing (Ctrl-S, a full pipe) does not keep lines out of the file.
+//! log's file. Two threads, so that a blocked terminal (Ctrl-S, a full pipe) does not keep lines out of the file.
 //!
 //! The threads are ordinary ones: the threads that log, of any priority, never wait for them.
 
@@ -48,15 +48,15 @@ pub(super) struct Output {
 struct Shared {
     /// Lines ever dropped, for the metrics.
     dropped: Counter,
-    /// Lines dropped since a line told of it.
-    untold: AtomicU64,
+    /// Lines dropped that no notice has reported yet.
+    unreported: AtomicU64,
     /// Lines taken out of the queue and written. Locked by this output's thread and by those that flush.
     written: Mutex<usize>,
     progress: Condvar,
 }
 
 impl Output {
-    /// Starts the thread. `notice` formats the line that tells how many were dropped.
+    /// Starts the thread. `notice` formats the line that reports how many were dropped.
     pub fn start(
         name: &str,
         sink: Sink,
@@ -103,7 +103,7 @@ impl Output {
 impl Shared {
     fn count_dropped(&self, lines: u64) {
         self.dropped.add(lines);
-        self.untold.fetch_add(lines, Ordering::Relaxed);
+        self.unreported.fetch_add(lines, Ordering::Relaxed);
     }
 }
 
@@ -123,7 +123,7 @@ impl<F: Fn(u64) -> Line> OutputThread<F> {
         loop {
             let line = self.lines.pop();
             if line.is_none() || since_notice > QUEUE_LINES {
-                self.tell_dropped();
+                self.report_dropped();
                 since_notice = 0;
             }
             match line {
@@ -141,11 +141,11 @@ impl<F: Fn(u64) -> Line> OutputThread<F> {
         }
     }
 
-    fn tell_dropped(&mut self) {
-        let lines = self.shared.untold.swap(0, Ordering::Relaxed);
+    fn report_dropped(&mut self) {
+        let lines = self.shared.unreported.swap(0, Ordering::Relaxed);
         if lines > 0 && self.sink.write(&(self.notice)(lines)).is_err() {
-            // Told when a write succeeds again.
-            self.shared.untold.fetch_add(lines, Ordering::Relaxed);
+            // Reported when a write succeeds again.
+            self.shared.unreported.fetch_add(lines, Ordering::Relaxed);
         }
     }
 }
@@ -180,7 +180,7 @@ impl Terminal {
 }
 
 /// A descriptor of its own: the standard library's handle is locked while it writes, and a thread that prints a panic would
-/// wait for that lock for as long as the terminal takes nothing.
+/// wait for that lock for as long as the terminal is blocked.
 #[cfg(unix)]
 fn stderr() -> Box<dyn Write + Send> {
     use std::os::fd::AsFd;
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_terminal_that_takes_nothing_costs_lines_which_are_counted_and_told() {
+    fn a_blocked_terminal_drops_lines_and_a_notice_reports_how_many() {
         let (output, permit, lines) = start();
         for n in 0..QUEUE_LINES + 100 {
             output.push(line(&n.to_string()));
@@ -265,11 +265,11 @@ mod tests {
         output.push(line("again"));
         output.flush(Instant::now() + Duration::from_secs(20));
         assert_eq!(lines.recv().unwrap(), "again");
-        assert!(lines.is_empty(), "told once");
+        assert!(lines.is_empty(), "reported once");
     }
 
     #[test]
-    fn lines_that_could_not_be_written_are_told_when_a_write_succeeds_again() {
+    fn lines_that_could_not_be_written_are_reported_when_a_write_succeeds_again() {
         let (output, permit, lines) = start();
         output.push(line("lost"));
         permit.send(Err(io::Error::other("no space"))).unwrap();

@@ -49,7 +49,7 @@ pub fn release_stack() {
             is_known
         }
     };
-    // SAFETY: asks for a number.
+    // SAFETY: returns a number.
     let Ok(page) = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }) else { return };
     // Stacks grow down on every architecture of Linux that we support. One page is left for this function's own calls.
     let end = (here / page).saturating_sub(1) * page;

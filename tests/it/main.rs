@@ -2,6 +2,8 @@
 
 #[cfg(target_os = "linux")]
 mod access;
+#[cfg(target_os = "linux")]
+mod app;
 mod architecture;
 #[cfg(target_os = "linux")]
 mod audio;
