@@ -1,6 +1,6 @@
-//! Puts the pages into the binary: walks `www/`, compresses what gains by it, and writes the table that
-//! `src/web/assets.rs` includes; and says what the binary is made from. Runs at build time only; a missing `www/` makes an
-//! empty table, a missing repository leaves the commit out.
+//! Puts the pages into the binary: reads `www/`, compresses files that become smaller by it, and writes the table that
+//! `src/web/handlers/assets.rs` includes. Also sets the commit and the target that `--version` shows. Runs at build time only. A
+//! missing `www/` gives an empty table, a missing repository an empty commit.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -44,8 +44,8 @@ fn main() -> io::Result<()> {
     origin(&here)
 }
 
-/// What `--version` tells: the commit and the system it is for. A build for development leaves the commit out, or each
-/// commit would build everything anew.
+/// What `--version` shows: the commit and the target. A development build leaves the commit out; otherwise each commit would
+/// rebuild everything.
 fn origin(here: &Path) -> io::Result<()> {
     println!("cargo:rerun-if-env-changed=ROOMTONE_COMMIT");
     let given = std::env::var("ROOMTONE_COMMIT").ok().filter(|commit| !commit.is_empty());

@@ -39,12 +39,6 @@ impl Gauge {
         self.0.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// Adds one unless the value is `most` already, and returns whether it did.
-    pub fn raise_below(&self, most: u64) -> bool {
-        let raised = |value| (value < most).then_some(value + 1);
-        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, raised).is_ok()
-    }
-
     /// Subtracts one and returns the new value.
     pub fn lower(&self) -> u64 {
         self.0.fetch_sub(1, Ordering::Relaxed) - 1
