@@ -1,8 +1,8 @@
-//! Puts the pages into the binary: reads `www/`, compresses files that become smaller by it, and writes the table that
-//! `src/web/handlers/assets.rs` includes. Also sets the commit and the target that `--version` shows. Runs at build time only. A
+//! Puts the pages into the binary: reads `www/`, lets each page load with few requests, compresses files that become smaller by
+//! it, and writes the table that `src/web/handlers/assets.rs` includes. Also sets the commit and the target that `--version` shows. Runs at build time only. A
 //! missing `www/` gives an empty table, a missing repository an empty commit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Write};
@@ -21,12 +21,18 @@ fn main() -> io::Result<()> {
     let mut files = BTreeMap::new();
     walk(&here.join("www"), "", &mut files)?;
 
-    let mut table = String::from("&[\n");
-    for (nth, (name, path)) in files.iter().enumerate() {
+    let mut assets = BTreeMap::new();
+    for (name, path) in &files {
         println!("cargo:rerun-if-changed={}", path.display());
-        let raw = fs::read(path)?;
-        let gzip = compress(&raw)?;
-        let gzip_path = out.join(format!("{nth}.gz"));
+        assets.insert(name.clone(), fs::read(path)?);
+    }
+    join_files(&mut assets)?;
+
+    let mut table = String::from("&[\n");
+    for (nth, (name, raw)) in assets.iter().enumerate() {
+        let (raw_path, gzip_path) = (out.join(format!("{nth}.raw")), out.join(format!("{nth}.gz")));
+        fs::write(&raw_path, raw)?;
+        let gzip = compress(raw)?;
         // Pictures and fonts are compressed already; less than a tenth is not worth a second copy.
         let gzip_row = if gzip.len() * 10 < raw.len() * 9 {
             fs::write(&gzip_path, gzip)?;
@@ -35,8 +41,8 @@ fn main() -> io::Result<()> {
             "None".to_owned()
         };
         table += &format!(
-            "    Asset {{ name: {name:?}, tag: \"{:016x}\", raw: include_bytes!({path:?}), gzip: {gzip_row} }},\n",
-            hash(&raw)
+            "    Asset {{ name: {name:?}, tag: \"{:016x}\", raw: include_bytes!({raw_path:?}), gzip: {gzip_row} }},\n",
+            hash(raw)
         );
     }
     table += "]\n";
@@ -102,6 +108,111 @@ fn walk(folder: &Path, prefix: &str, files: &mut BTreeMap<String, PathBuf>) -> i
         }
     }
     Ok(())
+}
+
+/// Lets each page load with three requests: its style sheets become one, and its modules too. Pages from a folder (`--www`) are
+/// served as they are.
+fn join_files(assets: &mut BTreeMap<String, Vec<u8>>) -> io::Result<()> {
+    let mut joined = BTreeSet::new();
+    let pages: Vec<String> = assets.keys().filter(|name| name.ends_with(".html")).cloned().collect();
+    for page in pages {
+        let (style, script) = (page.replace(".html", ".page.css"), page.replace(".html", ".page.js"));
+        let (mut html, mut styles, mut modules) = (String::new(), String::new(), Modules::default());
+        for line in text(assets, &page)?.lines() {
+            if let Some(name) = between(line, "<link rel=\"stylesheet\" href=\"/", "\"") {
+                if styles.is_empty() {
+                    html += &format!("  <link rel=\"stylesheet\" href=\"/{style}\">\n");
+                }
+                styles += text(assets, name)?;
+                joined.insert(name.to_owned());
+            } else if let Some(name) = between(line, "<script type=\"module\" src=\"/", "\"") {
+                modules.add(assets, name)?;
+                html += &format!("  <script type=\"module\" src=\"/{script}\"></script>\n");
+            } else {
+                html += &format!("{line}\n");
+            }
+        }
+        joined.extend(modules.order);
+        assets.insert(page, html.into_bytes());
+        assets.insert(style, styles.into_bytes());
+        assets.insert(script, modules.code.into_bytes());
+    }
+    assets.retain(|name, _| !joined.contains(name));
+    Ok(())
+}
+
+/// Modules, each as a function that is called once and returns the exports: `const module3 = (() => { … })();`. The modules that it
+/// imports stand before it. Imports and exports take the forms below and no others, and no module imports itself in a circle.
+#[derive(Default)]
+struct Modules {
+    order: Vec<String>,
+    pending: Vec<String>,
+    code: String,
+}
+
+impl Modules {
+    /// Returns the module's number; adds it if it is not there yet.
+    fn add(&mut self, assets: &BTreeMap<String, Vec<u8>>, name: &str) -> io::Result<usize> {
+        if let Some(nth) = self.order.iter().position(|one| one == name) {
+            return Ok(nth);
+        }
+        if self.pending.iter().any(|one| one == name) {
+            return Err(io::Error::other(format!("www/{name} imports itself in a circle")));
+        }
+        self.pending.push(name.to_owned());
+        let (mut body, mut exports) = (String::new(), vec![]);
+        let mut lines = text(assets, name)?.lines();
+        while let Some(line) = lines.next() {
+            let mut line = line.to_owned();
+            while line.starts_with("import ") && !line.ends_with(';') {
+                line += lines.next().unwrap_or(";");
+            }
+            let wrong = || io::Error::other(format!("www/{name}: this form is unknown to build.rs: {line}"));
+            if line.starts_with("import ") {
+                let names = between(&line, "import {", "} from \"").ok_or_else(wrong)?;
+                let path = between(&line, "} from \"", "\";").ok_or_else(wrong)?;
+                let nth = self.add(assets, &resolve(name, path))?;
+                body += &format!("const {{{names}}} = module{nth};\n");
+            } else if let Some(declaration) = line.strip_prefix("export ") {
+                let kinds = ["async function ", "function ", "class ", "const "];
+                let rest = kinds.iter().find_map(|kind| declaration.strip_prefix(kind)).ok_or_else(wrong)?;
+                exports.push(
+                    rest.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().ok_or_else(wrong)?.to_owned(),
+                );
+                body += &format!("{declaration}\n");
+            } else {
+                body += &format!("{line}\n");
+            }
+        }
+        let nth = self.order.len();
+        self.order.push(name.to_owned());
+        self.code +=
+            &format!("// {name}\nconst module{nth} = (() => {{\n{body}return {{ {} }};\n}})();\n", exports.join(", "));
+        Ok(nth)
+    }
+}
+
+/// The name of the file that a relative path in another file means.
+fn resolve(from: &str, path: &str) -> String {
+    let mut parts: Vec<&str> = from.split('/').collect();
+    parts.pop();
+    for part in path.split('/') {
+        match part {
+            "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    parts.join("/")
+}
+
+fn text<'a>(assets: &'a BTreeMap<String, Vec<u8>>, name: &str) -> io::Result<&'a str> {
+    let bytes = assets.get(name).ok_or_else(|| io::Error::other(format!("www/{name} is missing")))?;
+    str::from_utf8(bytes).map_err(|error| io::Error::other(format!("www/{name}: {error}")))
+}
+
+fn between<'a>(line: &'a str, before: &str, after: &str) -> Option<&'a str> {
+    line.split_once(before)?.1.split_once(after).map(|(found, _)| found)
 }
 
 fn compress(raw: &[u8]) -> io::Result<Vec<u8>> {

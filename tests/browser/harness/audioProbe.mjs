@@ -70,11 +70,10 @@ export function measureAudio(page) {
 
 /**
  * Runs in the page. A sender in the page plays 500 Hz on the left and 1500 Hz on the right, always in stereo, to a receiver
- * whose description is edited by the page's `sdp.js`. The `<audio>` element plays what arrives. The server's test tone
- * cannot show whether a browser decodes in mono, because it is the same on both sides.
+ * whose description is edited by the pages' `withStereo`, which the test exposes to the page. The `<audio>` element plays what
+ * arrives. The server's test tone cannot show whether a browser decodes in mono, because it is the same on both sides.
  */
 export async function playTwoTones() {
-  const { withStereo } = await import("/shared/sdp.js");
   const context = new AudioContext();
   await context.resume();
   const merger = context.createChannelMerger(2);
@@ -95,7 +94,7 @@ export async function playTwoTones() {
 
   const { track } = receiver.addTransceiver("audio", { direction: "recvonly" }).receiver;
   const { sdp } = await receiver.createOffer();
-  await receiver.setLocalDescription({ type: "offer", sdp: withStereo(sdp) });
+  await receiver.setLocalDescription({ type: "offer", sdp: await window.withStereo(sdp) });
   const stereo = (text) => text.replace(/;(sprop-)?stereo=[01]/g, "").replace(/(a=fmtp:\d+ .*useinbandfec=1)/, "$1;stereo=1;sprop-stereo=1");
   await sender.setRemoteDescription({ type: "offer", sdp: stereo(sdp) });
   sender.addTrack(output.stream.getAudioTracks()[0], output.stream);

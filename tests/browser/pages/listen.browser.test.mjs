@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
+import { withStereo } from "../../../www/shared/sdp.js";
 import { measureAudio, playTwoTones } from "../harness/audioProbe.mjs";
 import { LISTENER_BROWSERS } from "../harness/browsers.mjs";
 import { saveScreenshot } from "../harness/layout.mjs";
@@ -115,6 +116,7 @@ for (const [name, launch] of Object.entries(LISTENER_BROWSERS)) {
     test("left and right stay separate with the page's edit of the offer", async (t) => {
       const { page } = await openPage(t, browser, server, "/listen");
       await page.click("h1"); // Web Audio needs a user gesture.
+      await page.exposeFunction("withStereo", withStereo);
       await page.evaluate(playTwoTones);
       let measured;
       await waitFor("a tone on each side", async () => {
