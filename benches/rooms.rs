@@ -23,7 +23,7 @@ use roomtone::app::App;
 use roomtone::config::{Config, LogFile};
 use roomtone::os::file_limits;
 use roomtone::station::runner::Source;
-use roomtone::web::handlers::context::Limits;
+use roomtone::web::transport::limits::Limits;
 
 const ROOM: usize = 10;
 /// PeerEvent one offer of the benches has beside its time: about as much as an ICE candidate.

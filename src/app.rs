@@ -18,6 +18,7 @@ use crate::config::start_error::{ExitCode, StartError};
 use crate::config::{Config, LogFile, StateChoice, TlsChoice};
 use crate::net::addresses::{Addresses, Scheme};
 use crate::observe::reports::Report;
+use crate::observe::service::Running;
 use crate::os::file_limits;
 use crate::os::memory;
 use crate::os::sd_notify::{State, Supervisor};
@@ -30,15 +31,18 @@ use crate::signal::metrics::RoomMetrics;
 use crate::signal::rooms::ServerInfo;
 use crate::station::metrics::StationMetrics;
 use crate::station::runner::{self, Source, Station};
-use crate::web::handlers::authorize::Gate;
-use crate::web::handlers::context::Site;
-use crate::web::handlers::pages::Assets;
-use crate::web::server::acceptor::{self, Door, DoorHandle, DoorSettings};
+use crate::web::handlers::assets::Assets;
+use crate::web::handlers::authorize::Authorizer;
+use crate::web::handlers::context::Context;
+use crate::web::server::acceptor::{self, ServerSetup};
 use crate::web::transport::metrics::ConnectionMetrics;
 use crate::web::transport::tls::Tls;
 
 /// Reports that wait for `main`; more than there are threads. Full means one report is lost beside others like it.
 const REPORTS: usize = 64;
+
+/// Handlers that may run at a time. Each may wait up to 5 s for the rtc thread.
+const HTTP_THREADS: usize = 8;
 
 /// The name of the one station.
 const STATION: &str = "main";
@@ -57,7 +61,7 @@ pub struct App {
     station: Station,
     reports: Receiver<Report>,
     report: Sender<Report>,
-    door: DoorHandle,
+    server: Running<acceptor::Handle>,
     hub: Hub,
     encoder: runner::Running,
     engine: Engine,
@@ -72,7 +76,7 @@ impl App {
     pub fn start(config: Config, source: Source) -> Result<App, StartError> {
         let assets = assets(&config)?;
         let state = state_dir(&config)?;
-        let gate = Arc::new(gate(&config, state.clone())?);
+        let authorizer = Arc::new(authorizer(&config, state.clone())?);
         memory::prepare();
         // More descriptors are more listeners; without them the house is only smaller.
         if let Err(error) = file_limits::raise_limit() {
@@ -102,38 +106,41 @@ impl App {
         let facts =
             ServerInfo { instance: instance()?, ice_servers: config.ice_servers.clone(), stun_port: local.port() };
         let hub = hub::start(config.rooms.clone(), facts, room_metrics.clone(), report.clone()).map_err(no_thread)?;
-        let site = Site {
+        let context = Context {
             started: Instant::now(),
             stations: Arc::new([station.clone()]),
             rtc: engine.handle.clone(),
             rtc_metrics,
-            rooms: hub.handle.clone(),
+            hub: hub.handle.clone(),
             room_metrics,
             ice_servers: config.ice_servers.clone(),
-            door_metrics: ConnectionMetrics::default(),
-            gate: gate.clone(),
+            connection_metrics: ConnectionMetrics::default(),
+            authorizer: authorizer.clone(),
             assets,
             limits: config.limits.clone(),
             max_listeners: config.max_listeners,
             tls: tls.clone(),
             proxies: config.proxies.clone(),
+            added: vec![],
         };
-        let door = Door::start(tcp, site, DoorSettings::default(), report.clone()).map_err(no_thread)?;
+        let private_folders = state.iter().map(|dir| dir.path().to_owned()).chain([std::env::temp_dir()]).collect();
+        let setup = ServerSetup { listener: tcp, context, http_threads: HTTP_THREADS, private_folders };
+        let server = acceptor::start(setup, report.clone()).map_err(no_thread)?;
         let scheme = match &tls {
             None => Scheme::Http,
             Some(tls) if tls.is_self_signed() => Scheme::Either,
             Some(_) => Scheme::Https,
         };
         let addresses = Addresses::of(local, scheme, config.public_url.as_deref());
-        let admin_link = keep_links(state.as_ref(), gate.store(), &addresses.all);
+        let admin_link = keep_links(state.as_ref(), authorizer.store(), &addresses.all);
         log_addresses(&addresses, tls.as_deref());
         let supervisor = Supervisor::of(&config.supervision);
         supervisor.tell(State::Ready);
         let port = local.port();
-        Ok(App { port, addresses, admin_link, station, reports, report, door, hub, encoder, engine, supervisor })
+        Ok(App { port, addresses, admin_link, station, reports, report, server, hub, encoder, engine, supervisor })
     }
 
-    /// The port of the door.
+    /// The public port.
     pub fn port(&self) -> u16 {
         self.port
     }
@@ -207,13 +214,13 @@ impl App {
 
     /// Stops everything: newcomers are refused, peers and listeners told goodbye, threads joined.
     pub fn stop(self) {
-        self.door.refuse_newcomers();
-        // Before the door, which would cut the connections that peers are told goodbye on.
+        self.server.handle.refuse_newcomers();
+        // Before the server, which would cut the connections on which peers get their closing handshake.
         let hub = self.hub.stop();
-        self.door.stop();
+        let server = self.server.stop();
         let encoder = self.encoder.stop();
         let engine = self.engine.stop();
-        for (name, ended) in [("hub", hub), ("encoder", encoder), ("rtc", engine)] {
+        for (name, ended) in [("hub", hub), ("accept", server), ("encoder", encoder), ("rtc", engine)] {
             if ended.is_err() {
                 log::error!("the {name} thread had panicked");
             }
@@ -291,8 +298,8 @@ fn state_dir(config: &Config) -> Result<Option<StateDir>, StartError> {
     }
 }
 
-/// Opens the store about tokens, in memory if there is no folder for them.
-fn gate(config: &Config, state: Option<StateDir>) -> Result<Gate, StartError> {
+/// With the token store, which is in memory if there is no folder for it.
+fn authorizer(config: &Config, state: Option<StateDir>) -> Result<Authorizer, StartError> {
     let failed = |message: String| StartError::new(ExitCode::File, message);
     if config.private && state.is_none() {
         let message = "--private needs a folder to keep its key in. Name one that can be written with --state-dir DIR.";
@@ -302,7 +309,7 @@ fn gate(config: &Config, state: Option<StateDir>) -> Result<Gate, StartError> {
     let store = TokenStore::open(state).map_err(|error| {
         failed(format!("{path}: {error}. Repair or remove it, or name another folder with --state-dir DIR."))
     })?;
-    Ok(Gate::new(config.private, store, config.allowed_origins.clone()))
+    Ok(Authorizer::new(config.private, store, config.allowed_origins.clone()))
 }
 
 /// Tells `roomtone invite`, by the state folder, where the pages are, and keeps the admin link there. The address is the

@@ -12,9 +12,9 @@ use crate::audio::sources::device::DeviceChoice;
 use crate::os::sd_notify::Supervision;
 use crate::signal::messages::IceServer;
 use crate::signal::rooms;
-use crate::web::handlers::context::Limits;
-use crate::web::http::client_address::Proxies;
+use crate::web::http::client_address::TrustedProxies;
 use crate::web::http::origin::Origin;
+use crate::web::transport::limits::Limits;
 
 /// Where the station's sound shall come from.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,7 +60,7 @@ pub struct Config {
     /// How the door speaks TLS.
     pub tls: TlsChoice,
     /// Proxies whose word about clients counts.
-    pub proxies: Proxies,
+    pub proxies: TrustedProxies,
     /// The address to show to people, `http://` or `https://`, without a slash at its end.
     pub public_url: Option<String>,
     /// A folder to serve the pages from instead of the ones inside the binary.
@@ -129,7 +129,7 @@ impl Default for Config {
             allowed_origins: vec![],
             limits: Limits::default(),
             tls: TlsChoice::Unsaid,
-            proxies: Proxies::default(),
+            proxies: TrustedProxies::default(),
             public_url: None,
             www: None,
             state_dir: StateChoice::Default(None),

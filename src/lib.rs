@@ -18,13 +18,14 @@
 //!                       what starts in which order and stops in reverse
 //! config                config · start_error
 //!                       everything the program can be told, as plain structs
-//! web/server            acceptor · workers · connection · loopback
+//! web/server            acceptor · workers · connection · loopback · private_socket · streaming
 //!                       accepts TCP, reads requests within limits, has them answered
-//! web/handlers          status · pages · whep · websocket · context · authorize
-//!                       what requests are answered with, and who may ask
-//! web/http              redirect* · upgrade* · head* · body* · message · origin* · query* · client_address*
-//!                       HTTP as values
-//! web/transport         socket · readiness · tls · certificate · metrics
+//! web/handlers          dispatch · status · pages · access · whep · websocket · context · assets · authorize
+//!                       what requests are answered with, and which are permitted
+//! web/http              routes* · redirect* · upgrade* · response_head* · head* · chunked* · message* · body*
+//! web/http              error_code* · origin* · query* · client_address*
+//!                       HTTP as values; the only list of paths
+//! web/transport         socket · first_bytes* · readiness · tls · certificate · limits* · metrics
 //!                       sockets, TLS, certificates
 //! rtc                   engine · engine/thread
 //!                       the rtc threads, and how others reach them
@@ -62,9 +63,9 @@
 //! | thread | owns | blocks on |
 //! |---|---|---|
 //! | `main` | every handle | reports of other threads, of which a signal is one |
-//! | `door` | the TCP listener | accept, or its doorbell |
-//! | `conn-<n>` | one client's socket | that socket, within limits |
-//! | `ready` | nothing | any WebSocket's readiness; it wakes the `conn-<n>` whose it is |
+//! | `accept` | the TCP listener | accept, or its waker |
+//! | `conn-<n>` | one client's socket; a WebSocket or a streamed response stays on it | that socket, within limits, or a wake-up |
+//! | `ready` | nothing | readiness of any WebSocket or streamed response; it wakes the `conn-<n>` whose it is |
 //! | `http-<n>` | nothing | the next request |
 //! | `hub` | all rooms, the outbox of every peer | what browsers say, until the next deadline |
 //! | audio callback (cpal's own) | a few empty blocks | the device |

@@ -50,7 +50,7 @@ mod tests {
     use crate::config::start_error::ExitCode;
     use crate::config::{LogFile, SourceChoice, StateChoice, TlsChoice};
     use crate::signal::messages::IceServer;
-    use crate::web::handlers::context::Limits;
+    use crate::web::transport::limits::Limits;
 
     fn run(line: &str, env: &[(&str, &str)]) -> Result<Command, StartError> {
         let args: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
@@ -141,6 +141,7 @@ mod tests {
             body_timeout: Duration::from_secs(6),
             idle_timeout: Duration::from_secs(7),
             write_timeout: Duration::from_secs(8),
+            ..Limits::default()
         };
         assert_eq!(limits.limits, expected);
     }

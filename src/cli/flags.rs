@@ -12,9 +12,9 @@ use crate::audio::sources::device::DeviceChoice;
 use crate::os::sd_notify::Supervision;
 use crate::signal::messages::IceServer;
 use crate::signal::rooms;
-use crate::web::handlers::context::Limits;
-use crate::web::http::client_address::Proxies;
+use crate::web::http::client_address::TrustedProxies;
 use crate::web::http::origin::Origin;
+use crate::web::transport::limits::Limits;
 
 use crate::cli::command::Command;
 use crate::config::start_error::{ExitCode, StartError};
@@ -150,7 +150,7 @@ fn config(matches: &Matches, env: impl Fn(&str) -> Option<String>) -> Result<Con
         allowed_origins: matches.opt_strs("allow-origin").iter().map(|text| origin(text)).collect::<Result<_, _>>()?,
         limits: limits(matches)?,
         tls: tls(matches)?,
-        proxies: Proxies::parse(&matches.opt_strs("trust-proxy"))
+        proxies: TrustedProxies::parse(&matches.opt_strs("trust-proxy"))
             .map_err(|odd| usage(format!("--trust-proxy takes networks like 10.0.0.0/8 or fd00::/8, not `{odd}`")))?,
         public_url: matches.opt_str("public-url").map(|url| public_url(&url)).transpose()?,
         www: matches.opt_str("www").map(PathBuf::from),
@@ -286,6 +286,7 @@ fn limits(matches: &Matches) -> Result<Limits, StartError> {
         body_timeout: time("body-seconds", defaults.body_timeout)?,
         idle_timeout: time("idle-seconds", defaults.idle_timeout)?,
         write_timeout: time("write-seconds", defaults.write_timeout)?,
+        ..defaults
     })
 }
 

@@ -1,54 +1,31 @@
-//! PeerEvent programs may ask about the host: whether it lives, and what it is doing. Called on `http-<n>` threads; reads
+//! What programs may ask about the server: whether it runs, and what it does. Called on `http-<n>` threads; reads
 //! counters, changes nothing. Listeners' addresses never appear here.
 
 use serde::Serialize;
-use serde_json::json;
 
 use crate::audio::encoder::Application;
 use crate::observe::metrics::Level;
 use crate::station::runner::Station;
 use crate::station::source_status::SourceStatus;
-use crate::web::handlers::authorize::{Shown, Wish};
-use crate::web::handlers::context::Site;
-use crate::web::http::message::{Answer, ErrorCode, Request};
-use crate::web::http::query::parameter;
-use crate::web::http::upgrade;
+use crate::web::handlers::context::Context;
+use crate::web::http::message::{Request, Response};
 
 /// `GET /healthz`
-pub(crate) fn health(_site: &Site, _request: &Request) -> Answer {
-    Answer::new(200).body("text/plain; charset=utf-8", b"ok".as_slice()).header("Cache-Control", "no-store")
-}
-
-/// `GET /api/access?room=NAME`, `?listen` or neither, which asks for an admin's rights: whether the door would open. A page
-/// knocks because browsers do not tell it why a WebSocket failed. `resume=TOKEN` as for `/ws` lets those know who are in
-/// already with a token that may not be used by more.
-///
-/// # Errors
-/// The refusal.
-pub(crate) fn access(site: &Site, shown: &Shown<'_>) -> Result<Answer, Answer> {
-    let room = upgrade::room(shown.query)?;
-    let by = upgrade::resume(shown.query)?.map(|token| token.id());
-    let wish = match (&room, parameter(shown.query, "listen")) {
-        (Some(room), Ok(None)) => Wish::Room(room),
-        (None, Ok(Some(_))) => Wish::Listen,
-        (None, Ok(None)) => Wish::Admin,
-        _ => return Err(Answer::error(ErrorCode::BadRequest, "A knock is for a room or for listening, not for both.")),
-    };
-    let pass = site.gate.check(&wish, shown, by)?;
-    Ok(Answer::json(200, &json!({"private": site.gate.is_private(), "allowed": true, "host": pass.is_host()})))
+pub(crate) fn health(_context: &Context, _request: &Request) -> Response {
+    Response::new(200).body("text/plain; charset=utf-8", b"ok".as_slice()).header("Cache-Control", "no-store")
 }
 
 /// `GET /api/status`
-pub(crate) fn status(site: &Site, _request: &Request) -> Answer {
-    let (rtc, door, limits) = (&site.rtc_metrics, &site.door_metrics, &site.limits);
-    let rooms = &site.room_metrics;
-    Answer::json(
+pub(crate) fn status(context: &Context, _request: &Request) -> Response {
+    let (rtc, door, limits) = (&context.rtc_metrics, &context.connection_metrics, &context.limits);
+    let rooms = &context.room_metrics;
+    Response::json(
         200,
         &Status {
             name: env!("CARGO_PKG_NAME"),
             version: env!("CARGO_PKG_VERSION"),
-            uptime_s: site.started.elapsed().as_secs(),
-            stations: site.stations.iter().map(station).collect(),
+            uptime_s: context.started.elapsed().as_secs(),
+            stations: context.stations.iter().map(station).collect(),
             rtc: Rtc {
                 sessions: rtc.sessions.read(),
                 admitted: rtc.admitted.read(),
@@ -73,10 +50,10 @@ pub(crate) fn status(site: &Site, _request: &Request) -> Answer {
                 requests: door.requests.read(),
             },
             limits: Limits {
-                listeners: site.max_listeners,
+                listeners: context.max_listeners,
                 listeners_per_address: limits.max_listeners_per_address,
-                peers: site.rooms.limits().max_peers,
-                room_size: site.rooms.limits().room_size,
+                peers: context.hub.limits().max_peers,
+                room_size: context.hub.limits().room_size,
                 connections: limits.max_connections,
                 connections_per_address: limits.max_connections_per_address,
                 connections_per_s: limits.connections_per_s,

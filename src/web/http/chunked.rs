@@ -1,16 +1,28 @@
-//! Takes the chunked coding off a request body (RFC 9112 §7.1): pure, no socket, no clock. Chunk extensions and trailers
-//! are read over, neither means anything here.
+//! The chunked coding (RFC 9112 §7.1), both ways: removed from a request body within limits, and put around the pieces
+//! of a streamed response. Pure. Chunk extensions and trailers are read and ignored; this server uses neither.
 
-use crate::web::http::message::{Answer, ErrorCode};
+use crate::web::http::error_code::ErrorCode;
+use crate::web::http::message::Response;
 
-/// A chunk's size with its extensions, or a trailer field. Nobody honest needs more, and every chunk may have one.
+/// A chunk's size with its extensions, or a trailer field. Real clients need less, and a hostile one could send one
+/// with every chunk.
 const MAX_LINE_BYTES: usize = 256;
-/// Trailer fields.
+/// Trailer fields that a body may have.
 const MAX_TRAILERS: usize = 16;
 
-/// A body that is arriving in chunks.
+/// The end of a streamed body: the last chunk and no trailers.
+pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+
+/// Appends one chunk with this data, which must not be empty: an empty chunk would end the body.
+pub fn write_chunk(data: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(format!("{:x}\r\n", data.len()).as_bytes());
+    out.extend_from_slice(data);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// A request body that is arriving in chunks.
 #[derive(Debug)]
-pub struct Chunked {
+pub struct ChunkedDecoder {
     body: Vec<u8>,
     limit_bytes: usize,
     expects: Expects,
@@ -24,21 +36,21 @@ enum Expects {
     Trailer { nth: usize },
 }
 
-impl Chunked {
+impl ChunkedDecoder {
     /// A body of at most that size.
     pub fn new(limit_bytes: usize) -> Self {
-        Chunked { body: Vec::new(), limit_bytes, expects: Expects::Size }
+        ChunkedDecoder { body: Vec::new(), limit_bytes, expects: Expects::Size }
     }
 
-    /// Takes what it can from the front of `inbox`. True once the body is complete; what is left belongs to the next
-    /// request then.
+    /// Takes what it can from the front of `input`. True once the body is complete; what is left in `input` then
+    /// belongs to the next request.
     ///
     /// # Errors
-    /// The answer to give before closing.
-    pub fn push(&mut self, inbox: &mut Vec<u8>) -> Result<bool, Answer> {
+    /// The response to send before closing.
+    pub fn push(&mut self, input: &mut Vec<u8>) -> Result<bool, Response> {
         let mut used = 0;
-        let complete = self.take(inbox, &mut used);
-        inbox.drain(..used);
+        let complete = self.take(input, &mut used);
+        input.drain(..used);
         complete
     }
 
@@ -47,9 +59,9 @@ impl Chunked {
         self.body
     }
 
-    fn take(&mut self, inbox: &[u8], used: &mut usize) -> Result<bool, Answer> {
+    fn take(&mut self, input: &[u8], used: &mut usize) -> Result<bool, Response> {
         loop {
-            let rest = &inbox[*used..];
+            let rest = &input[*used..];
             match self.expects {
                 Expects::Data { left } => {
                     let taken = left.min(rest.len());
@@ -72,7 +84,7 @@ impl Chunked {
         }
     }
 
-    fn take_line(&mut self, line: &[u8]) -> Result<bool, Answer> {
+    fn take_line(&mut self, line: &[u8]) -> Result<bool, Response> {
         match self.expects {
             Expects::EndOfData if line.is_empty() => self.expects = Expects::Size,
             Expects::Trailer { .. } if line.is_empty() => return Ok(true),
@@ -88,17 +100,17 @@ impl Chunked {
     }
 }
 
-/// PeerEvent a body over the limit is answered.
-pub fn too_large(limit_bytes: usize) -> Answer {
-    Answer::error(ErrorCode::BodyTooLarge, format!("A request body may have {limit_bytes} bytes at most."))
+/// The response to a body over the limit.
+pub fn too_large(limit_bytes: usize) -> Response {
+    Response::error(ErrorCode::BodyTooLarge, format!("A request body may have {limit_bytes} bytes at most."))
 }
 
-fn bad() -> Answer {
-    Answer::error(ErrorCode::BadRequest, "The chunked body cannot be read.")
+fn bad() -> Response {
+    Response::error(ErrorCode::BadRequest, "The chunked body cannot be read.")
 }
 
 /// The first line without its CR LF, if all of it is there.
-fn line(bytes: &[u8]) -> Result<Option<&[u8]>, Answer> {
+fn line(bytes: &[u8]) -> Result<Option<&[u8]>, Response> {
     let end = bytes.iter().take(MAX_LINE_BYTES).position(|&b| b == b'\n');
     match end {
         Some(end) if end > 0 && bytes[end - 1] == b'\r' => {
@@ -111,7 +123,7 @@ fn line(bytes: &[u8]) -> Result<Option<&[u8]>, Answer> {
     }
 }
 
-fn chunk_size(line: &[u8]) -> Result<usize, Answer> {
+fn chunk_size(line: &[u8]) -> Result<usize, Response> {
     let digits = line.split(|&b| b == b';').next().unwrap_or_default().trim_ascii_end();
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_hexdigit) {
         return Err(bad());
@@ -125,10 +137,10 @@ mod tests {
     use super::*;
 
     fn whole(limit: usize, bytes: &[u8]) -> Result<(bool, Vec<u8>, Vec<u8>), u16> {
-        let mut body = Chunked::new(limit);
-        let mut inbox = bytes.to_vec();
-        let complete = body.push(&mut inbox).map_err(|answer| answer.status)?;
-        Ok((complete, body.into_body(), inbox))
+        let mut body = ChunkedDecoder::new(limit);
+        let mut input = bytes.to_vec();
+        let complete = body.push(&mut input).map_err(|response| response.status)?;
+        Ok((complete, body.into_body(), input))
     }
 
     #[test]
@@ -138,13 +150,13 @@ mod tests {
     }
 
     #[test]
-    fn it_does_not_matter_how_the_bytes_dribble_in() {
-        let mut body = Chunked::new(100);
-        let mut inbox = Vec::new();
+    fn chunks_may_arrive_byte_by_byte() {
+        let mut body = ChunkedDecoder::new(100);
+        let mut input = Vec::new();
         let bytes = b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n";
         for (at, byte) in bytes.iter().enumerate() {
-            inbox.push(*byte);
-            assert_eq!(body.push(&mut inbox), Ok(at == bytes.len() - 1));
+            input.push(*byte);
+            assert_eq!(body.push(&mut input), Ok(at == bytes.len() - 1));
         }
         assert_eq!(body.into_body(), b"abcde");
     }
@@ -165,5 +177,16 @@ mod tests {
         for bytes in cases {
             assert_eq!(whole(100, bytes), Err(400), "{:?}", String::from_utf8_lossy(bytes));
         }
+    }
+
+    #[test]
+    fn what_is_written_in_chunks_is_read_back() {
+        let mut coded = vec![];
+        for piece in [b"a".as_slice(), &[b'x'; 300]] {
+            write_chunk(piece, &mut coded);
+        }
+        coded.extend_from_slice(LAST_CHUNK);
+        assert!(coded.starts_with(b"1\r\na\r\n12c\r\nxxx"));
+        assert_eq!(whole(1000, &coded), Ok((true, [b"a".as_slice(), &[b'x'; 300]].concat(), vec![])));
     }
 }
