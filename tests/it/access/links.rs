@@ -10,15 +10,17 @@ use roomtone::access::token_store::TokenStore;
 use roomtone::access::tokens::Permission;
 use roomtone::ids::names::RoomName;
 use roomtone::os::state_dir::StateDir;
-use roomtone::web::handlers::authorize::Gate;
+use roomtone::web::handlers::authorize::Authorizer;
 use roomtone::web::http::origin::Origin;
 use serde_json::{Value, json};
 use tungstenite::client::IntoClientRequest;
 use tungstenite::protocol::frame::coding::CloseCode;
 
+use crate::harness::http_client::{HttpResponse as Reply, code};
 use crate::harness::program::{self, BINARY, Program};
+use crate::harness::server::Server as House;
+use crate::harness::wait::wait_until;
 use crate::signal::rooms::{Peer, connect, next};
-use crate::web::http::{House, Reply, code, wait_until};
 use crate::web::whep;
 
 const UPGRADE: &str = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
@@ -37,12 +39,12 @@ impl Private {
     }
 
     fn house(folder: &tempfile::TempDir) -> House {
-        House::with_gate(Gate::new(true, store(folder), vec![]))
+        House::with_authorizer(Authorizer::new(true, store(folder), vec![]))
     }
 
     fn restart(self) -> Private {
         let Private { house, folder } = self;
-        house.door.stop();
+        house.running.stop().unwrap();
         Private { house: Private::house(&folder), folder }
     }
 
@@ -207,7 +209,7 @@ fn who_finds_the_room_locked_has_not_used_the_token() {
     host.say(&json!({"type": "lock", "payload": {"locked": true}}));
     assert_eq!(host.hear(), json!({"type": "room-state", "payload": {"locked": true}}));
     let query = format!("room=r&token={once}");
-    let mut outside = connect(private.house.door.address(), &query);
+    let mut outside = connect(private.house.address(), &query);
     assert_eq!(next(&mut outside)["payload"]["code"], "room-locked");
     drop(outside);
     host.say(&json!({"type": "lock", "payload": {"locked": false}}));
@@ -272,8 +274,8 @@ fn pages_of_other_sites_may_listen_by_whep_and_nothing_else() {
 #[test]
 fn a_named_site_may_use_rooms_and_offers_and_read_the_answers() {
     let club = "https://club.example:444";
-    let gate = Gate::new(false, TokenStore::open(None).unwrap(), vec![Origin::parse(club).unwrap()]);
-    let house = House::with_gate(gate);
+    let gate = Authorizer::new(false, TokenStore::open(None).unwrap(), vec![Origin::parse(club).unwrap()]);
+    let house = House::with_authorizer(gate);
     let answer = offer_as_json(&house, &format!("Origin: {club}\r\n"));
     assert_eq!((answer.status, answer.field("access-control-allow-origin")), (200, Some(club)));
     assert_eq!(answer.field("vary"), Some("Origin"));
@@ -281,7 +283,7 @@ fn a_named_site_may_use_rooms_and_offers_and_read_the_answers() {
     assert_eq!(preflight.field("access-control-allow-origin"), Some(club));
     let other = offer_as_json(&house, "Origin: https://club.example\r\n");
     assert_eq!((other.error(), other.field("access-control-allow-origin")), (code(403, "foreign-origin"), None));
-    let address = house.door.address();
+    let address = house.address();
     let mut request = format!("ws://{address}/ws").into_client_request().unwrap();
     request.headers_mut().insert("Origin", club.parse().unwrap());
     let (mut socket, _) = tungstenite::client(request, TcpStream::connect(address).unwrap()).unwrap();
@@ -292,7 +294,7 @@ fn a_named_site_may_use_rooms_and_offers_and_read_the_answers() {
 fn a_host_mutes_removes_locks_and_ends_and_others_cannot() {
     let store = TokenStore::open(None).unwrap();
     let admin = store.issue(Permission::Admin, None, None).unwrap().0;
-    let house = House::with_gate(Gate::new(false, store, vec![]));
+    let house = House::with_authorizer(Authorizer::new(false, store, vec![]));
     let mut host = Peer::enter(&house, &format!("token={admin}"));
     assert_eq!(host.config["host"], true);
     let mut ada = Peer::enter(&house, "");
@@ -313,14 +315,14 @@ fn a_host_mutes_removes_locks_and_ends_and_others_cannot() {
     assert_eq!(ada.hear_error(), "removed");
     assert_eq!(ada.close_code(), CloseCode::Library(4003));
     assert_eq!(host.hear(), json!({"type": "peer-disconnect", "payload": {"id": ada.id}}));
-    let mut again = connect(house.door.address(), &ada.resume());
+    let mut again = connect(house.address(), &ada.resume());
     assert_eq!(next(&mut again)["payload"]["code"], "removed");
 
     let mut ben = Peer::enter(&house, "");
     assert_eq!(host.hear()["type"], "new-peer");
     host.say(&json!({"type": "lock", "payload": {"locked": true}}));
     assert_eq!((ben.hear()["type"].clone(), host.hear()["type"].clone()), (json!("room-state"), json!("room-state")));
-    let mut outside = connect(house.door.address(), "");
+    let mut outside = connect(house.address(), "");
     assert_eq!(next(&mut outside)["payload"]["code"], "room-locked");
     let tungstenite::Message::Close(Some(frame)) = outside.read().unwrap() else { panic!("no goodbye") };
     assert_eq!(frame.code, CloseCode::Library(4004));

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::static_file::{Desert, Hermit, PLAIN, free_port, serves_all_it_should};
 use crate::harness::program::get;
-use crate::web::http::wait_until;
+use crate::harness::wait::wait_until;
 
 #[test]
 #[ignore = "make static-test"]

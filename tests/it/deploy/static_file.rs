@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::harness::program::{Listening, get};
+use crate::harness::wait::wait_until;
 use crate::signal::rooms::Peer;
-use crate::web::http::wait_until;
 
 const NOBODY: &str = "65534:65534";
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::harness::listener::{Dice, Ear, Wish};
 use crate::harness::program::Program;
-use crate::web::http::wait_until;
+use crate::harness::wait::wait_until;
 
 /// Twelve of them are the 0.3 % that may be missing; 200 are what the line loses.
 const PACKETS: u64 = 4_000;

@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::{Error, Message, WebSocket};
 
-use crate::web::http::{House, code, wait_until};
+use crate::harness::http_client::code;
+use crate::harness::server::Server as House;
+use crate::harness::wait::wait_until;
 
 /// No answer takes that long on a machine that is not on fire.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -26,7 +28,7 @@ pub struct Peer {
 
 impl Peer {
     pub fn enter(house: &House, query: &str) -> Peer {
-        Peer::enter_at(house.door.address(), query)
+        Peer::enter_at(house.address(), query)
     }
 
     pub fn enter_at(address: SocketAddr, query: &str) -> Peer {
@@ -152,7 +154,7 @@ fn a_browser_of_the_original_works_beside_one_that_knows_all() {
     modern.say(&json!({"type": "chat", "payload": {"text": "anybody here?"}}));
     assert_eq!(modern.hear()["type"], "chat");
     // It reads types and payloads, acts on what it knows, and says nothing but that.
-    let mut original = connect(house.door.address(), "");
+    let mut original = connect(house.address(), "");
     let first = next(&mut original);
     assert_eq!((&first["type"], &first["payload"]["peerIds"]), (&json!("init-peers"), &json!([modern.id])));
     let id = first["payload"]["id"].as_str().unwrap().to_owned();
@@ -286,7 +288,7 @@ fn a_full_room_and_a_full_house_say_so_and_close_with_1013() {
     let house = House::with_rooms(Default::default(), limits);
     let _inside = [Peer::enter(&house, "room=a"), Peer::enter(&house, "room=a"), Peer::enter(&house, "room=b")];
     for room in ["a", "b"] {
-        let mut socket = connect(house.door.address(), &format!("room={room}"));
+        let mut socket = connect(house.address(), &format!("room={room}"));
         let error = next(&mut socket);
         assert_eq!((&error["type"], &error["payload"]["code"]), (&json!("error"), &json!("room-full")));
         let Message::Close(Some(frame)) = socket.read().unwrap() else { panic!("no goodbye") };
@@ -363,7 +365,7 @@ fn after_a_restart_a_room_forms_again_under_the_old_ids() {
         while peer.hear()["type"] != "error" {}
         assert_eq!(peer.close_code(), CloseCode::Away);
     }
-    house.door.stop();
+    house.running.stop().unwrap();
     let house = House::open();
     let mut back: Vec<Peer> = vec![];
     for peer in &old {
@@ -440,7 +442,7 @@ fn a_thousand_browsers_that_come_at_once_all_find_their_rooms() {
     const PEERS: usize = 1_000;
     const ROOM: usize = 10;
     let house = House::open();
-    let address = house.door.address();
+    let address = house.address();
     let workers: Vec<_> = (0..ROOM)
         .map(|worker| {
             std::thread::spawn(move || {

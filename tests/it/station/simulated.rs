@@ -13,7 +13,7 @@ use roomtone::station::source_status::SourceState;
 
 use crate::harness::simulated_device::Simulated;
 use crate::harness::sound_server::tone_hz;
-use crate::web::http::wait_until;
+use crate::harness::wait::wait_until;
 
 struct OnAir {
     station: Station,

@@ -16,7 +16,7 @@ use str0m::media::{Direction, MediaKind};
 
 use crate::harness::listener::{Dice, Ear, PATIENCE, connect, enter, post_offer};
 use crate::harness::program::Program;
-use crate::web::http::wait_until;
+use crate::harness::wait::wait_until;
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 /// Where those come from who mean well.

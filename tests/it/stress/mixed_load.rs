@@ -13,8 +13,8 @@ use mio::{Events, Interest, Poll, Token};
 use crate::harness::listener::{Heard, connect, enter};
 use crate::harness::program::Program;
 use crate::harness::sound_server::SoundServer;
+use crate::harness::wait::wait_until;
 use crate::stress::attacks::{Siege, source};
-use crate::web::http::wait_until;
 
 const PEERS: usize = 500;
 const ROOM: usize = 10;
@@ -211,7 +211,7 @@ fn what_sound_passes_through_goes_first_and_pages_go_last() {
         assert_eq!(rank(name), if is_warned == 0 { raised } else { ordinary }, "{name} in {threads:?}");
     }
     assert!(is_warned < 2, "{}", program.log());
-    for name in ["roomtone", "door", "cap-main"] {
+    for name in ["roomtone", "accept", "cap-main"] {
         assert_eq!(rank(name), ordinary, "{name} in {threads:?}");
     }
     let behind = (ordinary.0, (ordinary.1 + 5).min(19));
