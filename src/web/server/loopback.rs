@@ -222,3 +222,14 @@ fn read_some(socket: &mut Socket, bytes: &mut Vec<u8>) -> io::Result<()> {
         }
     }
 }
+
+#[cfg(test)]
+impl Loopback {
+    /// As if the other side had closed all connections.
+    pub fn break_connections(&self) {
+        for socket in self.free.1.try_iter().collect::<Vec<_>>() {
+            let _ = socket.as_ref().map(|socket| socket.shutdown(std::net::Shutdown::Both));
+            self.give_back(socket);
+        }
+    }
+}

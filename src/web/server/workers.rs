@@ -158,6 +158,7 @@ mod tests {
     use crate::signal::hub;
     use crate::web::handlers::assets::Assets;
     use crate::web::handlers::authorize::Authorizer;
+    use crate::web::server::loopback::Loopback;
 
     fn idle_engine() -> engine::Engine {
         let socket = socket::bind(Some(Ipv4Addr::LOCALHOST.into()), 0).unwrap();
@@ -220,6 +221,31 @@ mod tests {
         ] {
             assert_eq!(status_with(&wrong), "403", "{wrong}");
         }
+        running.stop().unwrap();
+    }
+
+    #[test]
+    fn a_connection_that_breaks_is_made_again_although_the_socket_has_no_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let private_folders = vec![folder.path().to_owned()];
+        let setup = WorkersSetup { context: Arc::new(context()), threads: 2, private_folders };
+        let (running, address) = start(setup, bounded(8).0).unwrap();
+        let loopback = Loopback::open(2, address, Arc::clone(&running.handle.secret)).unwrap();
+        #[cfg(target_os = "linux")]
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "the socket still has a name");
+        let request = Request {
+            method: "GET".into(),
+            target: "/healthz".into(),
+            host: "a".into(),
+            headers: vec![],
+            body: vec![],
+            client: Client { address: "192.0.2.1:5".parse().unwrap(), is_secure: false },
+        };
+        assert_eq!(loopback.ask(&request).status, 200);
+        loopback.break_connections();
+        let statuses = [(); 4].map(|()| loopback.ask(&request).status);
+        assert_eq!(statuses, [503, 503, 200, 200], "each connection is found broken once");
+        drop(loopback);
         running.stop().unwrap();
     }
 
