@@ -329,3 +329,38 @@ fn a_stream_arrives_over_tls_and_ends_with_a_close_notify() {
     wait_until("the stream is dropped", || feed.open_streams() == 0);
     let _ = until_end(leaves.sock);
 }
+
+#[test]
+fn over_tls_the_last_piece_arrives_whole_while_the_stream_is_idle() {
+    let feed = Feed::default();
+    let secure = Secure::start(Setup { added: added(&feed), ..Setup::default() });
+    // With one of these counts it is the last piece that finds both kernels' buffers full.
+    for count in 1..=40 {
+        let mut client = secure.client(&TLS13);
+        client.write_all(b"GET /fed HTTP/1.0\r\nHost: localhost\r\n\r\n").unwrap();
+        wait_until("the stream is open", || feed.open_streams() == 1);
+        for _ in 0..count {
+            feed.send(Some(&[b'Y'; 16 * 1024]));
+        }
+        thread::sleep(Duration::from_millis(20));
+        let mut rest = count * 16 * 1024;
+        let mut buffer = [0; 64 * 1024];
+        while rest > 0 {
+            let got = client.read(&mut buffer).expect("nothing waits for a next piece");
+            rest -= buffer[..got].iter().filter(|byte| **byte == b'Y').count().min(rest);
+        }
+        drop(client);
+        wait_until("the stream is dropped", || feed.open_streams() == 0);
+    }
+}
+
+#[test]
+fn over_tls_a_slow_reader_is_disconnected_too() {
+    let feed = Feed::default();
+    let limits = Limits { write_timeout: SHORT, ..Limits::default() };
+    let secure = Secure::start(Setup { limits, added: added(&feed), ..Setup::default() });
+    let mut client = secure.client(&TLS13);
+    client.write_all(b"GET /endless HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    wait_until("the connection is counted", || secure.server.metrics.connections.read() == 1);
+    wait_until("the connection is dropped", || secure.server.metrics.connections.read() == 0);
+}

@@ -24,7 +24,7 @@ use crate::web::whep::{SDP, offer};
 
 /// A server with a certificate in two files.
 pub struct Secure {
-    server: Server,
+    pub server: Server,
     files: tempfile::TempDir,
     certificate: CertificateDer<'static>,
 }
