@@ -156,8 +156,9 @@ mod unix {
 
         fn remove(&mut self) {
             let (Some(path), Some(folder)) = (self.path(), self.folder.take()) else { return };
-            let removed = fs::remove_file(path).and_then(|()| fs::remove_dir(&folder));
-            if let Err(error) = removed {
+            // tiny_http removes the socket itself when it is dropped, and may have been faster.
+            let _ = fs::remove_file(path);
+            if let Err(error) = fs::remove_dir(&folder) {
                 log::debug!("{}: not removed: {error}", folder.display());
             }
         }

@@ -150,6 +150,7 @@ fn written(response: Response) -> tiny_http::Response<Cursor<std::borrow::Cow<'s
 mod tests {
     use std::io::{Read, Write};
     use std::net::Ipv4Addr;
+    use std::path::Path;
     use std::time::{Duration, Instant};
 
     use super::*;
@@ -195,14 +196,15 @@ mod tests {
         }
     }
 
-    fn started(threads: usize, reports: Sender<Report>) -> (Running<Handle>, PrivateAddress) {
-        let private_folders = vec![std::env::temp_dir()];
+    fn started(threads: usize, folder: &Path, reports: Sender<Report>) -> (Running<Handle>, PrivateAddress) {
+        let private_folders = vec![folder.to_owned()];
         start(WorkersSetup { context: Arc::new(context()), threads, private_folders }, reports).unwrap()
     }
 
     #[test]
     fn only_requests_with_the_secret_are_answered() {
-        let (running, address) = started(1, bounded(8).0);
+        let folder = tempfile::tempdir().unwrap();
+        let (running, address) = started(1, folder.path(), bounded(8).0);
         let status_with = |field: &str| {
             let mut socket = address.connect().unwrap();
             write!(socket, "GET /healthz HTTP/1.1\r\n{field}Connection: close\r\n\r\n").unwrap();
@@ -222,14 +224,14 @@ mod tests {
             assert_eq!(status_with(&wrong), "403", "{wrong}");
         }
         running.stop().unwrap();
+        drop(address);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "something is left");
     }
 
     #[test]
     fn a_connection_that_breaks_is_made_again_although_the_socket_has_no_name() {
         let folder = tempfile::tempdir().unwrap();
-        let private_folders = vec![folder.path().to_owned()];
-        let setup = WorkersSetup { context: Arc::new(context()), threads: 2, private_folders };
-        let (running, address) = start(setup, bounded(8).0).unwrap();
+        let (running, address) = started(2, folder.path(), bounded(8).0);
         let loopback = Loopback::open(2, address, Arc::clone(&running.handle.secret)).unwrap();
         #[cfg(target_os = "linux")]
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "the socket still has a name");
@@ -252,7 +254,8 @@ mod tests {
     #[test]
     fn the_end_of_each_thread_is_reported_and_the_socket_is_closed() {
         let (reports, reported) = bounded(8);
-        let (running, mut address) = started(2, reports);
+        let folder = tempfile::tempdir().unwrap();
+        let (running, mut address) = started(2, folder.path(), reports);
         address.unlink();
         assert!(reported.is_empty());
         running.stop().unwrap();
