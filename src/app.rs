@@ -33,13 +33,16 @@ use crate::signal::hub::{self, HubSetup};
 use crate::signal::metrics::RoomMetrics;
 use crate::station::source::Source;
 use crate::station::station::Station;
-use crate::web::handlers::context::Site;
-use crate::web::server::acceptor::{Door, DoorHandle, DoorSettings};
+use crate::web::handlers::context::Context;
+use crate::web::server::acceptor::{self, ServerSetup};
 use crate::web::transport::metrics::ConnectionMetrics;
 use crate::web::transport::tls::Tls;
 use logging::Logging;
 use open::no_thread;
 use supervise::Supervision;
+
+/// Handlers that may run at a time. Each may wait up to 5 s for the rtc thread.
+const HTTP_THREADS: usize = 8;
 
 /// The running application.
 pub struct App {
@@ -48,7 +51,7 @@ pub struct App {
     admin_link: Option<String>,
     station: Station,
     report: Sender<Report>,
-    door: DoorHandle,
+    server: Running<acceptor::Handle>,
     hub: Running<hub::Handle>,
     broadcast: Broadcast,
     engine: Running<EngineHandle>,
@@ -83,7 +86,7 @@ impl App {
     ) -> Result<App, StartError> {
         let assets = open::assets(&config)?;
         let state = open::state_dir(&config)?;
-        let gate = Arc::new(open::gate(&config, state.clone())?);
+        let authorizer = Arc::new(open::authorizer(&config, state.clone())?);
         raise_process_limits();
         let (tcp, sockets) = open::ports(&config)?;
         let local = tcp.local_addr().map_err(|error| open::cannot_bind(&config, &error))?;
@@ -106,33 +109,40 @@ impl App {
         let hub_setup =
             HubSetup { limits: config.signal.limits.clone(), server, metrics: RoomMetrics::register(&metrics) };
         let hub = hub::start(hub_setup, report.clone()).map_err(no_thread)?;
-        let site = Site {
+        let context = Context {
             started,
             stations: broadcast.directory.clone(),
             rtc: engine.handle.clone(),
             metrics: metrics.clone(),
-            rooms: hub.handle.clone(),
+            hub: hub.handle.clone(),
             ice_servers: config.net.ice_servers.clone(),
-            door_metrics: ConnectionMetrics::register(&metrics),
-            gate: gate.clone(),
+            connection_metrics: ConnectionMetrics::register(&metrics),
+            authorizer: authorizer.clone(),
             assets,
             limits: config.web.limits.clone(),
             max_listeners: config.rtc.max_listeners,
             tls: tls.clone(),
             proxies: config.web.proxies.clone(),
+            added: vec![],
         };
-        let door = Door::start(tcp, site, DoorSettings::default(), report.clone()).map_err(no_thread)?;
+        let setup = ServerSetup {
+            listener: tcp,
+            context,
+            http_threads: HTTP_THREADS,
+            private_folders: open::private_folders(state.as_ref()),
+        };
+        let server = acceptor::start(setup, report.clone()).map_err(no_thread)?;
         let scheme = match &tls {
             None => Scheme::Http,
             Some(tls) if tls.is_self_signed() => Scheme::SelfSigned,
             Some(_) => Scheme::Https,
         };
         let addresses = PageAddresses::new(local, scheme, config.net.public_url.as_deref());
-        let admin_link = open::keep_links(state.as_ref(), gate.store(), &addresses.all);
+        let admin_link = open::store_links(state.as_ref(), authorizer.store(), &addresses.all);
         log_addresses(&addresses, tls.as_deref());
         let supervision = Supervision::begin(reports, Notifier::new(&config.os.sd_notify), engine.handle.clone());
         let port = local.port();
-        Ok(App { port, addresses, admin_link, station, report, door, hub, broadcast, engine, supervision })
+        Ok(App { port, addresses, admin_link, station, report, server, hub, broadcast, engine, supervision })
     }
 
     /// The TCP port that serves the pages.
@@ -162,9 +172,9 @@ impl App {
 
     /// Waits for Ctrl-C, a termination signal or a thread that ended; then stops everything within 2.5 s.
     pub fn wait(self) -> ExitCode {
-        let App { door, hub, broadcast, engine, supervision, report, .. } = self;
+        let App { server, hub, broadcast, engine, supervision, report, .. } = self;
         let code = supervision.wait(report);
-        stop(door, hub, broadcast, engine);
+        stop(server, hub, broadcast, engine);
         log::info!("stopped");
         log::logger().flush();
         code
@@ -172,19 +182,24 @@ impl App {
 
     /// Stops everything: new connections are refused, peers and listeners are notified, threads are joined.
     pub fn stop(self) {
-        stop(self.door, self.hub, self.broadcast, self.engine);
+        stop(self.server, self.hub, self.broadcast, self.engine);
     }
 }
 
 /// In reverse order of the start.
-fn stop(door: DoorHandle, hub: Running<hub::Handle>, broadcast: Broadcast, engine: Running<EngineHandle>) {
-    door.refuse_newcomers();
+fn stop(
+    server: Running<acceptor::Handle>,
+    hub: Running<hub::Handle>,
+    broadcast: Broadcast,
+    engine: Running<EngineHandle>,
+) {
+    server.handle.refuse_newcomers();
     // Before the acceptor, which would cut the connections on which peers are notified.
     let hub = hub.stop();
-    door.stop();
+    let server = server.stop();
     let encoder = broadcast.stop();
     let engine = engine.stop();
-    for (name, ended) in [("hub", hub), ("encoder", encoder), ("rtc", engine)] {
+    for (name, ended) in [("hub", hub), ("accept", server), ("encoder", encoder), ("rtc", engine)] {
         if ended.is_err() {
             log::error!("thread {name}: had panicked");
         }

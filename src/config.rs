@@ -16,9 +16,9 @@ use crate::audio::sources::device::DeviceChoice;
 use crate::net::ice_server::IceServer;
 use crate::os::sd_notify;
 use crate::signal::limits::RoomLimits;
-use crate::web::handlers::context::Limits;
-use crate::web::http::client_address::Proxies;
+use crate::web::http::client_address::TrustedProxies;
 use crate::web::http::origin::Origin;
+use crate::web::transport::limits::Limits;
 
 /// All settings of the program.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -62,7 +62,7 @@ pub struct WebConfig {
     /// Whether TLS is served, and with which certificate.
     pub tls: TlsChoice,
     /// Proxies whose `X-Forwarded-*` fields are believed.
-    pub proxies: Proxies,
+    pub proxies: TrustedProxies,
     /// A folder to serve the pages from instead of those inside the binary.
     pub www: Option<PathBuf>,
 }

@@ -20,13 +20,14 @@
 //!                       waits for reports and signals; opens ports, folders, certificate; starts the log
 //! config                config · start_error
 //!                       everything the program can be told, as plain structs
-//! web/server            acceptor · workers · connection · loopback
+//! web/server            acceptor · workers · connection · loopback · private_socket · streaming
 //!                       accepts TCP, reads requests within limits, has them answered
-//! web/handlers          status · pages · whep · websocket · context · authorize
-//!                       what requests are answered with, and who may ask
-//! web/http              redirect* · upgrade* · head* · body* · message · origin* · query* · client_address*
-//!                       HTTP as values
-//! web/transport         socket · readiness · tls · certificate · metrics
+//! web/handlers          dispatch · status · pages · access · whep · websocket · context · assets · authorize
+//!                       what requests are answered with, and which are permitted
+//! web/http              routes* · redirect* · upgrade* · response_head* · head* · chunked* · message* · body*
+//! web/http              error_code* · origin* · query* · client_address*
+//!                       HTTP as values; the only list of paths
+//! web/transport         socket · first_bytes* · readiness · tls · certificate · limits* · metrics
 //!                       sockets, TLS, certificates
 //! broadcast
 //!                       stations on the air: the only place that knows stations and the engine

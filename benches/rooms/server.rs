@@ -9,7 +9,7 @@ use std::thread;
 use roomtone::app::App;
 use roomtone::config::Config;
 use roomtone::station::source::Source;
-use roomtone::web::handlers::context::Limits;
+use roomtone::web::transport::limits::Limits;
 
 /// Runs in the server process: a whole server and a bare echo, until standard input ends.
 pub fn serve() {

@@ -5,6 +5,7 @@
 
 use std::io;
 use std::net::{TcpListener, UdpSocket};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -14,8 +15,8 @@ use crate::config::start_error::{ExitCode, StartError};
 use crate::config::{Config, StateChoice, TlsChoice};
 use crate::os::state_dir::StateDir;
 use crate::rtc::udp::socket;
-use crate::web::handlers::authorize::Gate;
-use crate::web::handlers::pages::Assets;
+use crate::web::handlers::assets::Assets;
+use crate::web::handlers::authorize::Authorizer;
 use crate::web::server::acceptor;
 use crate::web::transport::tls::Tls;
 
@@ -39,8 +40,8 @@ pub(super) fn state_dir(config: &Config) -> Result<Option<StateDir>, StartError>
     }
 }
 
-/// Opens the token store, which is in memory if there is no state folder.
-pub(super) fn gate(config: &Config, state: Option<StateDir>) -> Result<Gate, StartError> {
+/// With the token store, which is in memory if there is no state folder.
+pub(super) fn authorizer(config: &Config, state: Option<StateDir>) -> Result<Authorizer, StartError> {
     let failed = |message: String| StartError::new(ExitCode::File, message);
     if config.access.is_private && state.is_none() {
         let message = "--private needs a folder to keep its key in. Name one that can be written with --state-dir DIR.";
@@ -50,12 +51,12 @@ pub(super) fn gate(config: &Config, state: Option<StateDir>) -> Result<Gate, Sta
     let store = TokenStore::open(state).map_err(|error| {
         failed(format!("{path}: {error}. Repair or remove it, or name another folder with --state-dir DIR."))
     })?;
-    Ok(Gate::new(config.access.is_private, store, config.access.allowed_origins.clone()))
+    Ok(Authorizer::new(config.access.is_private, store, config.access.allowed_origins.clone()))
 }
 
 /// Writes the address of the pages to the state folder, where `roomtone invite` reads it, and the admin link too. The
 /// address is the best one that other machines can reach.
-pub(super) fn keep_links(state: Option<&StateDir>, store: &TokenStore, addresses: &[String]) -> Option<String> {
+pub(super) fn store_links(state: Option<&StateDir>, store: &TokenStore, addresses: &[String]) -> Option<String> {
     let reachable = addresses.iter().find(|address| !address.contains("//localhost"));
     let base = reachable.or(addresses.first())?.trim_end_matches('/');
     let now_s = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
@@ -67,6 +68,11 @@ pub(super) fn keep_links(state: Option<&StateDir>, store: &TokenStore, addresses
             None
         }
     }
+}
+
+/// Where the web server's private socket may be, best first.
+pub(super) fn private_folders(state: Option<&StateDir>) -> Vec<PathBuf> {
+    state.map(|dir| dir.path().to_owned()).into_iter().chain([std::env::temp_dir()]).collect()
 }
 
 /// The certificate to serve with; None without TLS.

@@ -31,7 +31,7 @@ mod tests {
     use crate::config::start_error::ExitCode;
     use crate::config::{Config, LogFile, SourceChoice, StateChoice, TlsChoice};
     use crate::net::ice_server::IceServer;
-    use crate::web::handlers::context::Limits;
+    use crate::web::transport::limits::Limits;
 
     fn run(line: &str, env: &[(&str, &str)]) -> Result<Command, StartError> {
         let args: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
@@ -108,7 +108,7 @@ mod tests {
     fn every_limit_of_connections_and_requests_is_a_flag() {
         let config = served(
             "--max-connections 1 --max-connections-per-address 2 --connections-per-second 3 --max-listeners-per-address 4 \
-             --head-bytes 2000 --head-seconds 5 --body-bytes 3000 --body-seconds 6 --idle-seconds 7 --write-seconds 8",
+             --max-streamed-responses 9 --head-bytes 2000 --head-seconds 5 --body-bytes 3000 --body-seconds 6 --idle-seconds 7 --write-seconds 8",
             &[],
         );
         let expected = Limits {
@@ -116,6 +116,7 @@ mod tests {
             max_connections_per_address: 2,
             connections_per_s: 3,
             max_listeners_per_address: 4,
+            max_streamed_responses: 9,
             head_bytes: 2_000,
             head_timeout: Duration::from_secs(5),
             body_bytes: 3_000,

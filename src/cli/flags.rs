@@ -9,7 +9,7 @@ use crate::audio::sources::device::DeviceChoice;
 use crate::cli::flag::Flag;
 use crate::cli::flag_values::{self as values, APPLICATIONS, CHANNELS, COUNT, LEVELS, PACKET_SAMPLES, REQUEST_BYTES};
 use crate::config::{Config, LogFile, SourceChoice, StateChoice, TlsChoice};
-use crate::web::http::client_address::Proxies;
+use crate::web::http::client_address::TrustedProxies;
 use crate::web::http::origin::Origin;
 
 /// Every flag, in the order of the help text and of the README.
@@ -160,7 +160,7 @@ pub(crate) const FLAGS: &[Flag] = &[
         none,
         |c, all| {
             let wrong = |odd| format!("takes networks like 10.0.0.0/8 or fd00::/8, not `{odd}`");
-            Proxies::parse(all).map(|proxies| c.web.proxies = proxies).map_err(wrong)
+            TrustedProxies::parse(all).map(|proxies| c.web.proxies = proxies).map_err(wrong)
         },
     ),
     Flag::value(
@@ -211,6 +211,13 @@ pub(crate) const FLAGS: &[Flag] = &[
         "new TCP connections from one address; five times as many at once",
         |c| c.web.limits.connections_per_s.to_string(),
         |c, v| values::number(v, COUNT).map(|n| c.web.limits.connections_per_s = n),
+    ),
+    Flag::value(
+        "max-streamed-responses",
+        "N",
+        "responses at the same time that go on and on; each keeps its connection",
+        |c| c.web.limits.max_streamed_responses.to_string(),
+        |c, v| values::number(v, COUNT).map(|n| c.web.limits.max_streamed_responses = n),
     ),
     Flag::value(
         "head-bytes",

@@ -13,16 +13,18 @@ use roomtone::signal::client_message::ClientMessage;
 use roomtone::signal::events::{self, ConnectionId, JoinRequest, ServerInfo};
 use roomtone::signal::limits::RoomLimits;
 use roomtone::signal::rooms::Rooms;
-use roomtone::web::http::body::Chunked;
+use roomtone::web::http::chunked::ChunkedDecoder;
 use roomtone::web::http::head::Framing;
 use roomtone::web::http::origin::Origin;
-use roomtone::web::http::{head, upgrade};
+use roomtone::web::http::{head, message as http, routes, upgrade};
+use roomtone::web::transport::first_bytes::{self, Decision};
 
 /// Takes bytes from the network; panics if something does not hold.
 type Body = fn(&[u8]);
 
 /// Every body by its name.
-const BODIES: [(&str, Body); 6] = [
+const BODIES: [(&str, Body); 7] = [
+    ("first_bytes", first_bytes),
     ("head", head),
     ("message", message),
     ("names", names),
@@ -37,25 +39,46 @@ pub fn run(name: &str, bytes: &[u8]) {
     body(bytes);
 }
 
-/// A connection's first bytes, as the door reads them: head, then body.
+/// What a TCP connection speaks: once it is decided, more bytes do not change it.
+pub fn first_bytes(bytes: &[u8]) {
+    for is_inside_tls in [false, true] {
+        let mut decided = Decision::NeedMore;
+        for length in 0..=bytes.len().min(64) {
+            let decision = first_bytes::decide(&bytes[..length], is_inside_tls);
+            assert!(decided == Decision::NeedMore || decided == decision, "{decided:?}, then {decision:?}");
+            assert!(!(is_inside_tls && decision == Decision::Tls), "TLS inside TLS");
+            decided = decision;
+        }
+        // An empty line may repeat without end; anything else is known after a frame's header and a magic cookie.
+        assert!(decided != Decision::NeedMore || bytes.len() < 10 || bytes[0] == b'\r');
+        // What a request begins with is left to the reader of heads, and nothing else is.
+        if matches!(head::find_end(bytes, 0), Ok(Some(_))) {
+            assert!(bytes[0] == b'\r' || !matches!(decided, Decision::Tls | Decision::Stun { .. }), "{decided:?}");
+        }
+    }
+}
+
+/// A connection's bytes, as they are read: head, then body.
 pub fn head(bytes: &[u8]) {
     let whole = head::find_end(bytes, 0);
     // However the bytes arrive, the head ends at the same place or is refused.
     let mut seen = 0;
-    let mut dribbled = Ok(None);
+    let mut piecewise = Ok(None);
     for length in (0..=bytes.len()).step_by(1 + bytes.len() / 16).chain([bytes.len()]) {
-        dribbled = head::find_end(&bytes[..length], seen);
+        piecewise = head::find_end(&bytes[..length], seen);
         seen = length;
-        if !matches!(dribbled, Ok(None)) {
+        if !matches!(piecewise, Ok(None)) {
             break;
         }
     }
-    match (&whole, &dribbled) {
+    match (&whole, &piecewise) {
         (Ok(a), Ok(b)) => assert_eq!(a, b),
         (Err(_), Err(_)) => {}
         // Bytes behind the end may be anything, and a refusal may come of them only if they were there.
-        (Err(_), Ok(Some(_))) | (Ok(Some(_)), Err(_)) => panic!("{whole:?} but {dribbled:?} when it dribbles in"),
-        _ => panic!("{whole:?} but {dribbled:?} when it dribbles in"),
+        (Err(_), Ok(Some(_))) | (Ok(Some(_)), Err(_)) => {
+            panic!("{whole:?} but {piecewise:?} when it arrives in pieces")
+        }
+        _ => panic!("{whole:?} but {piecewise:?} when it arrives in pieces"),
     }
     let Ok(Some(end)) = whole else { return };
     let Ok(head) = head::parse(&bytes[..end]) else { return };
@@ -66,6 +89,10 @@ pub fn head(bytes: &[u8]) {
         assert!(!name.bytes().chain(value.bytes()).any(|b| b.is_ascii_control() && b != b'\t'), "{name}: {value}");
     }
     let _ = upgrade::read(&head);
+    let (path, query) = http::split_target(&head.target);
+    let route = routes::find(path);
+    assert!(!route.methods.is_empty());
+    let _ = route.permission(&head.method, query);
     if head.framing == Framing::Chunked {
         chunks(&bytes[end..]);
     }
@@ -74,24 +101,24 @@ pub fn head(bytes: &[u8]) {
 /// However chunks are cut, they make the same body.
 fn chunks(bytes: &[u8]) {
     const LIMIT: usize = 1000;
-    let mut inbox = bytes.to_vec();
-    let mut at_once = Chunked::new(LIMIT);
-    let complete = at_once.push(&mut inbox);
-    let mut dribbled = Chunked::new(LIMIT);
+    let mut input = bytes.to_vec();
+    let mut at_once = ChunkedDecoder::new(LIMIT);
+    let complete = at_once.push(&mut input);
+    let mut piecewise = ChunkedDecoder::new(LIMIT);
     let mut waiting = vec![];
     let mut result = Ok(false);
     for byte in bytes {
         waiting.push(*byte);
-        result = dribbled.push(&mut waiting);
+        result = piecewise.push(&mut waiting);
         if !matches!(result, Ok(false)) {
             break;
         }
     }
-    assert_eq!(complete.clone().ok(), result.ok());
+    assert_eq!(complete.as_ref().ok(), result.as_ref().ok());
     if complete == Ok(true) {
         let body = at_once.into_body();
         assert!(body.len() <= LIMIT);
-        assert_eq!(body, dribbled.into_body());
+        assert_eq!(body, piecewise.into_body());
     }
 }
 

@@ -63,6 +63,11 @@ fn run(name: &str) {
 }
 
 #[test]
+fn what_a_connection_speaks_is_decided_once() {
+    run("first_bytes");
+}
+
+#[test]
 fn any_request_head_is_read_or_refused() {
     run("head");
 }

@@ -1,9 +1,9 @@
-//! Who may come in: what a request shows is held against what its wish needs. Asked by `conn-<n>` threads before a
-//! WebSocket and by `http-<n>` threads before a handler; writes nothing but what the store must keep, and never logs a
-//! token.
+//! Authorization: compares the credentials of a request with the permission it needs. Called by `conn-<n>` threads,
+//! once per request, before a handler; it writes only what the token store must keep, and never logs a token.
 //!
-//! Rooms and listening are open to everybody, unless the house is private; what changes the host needs an admin's token
-//! always. A token that is shown must hold even where none is needed, so that nobody wonders why a link does nothing.
+//! Rooms and listening are open to all clients, unless the server is private; what changes the server needs an admin's
+//! token always. A token that is presented must be valid even where none is needed: otherwise a link with an expired
+//! token would work, but without the rights that its owner expects.
 
 use std::borrow::Cow;
 use std::io;
@@ -13,208 +13,211 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::access::token_store::{TokenError, TokenStore};
 use crate::access::tokens::{Claims, Permission};
-use crate::ids::names::RoomName;
 use crate::ids::peer::PeerId;
 use crate::net::rate_limiter::RateLimiter;
-use crate::web::http::message::{Answer, ErrorCode, field};
+use crate::web::http::error_code::ErrorCode;
+use crate::web::http::message::{Response, field};
 use crate::web::http::origin::{self, Origin};
-use crate::web::http::query::{Twice, parameter};
+use crate::web::http::query::{Ambiguous, parameter};
 
-/// Wrong tokens from one address: so many at once, and so many a second for long. Nobody can guess one, but nobody need try.
+/// Invalid tokens from one address: so many at once, and so many a second on average. Guessing one is hopeless, and it
+/// need not cost the server anything.
 const FAILURES: f64 = 10.0;
 const FAILURES_PER_S: f64 = 0.2;
 
-/// PeerEvent somebody wants.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Wish<'a> {
-    /// To enter this room.
-    Room(&'a RoomName),
-    /// To listen, or to know what is on.
-    Listen,
-    /// To change the host.
-    Admin,
-}
-
-/// PeerEvent a request shows of itself.
+/// What a request presents to be authorized.
 #[derive(Clone, Copy)]
-pub struct Shown<'a> {
+pub struct Credentials<'a> {
     /// Its header fields.
     pub headers: &'a [(String, String)],
     /// Its target's query.
     pub query: &'a str,
-    /// From where.
+    /// Which address sent it.
     pub client: IpAddr,
 }
 
-/// The permission to what was wished for.
+/// The result of a request that was authorized.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pass {
+pub struct Authorization {
     claims: Option<Claims>,
-    private: bool,
+    is_private: bool,
 }
 
-impl Pass {
-    /// It was an admin's token.
-    pub fn is_host(&self) -> bool {
+impl Authorization {
+    /// The token was an admin's, who is a moderator in every room.
+    pub fn is_admin(&self) -> bool {
         matches!(&self.claims, Some(Claims { permission: Permission::Admin, .. }))
     }
 
-    /// Whoever has it may listen too.
+    /// The same token permits to listen too.
     pub fn may_listen(&self) -> bool {
-        !self.private || self.claims.as_ref().is_some_and(|claims| suffices(&claims.permission, &Wish::Listen))
+        !self.is_private || self.claims.as_ref().is_some_and(|claims| includes(&claims.permission, &Permission::Listen))
     }
 }
 
-/// The one gate of the house.
+/// Decides which requests are permitted.
 #[derive(Debug)]
-pub struct Gate {
-    private: bool,
+pub struct Authorizer {
+    is_private: bool,
     store: TokenStore,
-    allowed: Vec<Origin>,
-    /// Shared by all threads that answer; held for as long as a look into a table takes.
+    allowed_origins: Vec<Origin>,
+    /// Shared by all connections' threads; held for one look-up.
     failures: Mutex<RateLimiter>,
 }
 
-impl Gate {
-    /// One that is open to everybody, or to those only who have a token; and to pages of these origins besides our own.
-    pub fn new(private: bool, store: TokenStore, allowed: Vec<Origin>) -> Gate {
-        Gate { private, store, allowed, failures: Mutex::new(RateLimiter::new(FAILURES_PER_S, FAILURES)) }
+impl Authorizer {
+    /// Of a server that is open to all clients, or, if it is private, only to those with a token; and to pages of these
+    /// origins besides its own.
+    pub fn new(is_private: bool, store: TokenStore, allowed_origins: Vec<Origin>) -> Authorizer {
+        Authorizer {
+            is_private,
+            store,
+            allowed_origins,
+            failures: Mutex::new(RateLimiter::new(FAILURES_PER_S, FAILURES)),
+        }
     }
 
-    /// One that is open to everybody, with a key in memory.
+    /// Of a server that is open to all clients, with a signing key in memory.
     ///
     /// # Errors
     /// If there are no random numbers.
-    pub fn open() -> io::Result<Gate> {
-        Ok(Gate::new(false, TokenStore::open(None)?, vec![]))
+    pub fn open() -> io::Result<Authorizer> {
+        Ok(Authorizer::new(false, TokenStore::open(None)?, vec![]))
     }
 
-    /// Only those come in who have a token.
+    /// Rooms and listening need a token.
     pub fn is_private(&self) -> bool {
-        self.private
+        self.is_private
     }
 
-    /// The store about tokens.
+    /// The token store.
     pub fn store(&self) -> &TokenStore {
         &self.store
     }
 
-    /// Keeps other people's pages from acting in a visitor's name.
+    /// Keeps pages of other sites from acting in a visitor's name.
     ///
     /// # Errors
-    /// The refusal.
-    pub fn check_origin(&self, shown: &Shown<'_>, host: &str) -> Result<(), Answer> {
-        if origin::may_act(field(shown.headers, "origin").as_deref(), host, &self.allowed) {
+    /// The response that refuses the request.
+    pub fn check_origin(&self, credentials: &Credentials<'_>, host: &str) -> Result<(), Response> {
+        if origin::may_act(field(credentials.headers, "origin").as_deref(), host, &self.allowed_origins) {
             return Ok(());
         }
-        let message = "This page is of another site. If that site shall use this server, start it with --allow-origin.";
-        Err(Answer::error(ErrorCode::ForeignOrigin, message))
+        let message =
+            "This page belongs to another site. To let that site use this server, start it with --allow-origin.";
+        Err(Response::error(ErrorCode::ForeignOrigin, message))
     }
 
-    /// The header fields that say which pages may read the answer.
-    pub fn sharing(&self, path: &str, headers: &[(String, String)]) -> Vec<(&'static str, Cow<'static, str>)> {
-        origin::sharing(path, field(headers, "origin").as_deref(), &self.allowed)
+    /// The header fields that say which pages of other origins may read the response; `is_open` if every page may.
+    pub fn cross_origin_fields(
+        &self,
+        is_open: bool,
+        headers: &[(String, String)],
+    ) -> Vec<(&'static str, Cow<'static, str>)> {
+        origin::cross_origin_fields(is_open, field(headers, "origin").as_deref(), &self.allowed_origins)
     }
 
-    /// Whether a wish may be granted. `by` is who wants to come in, if that is known: a token that was used up by others
-    /// still lets those back in whom it let in before.
+    /// Compares the credentials with the permission that is needed. `by` is the peer that asks, if it is known: a token
+    /// that was used up since still works for peers that have used it before.
     ///
     /// # Errors
-    /// The refusal.
-    pub fn check(&self, wish: &Wish<'_>, shown: &Shown<'_>, by: Option<PeerId>) -> Result<Pass, Answer> {
-        let claims = match token(shown) {
+    /// The response that refuses the request.
+    pub fn authorize(
+        &self,
+        needed: &Permission,
+        credentials: &Credentials<'_>,
+        by: Option<PeerId>,
+    ) -> Result<Authorization, Response> {
+        let claims = match token(credentials) {
             Ok(None) => None,
             Ok(Some(token)) => match self.store.check(&token, by, now_s()) {
                 Ok(claims) => Some(claims),
-                Err(void) => return Err(self.invalid(sentence(&void), shown.client)),
+                Err(error) => return Err(self.invalid(sentence(&error), credentials.client)),
             },
-            Err(why) => return Err(self.invalid(why, shown.client)),
+            Err(reason) => return Err(self.invalid(reason, credentials.client)),
         };
-        let needed = self.private || *wish == Wish::Admin;
+        let is_token_needed = self.is_private || *needed == Permission::Admin;
         match &claims {
-            None if needed => {
+            None if is_token_needed => {
                 let message = "This needs a token; open the link you were invited with.";
-                Err(challenge(Answer::error(ErrorCode::TokenRequired, message)))
+                Err(challenge(Response::error(ErrorCode::TokenRequired, message)))
             }
-            Some(claims) if needed && !suffices(&claims.permission, wish) => {
-                Err(Answer::error(ErrorCode::NotAllowed, "This token is for something else."))
+            Some(claims) if is_token_needed && !includes(&claims.permission, needed) => {
+                Err(Response::error(ErrorCode::NotAllowed, "This token is for something else."))
             }
-            _ => Ok(Pass { claims, private: self.private }),
+            _ => Ok(Authorization { claims, is_private: self.is_private }),
         }
     }
 
-    /// Notes that somebody comes in, if their token counts that. It is taken back unless the entry is kept.
+    /// Counts one use of the token, if it has a number of uses. The use is released unless it is confirmed.
     ///
     /// # Errors
-    /// The refusal, if somebody else has used the token up meanwhile.
-    pub fn enter(&self, pass: &Pass, by: Option<PeerId>) -> Result<Entry<'_>, Answer> {
-        let mut entry = Entry { store: &self.store, spent: None };
-        // In an open house nobody needs a token to come in, so none is used.
-        if let Some(claims) = pass.claims.as_ref().filter(|_| self.private) {
+    /// The response that refuses the request, if the token was used up by others meanwhile.
+    pub fn use_token(&self, authorization: &Authorization, by: Option<PeerId>) -> Result<TokenUse<'_>, Response> {
+        let mut token_use = TokenUse { store: &self.store, unconfirmed: None };
+        // An open server needs no token for this, so none is used.
+        if let Some(claims) = authorization.claims.as_ref().filter(|_| self.is_private) {
             match self.store.consume(claims, by, now_s()) {
-                Ok(true) => entry.spent = Some((claims.clone(), by)),
+                Ok(true) => token_use.unconfirmed = Some((claims.clone(), by)),
                 Ok(false) => {}
                 Err(TokenError::NotRecorded(error)) => {
-                    log::error!("an invitation cannot be noted as used, so nobody comes in with it: {error}");
-                    return Err(Answer::error(ErrorCode::Internal, "Something went wrong here."));
+                    log::error!("the use of a token cannot be recorded, so the token is refused: {error}");
+                    return Err(Response::internal_error());
                 }
-                Err(void) => return Err(challenge(Answer::error(ErrorCode::TokenInvalid, sentence(&void)))),
+                Err(error) => return Err(challenge(Response::error(ErrorCode::TokenInvalid, sentence(&error)))),
             }
         }
-        Ok(entry)
+        Ok(token_use)
     }
 
-    fn invalid(&self, why: &'static str, client: IpAddr) -> Answer {
+    fn invalid(&self, reason: &'static str, client: IpAddr) -> Response {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         match failures.take(client, Instant::now()) {
-            Ok(()) => challenge(Answer::error(ErrorCode::TokenInvalid, why)),
+            Ok(()) => challenge(Response::error(ErrorCode::TokenInvalid, reason)),
             Err(wait) => {
-                let message = "Too many tokens that do not hold came from this address.";
-                Answer::error(ErrorCode::TooManyFailures, message).retry_after(whole_seconds(wait))
+                let message = "Too many invalid tokens came from this address.";
+                Response::error(ErrorCode::TooManyFailures, message).retry_after(whole_seconds(wait))
             }
         }
     }
 }
 
-/// Somebody on the way in.
+/// A use of a token, released when this is dropped, unless it was confirmed.
 #[derive(Debug)]
-pub struct Entry<'a> {
+pub struct TokenUse<'a> {
     store: &'a TokenStore,
-    spent: Option<(Claims, Option<PeerId>)>,
+    unconfirmed: Option<(Claims, Option<PeerId>)>,
 }
 
-impl Entry<'_> {
-    /// They are in.
-    pub fn keep(&mut self) {
-        self.spent = None;
+impl TokenUse<'_> {
+    /// The request had success, so that the use counts.
+    pub fn confirm(&mut self) {
+        self.unconfirmed = None;
     }
 }
 
-impl Drop for Entry<'_> {
+impl Drop for TokenUse<'_> {
     fn drop(&mut self) {
-        if let Some((claims, by)) = self.spent.take() {
+        if let Some((claims, by)) = self.unconfirmed.take() {
             self.store.release(&claims, by);
         }
     }
 }
 
-fn suffices(permission: &Permission, wish: &Wish<'_>) -> bool {
-    match (permission, wish) {
-        (Permission::Admin, _) | (Permission::Listen, Wish::Listen) => true,
-        (Permission::Room(mine), Wish::Room(wanted)) => mine == *wanted,
-        _ => false,
-    }
+/// An admin may do everything.
+fn includes(granted: &Permission, needed: &Permission) -> bool {
+    *granted == Permission::Admin || granted == needed
 }
 
-/// RFC 6750 §2: in a header field, or, for those who cannot set one, in the query. Credentials of another scheme are
-/// somebody else's: of a proxy in front, say.
-fn token<'a>(shown: &Shown<'a>) -> Result<Option<Cow<'a, str>>, &'static str> {
-    let in_field = field(shown.headers, "authorization").and_then(|value| match value.split_once(' ') {
+/// RFC 6750 §2: in a header field, or, for clients that cannot set one, in the query. Credentials of another scheme are
+/// not for this server, but for a proxy in front of it, say.
+fn token<'a>(credentials: &Credentials<'a>) -> Result<Option<Cow<'a, str>>, &'static str> {
+    let in_field = field(credentials.headers, "authorization").and_then(|value| match value.split_once(' ') {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Some(token.trim().to_owned()),
         None if value.eq_ignore_ascii_case("bearer") => Some(String::new()),
         _ => None,
     });
-    let in_query = parameter(shown.query, "token").map_err(|Twice| "There are two tokens in the address.")?;
+    let in_query = parameter(credentials.query, "token").map_err(|Ambiguous| "There are two tokens in the address.")?;
     match (in_field, in_query) {
         (Some(one), Some(other)) if one != other => Err("There are two tokens, and they differ."),
         (Some(token), _) => Ok(Some(Cow::Owned(token))),
@@ -222,25 +225,25 @@ fn token<'a>(shown: &Shown<'a>) -> Result<Option<Cow<'a, str>>, &'static str> {
     }
 }
 
-fn sentence(void: &TokenError) -> &'static str {
-    match void {
-        TokenError::Invalid | TokenError::NotRecorded(_) => "This token is none of this server's, or was withdrawn.",
+fn sentence(error: &TokenError) -> &'static str {
+    match error {
+        TokenError::Invalid | TokenError::NotRecorded(_) => "This token is not one of this server's, or was revoked.",
         TokenError::Expired => "This token has expired.",
-        TokenError::Revoked => "This token was withdrawn.",
+        TokenError::Revoked => "This token was revoked.",
         TokenError::UsedUp => "This token was used as often as it may be.",
     }
 }
 
-/// RFC 9110 §11.6.1: a 401 says how to do better.
-fn challenge(answer: Answer) -> Answer {
-    answer.header("WWW-Authenticate", "Bearer")
+/// RFC 9110 §11.6.1: a 401 names the scheme of the credentials that are needed.
+fn challenge(response: Response) -> Response {
+    response.header("WWW-Authenticate", "Bearer")
 }
 
 fn whole_seconds(wait: Duration) -> u32 {
     u32::try_from(wait.as_secs_f64().ceil() as u64).unwrap_or(u32::MAX).max(1)
 }
 
-/// Seconds since 1970; a clock before that lets nothing expire.
+/// Seconds since 1970; with a clock before that nothing expires.
 fn now_s() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
@@ -248,86 +251,96 @@ fn now_s() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::names::RoomName;
     use crate::ids::peer::ResumeToken;
 
     const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 
-    fn gate(private: bool) -> Gate {
-        Gate::new(private, TokenStore::open(None).unwrap(), vec![])
+    fn authorizer(is_private: bool) -> Authorizer {
+        Authorizer::new(is_private, TokenStore::open(None).unwrap(), vec![])
     }
 
     fn room(name: &str) -> RoomName {
         RoomName::parse(name).unwrap()
     }
 
-    fn code(answer: &Answer) -> String {
-        let body: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+    fn code(response: &Response) -> String {
+        let body: serde_json::Value = serde_json::from_slice(response.body.bytes()).unwrap();
         body["error"]["code"].as_str().unwrap().to_owned()
     }
 
-    fn asked(gate: &Gate, wish: &Wish<'_>, fields: &[(&str, &str)], query: &str) -> Result<Pass, String> {
+    fn asked(
+        authorizer: &Authorizer,
+        needed: &Permission,
+        fields: &[(&str, &str)],
+        query: &str,
+    ) -> Result<Authorization, String> {
         let headers: Vec<_> = fields.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-        let shown = Shown { headers: &headers, query, client: CLIENT };
-        gate.check(wish, &shown, None).map_err(|answer| code(&answer))
+        let credentials = Credentials { headers: &headers, query, client: CLIENT };
+        authorizer.authorize(needed, &credentials, None).map_err(|response| code(&response))
     }
 
-    fn with(gate: &Gate, wish: &Wish<'_>, token: &str) -> Result<Pass, String> {
-        asked(gate, wish, &[("Authorization", &format!("Bearer {token}"))], "")
+    fn with(authorizer: &Authorizer, needed: &Permission, token: &str) -> Result<Authorization, String> {
+        asked(authorizer, needed, &[("Authorization", &format!("Bearer {token}"))], "")
     }
 
-    fn refused(word: &str) -> Result<Pass, String> {
-        Err(word.to_owned())
+    fn refused(code: &str) -> Result<Authorization, String> {
+        Err(code.to_owned())
     }
 
     #[test]
-    fn an_open_house_asks_for_a_token_only_where_the_host_would_change() {
-        let gate = gate(false);
+    fn an_open_server_needs_a_token_only_for_what_would_change_it() {
+        let authorizer = authorizer(false);
         let kitchen = room("kitchen");
-        for wish in [Wish::Room(&kitchen), Wish::Listen] {
-            assert!(!asked(&gate, &wish, &[], "").unwrap().is_host());
+        for needed in [Permission::Room(kitchen.clone()), Permission::Listen] {
+            assert!(!asked(&authorizer, &needed, &[], "").unwrap().is_admin());
         }
-        assert_eq!(asked(&gate, &Wish::Admin, &[], ""), refused("token-required"));
-        // A token for something else does no harm where none is needed, one that does not hold does.
-        let (listen, _) = gate.store.issue(Permission::Listen, None, None).unwrap();
-        assert!(with(&gate, &Wish::Room(&kitchen), &listen).is_ok());
-        assert_eq!(with(&gate, &Wish::Admin, &listen), refused("not-allowed"));
-        assert_eq!(with(&gate, &Wish::Listen, "a.b"), refused("token-invalid"));
-        let (admin, _) = gate.store.issue(Permission::Admin, None, None).unwrap();
-        assert!(with(&gate, &Wish::Room(&kitchen), &admin).unwrap().is_host());
+        assert_eq!(asked(&authorizer, &Permission::Admin, &[], ""), refused("token-required"));
+        // A token for something else does no harm where none is needed, an invalid one does.
+        let (listen, _) = authorizer.store.issue(Permission::Listen, None, None).unwrap();
+        assert!(with(&authorizer, &Permission::Room(kitchen.clone()), &listen).is_ok());
+        assert_eq!(with(&authorizer, &Permission::Admin, &listen), refused("not-allowed"));
+        assert_eq!(with(&authorizer, &Permission::Listen, "a.b"), refused("token-invalid"));
+        let (admin, _) = authorizer.store.issue(Permission::Admin, None, None).unwrap();
+        assert!(with(&authorizer, &Permission::Room(kitchen.clone()), &admin).unwrap().is_admin());
     }
 
     #[test]
-    fn in_a_private_house_each_token_opens_its_own_door() {
-        let gate = gate(true);
+    fn on_a_private_server_each_token_permits_only_what_it_is_for() {
+        let authorizer = authorizer(true);
         let (kitchen, hall) = (room("kitchen"), room("hall"));
-        let wishes = [Wish::Room(&kitchen), Wish::Room(&hall), Wish::Listen, Wish::Admin];
-        for (permission, opens, listens) in [
+        let all =
+            [Permission::Room(kitchen.clone()), Permission::Room(hall.clone()), Permission::Listen, Permission::Admin];
+        for (permission, permits, may_listen) in [
             (Permission::Room(kitchen.clone()), [true, false, false, false], false),
             (Permission::Listen, [false, false, true, false], true),
             (Permission::Admin, [true; 4], true),
         ] {
-            let (token, _) = gate.store.issue(permission.clone(), None, None).unwrap();
-            for (wish, opens) in wishes.iter().zip(opens) {
-                match with(&gate, wish, &token) {
-                    Ok(pass) => {
-                        assert!(opens, "{permission:?} opens {wish:?}");
-                        assert_eq!((pass.may_listen(), pass.is_host()), (listens, permission == Permission::Admin));
+            let (token, _) = authorizer.store.issue(permission.clone(), None, None).unwrap();
+            for (needed, permits) in all.iter().zip(permits) {
+                match with(&authorizer, needed, &token) {
+                    Ok(authorization) => {
+                        assert!(permits, "{permission:?} permits {needed:?}");
+                        assert_eq!(
+                            (authorization.may_listen(), authorization.is_admin()),
+                            (may_listen, permission == Permission::Admin)
+                        );
                     }
-                    Err(word) => assert!(!opens && word == "not-allowed", "{permission:?}, {wish:?}: {word}"),
+                    Err(code) => assert!(!permits && code == "not-allowed", "{permission:?}, {needed:?}: {code}"),
                 }
             }
         }
-        for wish in &wishes {
-            assert_eq!(asked(&gate, wish, &[], ""), refused("token-required"));
+        for needed in &all {
+            assert_eq!(asked(&authorizer, needed, &[], ""), refused("token-required"));
         }
     }
 
     #[test]
     fn a_token_is_in_the_field_or_in_the_query_and_two_must_agree() {
-        let gate = gate(true);
-        let (token, _) = gate.store.issue(Permission::Listen, None, None).unwrap();
+        let authorizer = authorizer(true);
+        let (token, _) = authorizer.store.issue(Permission::Listen, None, None).unwrap();
         let (bearer, query) = (format!("bearer  {token}"), format!("x=y&token={token}"));
-        let ask = |fields: &[(&str, &str)], query: &str| asked(&gate, &Wish::Listen, fields, query);
+        let ask = |fields: &[(&str, &str)], query: &str| asked(&authorizer, &Permission::Listen, fields, query);
         assert!(ask(&[("authorization", &bearer)], "").is_ok());
         assert!(ask(&[], &query).is_ok());
         assert!(ask(&[("Authorization", &bearer)], &query).is_ok());
@@ -341,40 +354,52 @@ mod tests {
     }
 
     #[test]
-    fn who_fails_too_often_is_told_to_wait_but_a_good_token_always_passes() {
-        let gate = gate(true);
-        let words: Vec<_> = (0..11).map(|_| with(&gate, &Wish::Listen, "a.b").unwrap_err()).collect();
-        assert_eq!((words[9].as_str(), words[10].as_str()), ("token-invalid", "too-many-failures"));
-        let (token, _) = gate.store.issue(Permission::Listen, None, None).unwrap();
-        assert!(with(&gate, &Wish::Listen, &token).is_ok());
-        assert_eq!(asked(&gate, &Wish::Listen, &[], ""), refused("token-required"), "who shows none has not failed");
-        let shown = Shown { headers: &[], query: "token=x", client: CLIENT };
-        let answer = gate.check(&Wish::Listen, &shown, None).unwrap_err();
-        let seconds: u32 = answer.find("retry-after").unwrap().parse().unwrap();
-        assert!(answer.status == 429 && (1..=5).contains(&seconds), "{answer:?}");
-        let elsewhere = Shown { client: IpAddr::from([192, 0, 2, 2]), ..shown };
-        let answer = gate.check(&Wish::Listen, &elsewhere, None).unwrap_err();
-        assert_eq!((answer.status, answer.find("www-authenticate")), (401, Some("Bearer")));
+    fn too_many_invalid_tokens_are_answered_429_but_a_valid_one_always_passes() {
+        let authorizer = authorizer(true);
+        let codes: Vec<_> = (0..11).map(|_| with(&authorizer, &Permission::Listen, "a.b").unwrap_err()).collect();
+        assert_eq!((codes[9].as_str(), codes[10].as_str()), ("token-invalid", "too-many-failures"));
+        let (token, _) = authorizer.store.issue(Permission::Listen, None, None).unwrap();
+        assert!(with(&authorizer, &Permission::Listen, &token).is_ok());
+        assert_eq!(
+            asked(&authorizer, &Permission::Listen, &[], ""),
+            refused("token-required"),
+            "a request without a token has not failed"
+        );
+        let credentials = Credentials { headers: &[], query: "token=x", client: CLIENT };
+        let response = authorizer.authorize(&Permission::Listen, &credentials, None).unwrap_err();
+        let seconds: u32 = response.find("retry-after").unwrap().parse().unwrap();
+        assert!(response.status == 429 && (1..=5).contains(&seconds), "{response:?}");
+        let elsewhere = Credentials { client: IpAddr::from([192, 0, 2, 2]), ..credentials };
+        let response = authorizer.authorize(&Permission::Listen, &elsewhere, None).unwrap_err();
+        assert_eq!((response.status, response.find("www-authenticate")), (401, Some("Bearer")));
     }
 
     #[test]
-    fn a_use_counts_once_somebody_is_in() {
-        let gate = gate(true);
-        let (token, _) = gate.store.issue(Permission::Listen, None, Some(1)).unwrap();
-        let pass = with(&gate, &Wish::Listen, &token).unwrap();
-        let entry = gate.enter(&pass, None).unwrap();
-        assert_eq!(with(&gate, &Wish::Listen, &token), refused("token-invalid"), "while one is on the way in");
-        assert_eq!(gate.enter(&pass, None).unwrap_err().status, 401);
-        drop(entry);
+    fn a_use_of_a_token_counts_once_it_is_confirmed() {
+        let authorizer = authorizer(true);
+        let (token, _) = authorizer.store.issue(Permission::Listen, None, Some(1)).unwrap();
+        let authorization = with(&authorizer, &Permission::Listen, &token).unwrap();
+        let token_use = authorizer.use_token(&authorization, None).unwrap();
+        assert_eq!(
+            with(&authorizer, &Permission::Listen, &token),
+            refused("token-invalid"),
+            "while a use is not confirmed"
+        );
+        assert_eq!(authorizer.use_token(&authorization, None).unwrap_err().status, 401);
+        drop(token_use);
         let peer = Some(ResumeToken::from_bytes([1; 32]).id());
-        let mut entry = gate.enter(&with(&gate, &Wish::Listen, &token).unwrap(), peer).unwrap();
-        entry.keep();
-        drop(entry);
-        assert_eq!(with(&gate, &Wish::Listen, &token), refused("token-invalid"));
+        let mut token_use =
+            authorizer.use_token(&with(&authorizer, &Permission::Listen, &token).unwrap(), peer).unwrap();
+        token_use.confirm();
+        drop(token_use);
+        assert_eq!(with(&authorizer, &Permission::Listen, &token), refused("token-invalid"));
         let query = format!("token={token}");
-        let shown = Shown { headers: &[], query: &query, client: CLIENT };
-        let back = gate.check(&Wish::Listen, &shown, peer).unwrap();
-        drop(gate.enter(&back, peer).unwrap());
-        assert!(gate.check(&Wish::Listen, &shown, peer).is_ok(), "coming back in vain takes nothing away");
+        let credentials = Credentials { headers: &[], query: &query, client: CLIENT };
+        let back = authorizer.authorize(&Permission::Listen, &credentials, peer).unwrap();
+        drop(authorizer.use_token(&back, peer).unwrap());
+        assert!(
+            authorizer.authorize(&Permission::Listen, &credentials, peer).is_ok(),
+            "returning without success takes nothing away"
+        );
     }
 }

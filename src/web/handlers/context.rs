@@ -1,90 +1,79 @@
-//! PeerEvent every handler may need to know: the house as the web sees it. Plain data, built once by `app` and shared; holds
-//! no socket and changes nothing.
+//! What handlers know of the server: plain data and handles, built once by `app` and shared by all threads that answer.
+//! What belongs to one request is in [`Request`]. It changes nothing.
 
+use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::net::ice_server::IceServer;
 use crate::observe::registry::Registry;
 use crate::rtc::engine::handle::Handle as EngineHandle;
 use crate::signal::hub;
 use crate::station::directory::Directory;
-use crate::web::handlers::authorize::Gate;
-use crate::web::handlers::pages::Assets;
-use crate::web::http::client_address::Proxies;
+use crate::web::handlers::assets::Assets;
+use crate::web::handlers::authorize::Authorizer;
+use crate::web::http::client_address::TrustedProxies;
+use crate::web::http::message::{Request, Response};
+use crate::web::http::routes::{self, Route};
+use crate::web::transport::limits::Limits;
 use crate::web::transport::metrics::ConnectionMetrics;
 use crate::web::transport::tls::Tls;
 
-/// Everything handlers need.
+/// Everything that requests are answered from.
 #[derive(Debug)]
-pub struct Site {
+pub struct Context {
     /// When the process began to serve.
     pub started: Instant,
     /// The stations; the first is what `/whep` and `/offer` mean.
     pub stations: Directory,
-    /// The rtc thread.
+    /// The rtc threads.
     pub rtc: EngineHandle,
     /// All metrics, for `/api/status` and `/metrics`.
     pub metrics: Registry,
     /// The hub of all rooms.
-    pub rooms: hub::Handle,
-    /// Other people's STUN and TURN servers, for listeners; peers in rooms learn of them from the hub.
+    pub hub: hub::Handle,
+    /// Other operators' STUN and TURN servers, for listeners; peers in rooms learn of them from the hub.
     pub ice_servers: Vec<IceServer>,
-    /// PeerEvent the door counts.
-    pub door_metrics: ConnectionMetrics,
-    /// Who may come in.
-    pub gate: Arc<Gate>,
-    /// The pages.
+    /// What the acceptor and the connections count.
+    pub connection_metrics: ConnectionMetrics,
+    /// Decides which requests are permitted.
+    pub authorizer: Arc<Authorizer>,
+    /// The files of the pages.
     pub assets: Assets,
-    /// PeerEvent the door puts up with.
+    /// What clients may use.
     pub limits: Limits,
-    /// Listeners that the rtc thread admits at most; shown on the status page.
+    /// Listeners that the rtc threads admit at most; shown by `/api/status`.
     pub max_listeners: usize,
-    /// How the door speaks TLS, if it does.
+    /// How the public port speaks TLS, if it does.
     pub tls: Option<Arc<Tls>>,
-    /// Whose word about clients counts.
-    pub proxies: Proxies,
+    /// Proxies whose forwarding headers are believed.
+    pub proxies: TrustedProxies,
+    /// Paths that the embedding program adds; the program `roomtone` adds none.
+    pub added: Vec<AddedPath>,
 }
 
-/// PeerEvent strangers may cost: one connection, one address, and all of them. An address is an IPv4 address or an IPv6 /64;
-/// those of trusted proxies may have as many connections as there are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// TCP connections at a time. Fewer, if the process may not open that many descriptors.
-    pub max_connections: usize,
-    /// TCP connections at a time from one address.
-    pub max_connections_per_address: usize,
-    /// New TCP connections a second from one address, on average; five times as many at once.
-    pub connections_per_s: usize,
-    /// Listeners at a time from one address.
-    pub max_listeners_per_address: usize,
-    /// A request head, line ends included.
-    pub head_bytes: usize,
-    /// From the first wait for a head to its last byte; the bytes may not dribble in for longer.
-    pub head_timeout: Duration,
-    /// A request body, after any chunked coding is taken off.
-    pub body_bytes: usize,
-    /// From the end of the head to the last byte of the body.
-    pub body_timeout: Duration,
-    /// Between the end of an answer and the first byte of the next head.
-    pub idle_timeout: Duration,
-    /// For each 16 KiB of an answer: a client that takes less than that in this time is dropped.
-    pub write_timeout: Duration,
+/// A path that the embedding program adds, with what answers it: `GET` and `HEAD`, on the thread of the connection, so
+/// that the body may be a stream. It needs the permission to listen.
+pub struct AddedPath {
+    /// The whole path, `/` first.
+    pub path: String,
+    /// Makes the response. It must not block.
+    pub handler: Handler,
 }
 
-impl Default for Limits {
-    fn default() -> Self {
-        Limits {
-            max_connections: 12_000,
-            max_connections_per_address: 1_000,
-            connections_per_s: 200,
-            max_listeners_per_address: 500,
-            head_bytes: 16 * 1024,
-            head_timeout: Duration::from_secs(10),
-            body_bytes: 64 * 1024,
-            body_timeout: Duration::from_secs(10),
-            idle_timeout: Duration::from_secs(60),
-            write_timeout: Duration::from_secs(10),
-        }
+/// Makes a response to a request.
+pub type Handler = Box<dyn Fn(&Request) -> Response + Send + Sync>;
+
+impl Context {
+    /// What a path leads to.
+    pub(crate) fn route(&self, path: &str) -> Route {
+        let added = self.added.iter().position(|added| added.path == path);
+        added.map_or_else(|| routes::find(path), routes::added)
+    }
+}
+
+impl fmt::Debug for AddedPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AddedPath({})", self.path)
     }
 }

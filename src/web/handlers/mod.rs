@@ -1,7 +1,10 @@
-//! PeerEvent requests are answered with.
+//! What requests are answered with.
 
+pub mod access;
+pub mod assets;
 pub mod authorize;
 pub mod context;
+pub mod dispatch;
 pub mod pages;
 pub mod status;
 pub mod websocket;

@@ -1,4 +1,4 @@
-//! What programs may ask about the server: whether it runs, whether a token permits something, status and metrics. Called on
+//! What programs may ask about the server: whether it runs, status and metrics. Called on
 //! `http-<n>` threads; reads metrics and changes nothing. Listeners' addresses never appear here.
 
 use serde::Serialize;
@@ -10,64 +10,39 @@ use crate::observe::registry::Registry;
 use crate::station::metrics::LABEL;
 use crate::station::source::SourceStatus;
 use crate::station::station::Station;
-use crate::web::handlers::authorize::{Shown, Wish};
-use crate::web::handlers::context::Site;
-use crate::web::http::message::{Answer, ErrorCode, Request};
-use crate::web::http::query::parameter;
-use crate::web::http::upgrade;
+use crate::web::handlers::context::Context;
+use crate::web::http::message::{Request, Response};
 
 /// `GET /healthz`
-pub(crate) fn health(_site: &Site, _request: &Request) -> Answer {
-    Answer::new(200).body("text/plain; charset=utf-8", b"ok".as_slice()).header("Cache-Control", "no-store")
-}
-
-/// `GET /api/access?room=NAME`, `?listen` or neither, which asks for an admin's permission: whether it would be granted. A page
-/// asks because browsers do not tell it why a WebSocket failed. `resume=TOKEN` as for `/ws` makes the answer right for a peer
-/// that is connected already with a token that may not be used again.
-///
-/// # Errors
-/// The refusal.
-pub(crate) fn access(site: &Site, shown: &Shown<'_>) -> Result<Answer, Answer> {
-    let room = upgrade::room(shown.query)?;
-    let by = upgrade::resume(shown.query)?.map(|token| token.id());
-    let wish = match (&room, parameter(shown.query, "listen")) {
-        (Some(room), Ok(None)) => Wish::Room(room),
-        (None, Ok(Some(_))) => Wish::Listen,
-        (None, Ok(None)) => Wish::Admin,
-        _ => return Err(Answer::error(ErrorCode::BadRequest, "A knock is for a room or for listening, not for both.")),
-    };
-    let pass = site.gate.check(&wish, shown, by)?;
-    Ok(Answer::json(
-        200,
-        &serde_json::json!({"private": site.gate.is_private(), "allowed": true, "host": pass.is_host()}),
-    ))
+pub(crate) fn health(_context: &Context, _request: &Request) -> Response {
+    Response::new(200).body("text/plain; charset=utf-8", b"ok".as_slice()).header("Cache-Control", "no-store")
 }
 
 /// `GET /metrics`: the same numbers and some more, for Prometheus.
-pub(crate) fn metrics(site: &Site, _request: &Request) -> Answer {
-    let text = prometheus::render(&site.metrics).into_bytes();
-    Answer::new(200).body(prometheus::CONTENT_TYPE, text).header("Cache-Control", "no-store")
+pub(crate) fn metrics(context: &Context, _request: &Request) -> Response {
+    let text = prometheus::render(&context.metrics).into_bytes();
+    Response::new(200).body(prometheus::CONTENT_TYPE, text).header("Cache-Control", "no-store")
 }
 
 /// `GET /api/status`
-pub(crate) fn status(site: &Site, _request: &Request) -> Answer {
-    let limits = &site.limits;
-    let section = |name| json::render(&site.metrics, name, &[]);
-    Answer::json(
+pub(crate) fn status(context: &Context, _request: &Request) -> Response {
+    let limits = &context.limits;
+    let section = |name| json::render(&context.metrics, name, &[]);
+    Response::json(
         200,
         &Status {
             name: env!("CARGO_PKG_NAME"),
             version: env!("CARGO_PKG_VERSION"),
-            uptime_s: site.started.elapsed().as_secs(),
-            stations: site.stations.all().iter().map(|station| station_status(&site.metrics, station)).collect(),
+            uptime_s: context.started.elapsed().as_secs(),
+            stations: context.stations.all().iter().map(|station| station_status(&context.metrics, station)).collect(),
             rtc: section("rtc"),
             rooms: section("rooms"),
             door: section("door"),
             limits: Limits {
-                listeners: site.max_listeners,
+                listeners: context.max_listeners,
                 listeners_per_address: limits.max_listeners_per_address,
-                peers: site.rooms.limits().max_peers,
-                room_size: site.rooms.limits().room_size,
+                peers: context.hub.limits().max_peers,
+                room_size: context.hub.limits().room_size,
                 connections: limits.max_connections,
                 connections_per_address: limits.max_connections_per_address,
                 connections_per_s: limits.connections_per_s,

@@ -1,6 +1,6 @@
-//! How a listener comes and goes over HTTP: WHEP (draft-ietf-wish-whep-03, the mirror of WHIP, RFC 9725) and the
-//! simpler `POST /offer`. Called on `http-<n>` threads; reads what HTTP says about an offer, asks the rtc thread, and puts
-//! its reply into HTTP's words. It does not read SDP.
+//! How a listener's session begins and ends over HTTP: WHEP (draft-ietf-wish-whep-03, the mirror of WHIP, RFC 9725) and
+//! the simpler `POST /offer`. Called on `http-<n>` threads; takes an offer out of its request, asks the rtc thread, and
+//! makes its reply a response. It does not read SDP.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -13,61 +13,63 @@ use crate::net::authority::Authority;
 use crate::net::ice_server::IceServer;
 use crate::rtc::requests::{Admitted, IfMatch, Offer, PatchRefusal, Patched, Refusal};
 use crate::station::station::Station;
-use crate::web::handlers::context::Site;
-use crate::web::http::message::{Answer, ErrorCode, Request};
+use crate::web::handlers::context::Context;
+use crate::web::http::error_code::ErrorCode;
+use crate::web::http::message::{Request, Response};
+use crate::web::http::routes;
 
 /// The type of offers and answers.
 pub(crate) const SDP: &str = "application/sdp";
 /// The type of what `PATCH` carries (RFC 8840 §9).
 pub(crate) const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
-/// A full house does not empty in a second.
+/// A server with as many listeners as it takes does not empty in a second.
 const FULL_RETRY_S: u32 = 10;
 
 /// `POST /whep[/{station}]`: WHEP §4.2.
-pub(crate) fn admit(site: &Site, request: &Request, name: Option<&str>) -> Answer {
-    let Some(station) = station(site, name) else { return unknown_station() };
+pub(crate) fn admit(context: &Context, request: &Request, name: Option<&str>) -> Response {
+    let Some(station) = station(context, name) else { return unknown_station() };
     if request.media_type() != SDP {
-        let answer = Answer::error(ErrorCode::WrongType, format!("An offer has the Content-Type {SDP}."));
-        return answer.header("Accept-Post", SDP);
+        let response = Response::error(ErrorCode::WrongType, format!("An offer has the Content-Type {SDP}."));
+        return response.header("Accept-Post", SDP);
     }
     match text(&request.body, "offer") {
-        Err(answer) => answer,
+        Err(response) => response,
         Ok(sdp) => {
-            let answer = admitted(site.rtc.admit(offer(request, sdp, &station)), &station.name);
-            if answer.status == 201 { with_ice_servers(site, answer) } else { answer }
+            let response = admitted(context.rtc.admit(offer(request, sdp, &station)), &station.name);
+            if response.status == 201 { with_ice_servers(context, response) } else { response }
         }
     }
 }
 
-/// `GET`, `HEAD` on the same: nothing to see, but it is there.
-pub(crate) fn endpoint(site: &Site, name: Option<&str>) -> Answer {
-    if station(site, name).is_none() {
+/// `GET`, `HEAD` on the same: says only that it exists.
+pub(crate) fn endpoint(context: &Context, name: Option<&str>) -> Response {
+    if station(context, name).is_none() {
         return unknown_station();
     }
-    Answer::new(200).header("Content-Type", SDP).header("Accept-Post", SDP).header("Cache-Control", "no-store")
+    Response::new(200).header("Content-Type", SDP).header("Accept-Post", SDP).header("Cache-Control", "no-store")
 }
 
 /// `POST /offer` with `{"sdp": …, "type": "offer"}`, as aiortc's examples and their clients do it: first station, no
 /// session address, so it ends when ICE says so.
-pub(crate) fn offer_as_json(site: &Site, request: &Request) -> Answer {
+pub(crate) fn offer_as_json(context: &Context, request: &Request) -> Response {
     if request.media_type() != "application/json" {
-        let answer = Answer::error(ErrorCode::WrongType, "An offer has the Content-Type application/json here.");
-        return answer.header("Accept-Post", "application/json");
+        let response = Response::error(ErrorCode::WrongType, "An offer has the Content-Type application/json here.");
+        return response.header("Accept-Post", "application/json");
     }
-    let sdp = match described_offer(&request.body) {
+    let sdp = match offer_in_json(&request.body) {
         Ok(sdp) => sdp,
-        Err(answer) => return answer,
+        Err(response) => return response,
     };
-    let Some(station) = station(site, None) else { return unknown_station() };
-    answered(site.rtc.admit(offer(request, sdp, &station)))
+    let Some(station) = station(context, None) else { return unknown_station() };
+    answered(context.rtc.admit(offer(request, sdp, &station)))
 }
 
 /// The SDP in a body of `POST /offer`.
 ///
 /// # Errors
-/// The answer to give.
-pub fn described_offer(body: &[u8]) -> Result<String, Answer> {
-    /// RTCSessionDescriptionInit of the WebRTC API; other members are none of our business.
+/// The response that refuses it.
+pub fn offer_in_json(body: &[u8]) -> Result<String, Response> {
+    /// RTCSessionDescriptionInit of the WebRTC API; other members are ignored.
     #[derive(Deserialize)]
     struct Description {
         sdp: String,
@@ -75,49 +77,50 @@ pub fn described_offer(body: &[u8]) -> Result<String, Answer> {
     }
 
     if body.is_empty() {
-        return Err(Answer::error(ErrorCode::EmptyBody, "An offer was expected."));
+        return Err(Response::error(ErrorCode::EmptyBody, "An offer was expected."));
     }
-    let description: Description = serde_json::from_slice(body)
-        .map_err(|error| Answer::error(ErrorCode::BadJson, format!("{{\"sdp\", \"type\"}} was expected: {error}.")))?;
+    let description: Description = serde_json::from_slice(body).map_err(|error| {
+        Response::error(ErrorCode::BadJson, format!("{{\"sdp\", \"type\"}} was expected: {error}."))
+    })?;
     if description.r#type != "offer" {
-        return Err(Answer::error(ErrorCode::BadOffer, "The type of an offer is \"offer\"."));
+        return Err(Response::error(ErrorCode::BadOffer, "The type of an offer is \"offer\"."));
     }
     Ok(description.sdp)
 }
 
 /// `PATCH` on a session: candidates, or an ICE restart (WHEP §4.3, RFC 9725 §4.3).
-pub(crate) fn patch(site: &Site, request: &Request, name: &str, id: &str) -> Answer {
-    let Some(listener) = listener(site, name, id) else { return unknown_listener() };
+pub(crate) fn patch(context: &Context, request: &Request, name: &str, id: &str) -> Response {
+    let Some(id) = session_id(context, name, id) else { return unknown_listener() };
     if request.media_type() != FRAGMENT {
-        let answer = Answer::error(ErrorCode::WrongType, format!("A PATCH has the Content-Type {FRAGMENT}."));
-        return answer.header("Accept-Patch", FRAGMENT);
+        let response = Response::error(ErrorCode::WrongType, format!("A PATCH has the Content-Type {FRAGMENT}."));
+        return response.header("Accept-Patch", FRAGMENT);
     }
     match text(&request.body, "fragment") {
-        Err(answer) => answer,
-        Ok(fragment) => patched(site.rtc.patch(listener, fragment, if_match(request))),
+        Err(response) => response,
+        Ok(fragment) => patched(context.rtc.patch(id, fragment, if_match(request))),
     }
 }
 
 /// `DELETE` on a session.
-pub(crate) fn dismiss(site: &Site, name: &str, id: &str) -> Answer {
-    match listener(site, name, id) {
-        Some(listener) if site.rtc.close(listener) => Answer::new(200),
+pub(crate) fn close(context: &Context, name: &str, id: &str) -> Response {
+    match session_id(context, name, id) {
+        Some(session) if context.rtc.close(session) => Response::new(200),
         _ => unknown_listener(),
     }
 }
 
-/// `GET`, `HEAD` on a session: whether it lives is told to nobody, but the address is a good one.
-pub(crate) fn session(site: &Site, name: &str, id: &str) -> Answer {
-    match listener(site, name, id) {
-        Some(_) => Answer::new(200).header("Cache-Control", "no-store"),
+/// `GET`, `HEAD` on a session: says only whether the address is well-formed, not whether the session still exists.
+pub(crate) fn session(context: &Context, name: &str, id: &str) -> Response {
+    match session_id(context, name, id) {
+        Some(_) => Response::new(200).header("Cache-Control", "no-store"),
         None => unknown_listener(),
     }
 }
 
 /// One `Link` for each URL of STUN and TURN servers that a listener may use (RFC 9725 §4.6).
-pub(crate) fn with_ice_servers(site: &Site, answer: Answer) -> Answer {
-    let links = site.ice_servers.iter().flat_map(|server| server.urls.iter().map(move |url| ice_link(url, server)));
-    links.fold(answer, |answer, link| answer.header("Link", link))
+pub(crate) fn with_ice_servers(context: &Context, response: Response) -> Response {
+    let links = context.ice_servers.iter().flat_map(|server| server.urls.iter().map(move |url| ice_link(url, server)));
+    links.fold(response, |response, link| response.header("Link", link))
 }
 
 fn ice_link(url: &str, server: &IceServer) -> String {
@@ -134,43 +137,43 @@ fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
-fn station(site: &Site, name: Option<&str>) -> Option<Station> {
+fn station(context: &Context, name: Option<&str>) -> Option<Station> {
     match name {
-        None => site.stations.default_station(),
-        Some(name) => site.stations.find(&StationName::parse(name)?),
+        None => context.stations.default_station(),
+        Some(name) => context.stations.find(&StationName::parse(name)?),
     }
 }
 
-fn listener(site: &Site, name: &str, id: &str) -> Option<SessionId> {
-    station(site, Some(name)).and_then(|_| SessionId::parse(id))
+fn session_id(context: &Context, name: &str, id: &str) -> Option<SessionId> {
+    station(context, Some(name)).and_then(|_| SessionId::parse(id))
 }
 
 fn offer(request: &Request, sdp: String, station: &Station) -> Offer {
-    let reached_at = request.header("host").and_then(|host| reached_at(&host));
-    Offer { sdp, track: station.track, client: request.client.ip(), reached_at }
+    let reached_at = reached_at(&request.host);
+    Offer { sdp, track: station.track, client: request.client.address.ip(), reached_at }
 }
 
-fn text(body: &[u8], what: &str) -> Result<String, Answer> {
+fn text(body: &[u8], what: &str) -> Result<String, Response> {
     if body.is_empty() {
-        return Err(Answer::error(ErrorCode::EmptyBody, format!("The body is empty, a {what} was expected.")));
+        return Err(Response::error(ErrorCode::EmptyBody, format!("The body is empty, a {what} was expected.")));
     }
     let code = if what == "offer" { ErrorCode::BadOffer } else { ErrorCode::BadFragment };
-    String::from_utf8(body.to_vec()).map_err(|_| Answer::error(code, format!("The {what} is not UTF-8 text.")))
+    String::from_utf8(body.to_vec()).map_err(|_| Response::error(code, format!("The {what} is not UTF-8 text.")))
 }
 
-fn unknown_station() -> Answer {
-    Answer::error(ErrorCode::UnknownStation, "No station of that name is here.")
+fn unknown_station() -> Response {
+    Response::error(ErrorCode::UnknownStation, "No station of that name is here.")
 }
 
-fn unknown_listener() -> Answer {
-    Answer::error(ErrorCode::UnknownListener, "No session of that address is here, or it has ended.")
+fn unknown_listener() -> Response {
+    Response::error(ErrorCode::UnknownListener, "No session of that address is here, or it has ended.")
 }
 
-/// PeerEvent an offer to `/whep` is answered.
-fn admitted(reply: Result<Admitted, Refusal>, station: &StationName) -> Answer {
+/// The response to an offer to `/whep`.
+fn admitted(reply: Result<Admitted, Refusal>, station: &StationName) -> Response {
     match reply {
-        Ok(Admitted { session, answer, etag }) => Answer::new(201)
-            .header("Location", format!("/whep/{station}/{session}"))
+        Ok(Admitted { session, answer, etag }) => Response::new(201)
+            .header("Location", routes::session_path(station.as_str(), session))
             .header("ETag", etag)
             .header("Accept-Patch", FRAGMENT)
             .header("Cache-Control", "no-store")
@@ -179,53 +182,53 @@ fn admitted(reply: Result<Admitted, Refusal>, station: &StationName) -> Answer {
     }
 }
 
-/// PeerEvent an offer to `/offer` is answered.
-fn answered(reply: Result<Admitted, Refusal>) -> Answer {
+/// The response to an offer to `/offer`.
+fn answered(reply: Result<Admitted, Refusal>) -> Response {
     match reply {
-        Ok(admitted) => Answer::json(200, &json!({"sdp": admitted.answer, "type": "answer"})),
+        Ok(admitted) => Response::json(200, &json!({"sdp": admitted.answer, "type": "answer"})),
         Err(refusal) => refused(refusal),
     }
 }
 
-fn refused(refusal: Refusal) -> Answer {
+fn refused(refusal: Refusal) -> Response {
     match refusal {
-        Refusal::BadOffer(wrong) => Answer::error(ErrorCode::BadOffer, format!("{wrong}.")),
+        Refusal::BadOffer(wrong) => Response::error(ErrorCode::BadOffer, format!("{wrong}.")),
         Refusal::Full => {
-            Answer::error(ErrorCode::Full, "As many listeners as are allowed are here.").retry_after(FULL_RETRY_S)
+            Response::error(ErrorCode::Full, "As many listeners as are allowed are here.").retry_after(FULL_RETRY_S)
         }
         Refusal::FullFromAddress => {
             let message = "As many listeners as one address may have are here.";
-            Answer::error(ErrorCode::TooManyFromAddress, message).retry_after(FULL_RETRY_S)
+            Response::error(ErrorCode::TooManyFromAddress, message).retry_after(FULL_RETRY_S)
         }
-        Refusal::NotOnAir => Answer::error(ErrorCode::NotOnAir, "The station is not on the air yet.").retry_after(1),
+        Refusal::NotOnAir => Response::error(ErrorCode::NotOnAir, "The station is not on the air yet.").retry_after(1),
         Refusal::Busy => busy(),
     }
 }
 
-fn patched(reply: Result<Patched, PatchRefusal>) -> Answer {
+fn patched(reply: Result<Patched, PatchRefusal>) -> Response {
     match reply {
-        Ok(Patched::Trickled) => Answer::new(204),
+        Ok(Patched::Trickled) => Response::new(204),
         Ok(Patched::Restarted { fragment, etag }) => {
-            let answer = Answer::new(200).header("ETag", etag).header("Cache-Control", "no-store");
-            answer.body(FRAGMENT, fragment.into_bytes())
+            let response = Response::new(200).header("ETag", etag).header("Cache-Control", "no-store");
+            response.body(FRAGMENT, fragment.into_bytes())
         }
         Err(PatchRefusal::Unknown) => unknown_listener(),
-        Err(PatchRefusal::BadFragment(wrong)) => Answer::error(ErrorCode::BadFragment, format!("{wrong}.")),
+        Err(PatchRefusal::BadFragment(wrong)) => Response::error(ErrorCode::BadFragment, format!("{wrong}.")),
         Err(PatchRefusal::StaleTag) => {
-            Answer::error(ErrorCode::StaleTag, "If-Match names an ICE session that is over.")
+            Response::error(ErrorCode::StaleTag, "If-Match names an ICE session that is over.")
         }
-        Err(PatchRefusal::TagRequired) => Answer::error(ErrorCode::TagRequired, "An ICE restart needs If-Match: *."),
-        Err(PatchRefusal::Unprocessable(wrong)) => Answer::error(ErrorCode::Unprocessable, format!("{wrong}.")),
+        Err(PatchRefusal::TagRequired) => Response::error(ErrorCode::TagRequired, "An ICE restart needs If-Match: *."),
+        Err(PatchRefusal::Unprocessable(wrong)) => Response::error(ErrorCode::Unprocessable, format!("{wrong}.")),
         Err(PatchRefusal::Busy) => busy(),
     }
 }
 
-fn busy() -> Answer {
-    Answer::error(ErrorCode::Busy, "The server is behind; please try again.").retry_after(1)
+fn busy() -> Response {
+    Response::error(ErrorCode::Busy, "The server is behind; please try again.").retry_after(1)
 }
 
-/// RFC 9110 §13.1.1. It compares strongly, so weak tags never match and are left out, as is what is no tag at all: a list
-/// of nothing matches nothing.
+/// RFC 9110 §13.1.1. It compares strongly, so weak tags never match and are left out, as is everything that is no tag:
+/// an empty list matches nothing.
 fn if_match(request: &Request) -> IfMatch {
     let Some(value) = request.header("if-match") else { return IfMatch::Absent };
     if value.trim() == "*" {
@@ -259,16 +262,17 @@ fn reached_at(host: &str) -> Option<IpAddr> {
         return Some(Ipv4Addr::LOCALHOST.into());
     }
     let ip = host.ip()?.to_canonical();
-    let pointless = ip.is_unspecified() || ip.is_multicast() || ip == Ipv4Addr::BROADCAST;
-    (!pointless).then_some(ip)
+    let is_no_host = ip.is_unspecified() || ip.is_multicast() || ip == Ipv4Addr::BROADCAST;
+    (!is_no_host).then_some(ip)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::web::http::client_address::Client;
 
-    fn code(answer: &Answer) -> String {
-        let body: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+    fn code(response: &Response) -> String {
+        let body: serde_json::Value = serde_json::from_slice(response.body.bytes()).unwrap();
         body["error"]["code"].as_str().unwrap().to_owned()
     }
 
@@ -297,31 +301,30 @@ mod tests {
     fn with_if_match(values: &[&str]) -> IfMatch {
         if_match(&Request {
             method: "PATCH".into(),
-            path: "/".into(),
-            query: String::new(),
-            headers: values.iter().map(|v| ("If-Match".to_owned(), (*v).to_owned())).collect(),
-            body: Vec::new(),
-            client: "127.0.0.1:1".parse().unwrap(),
-            secure: false,
+            target: "/".into(),
+            host: String::new(),
+            headers: values.iter().map(|value| ("If-Match".to_owned(), (*value).to_owned())).collect(),
+            body: vec![],
+            client: Client { address: "127.0.0.1:1".parse().unwrap(), is_secure: false },
         })
     }
 
     #[test]
     fn an_admitted_listener_learns_its_address_and_tag() {
-        let answer = admitted(Ok(admission()), &StationName::default());
-        assert_eq!(answer.status, 201);
-        assert_eq!(answer.find("location"), Some("/whep/main/00112233445566778899aabbccddeeff"));
-        assert_eq!(answer.find("etag"), Some("\"e1\""));
-        assert_eq!(answer.find("content-type"), Some(SDP));
-        assert_eq!(answer.find("accept-patch"), Some(FRAGMENT));
-        assert_eq!(&*answer.body, b"v=0\r\n");
+        let response = admitted(Ok(admission()), &StationName::default());
+        assert_eq!(response.status, 201);
+        assert_eq!(response.find("location"), Some("/whep/main/00112233445566778899aabbccddeeff"));
+        assert_eq!(response.find("etag"), Some("\"e1\""));
+        assert_eq!(response.find("content-type"), Some(SDP));
+        assert_eq!(response.find("accept-patch"), Some(FRAGMENT));
+        assert_eq!(response.body.bytes(), b"v=0\r\n");
     }
 
     #[test]
     fn an_offer_as_json_is_answered_as_json() {
-        let answer = answered(Ok(admission()));
-        let body: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
-        assert_eq!((answer.status, body), (200, json!({"sdp": "v=0\r\n", "type": "answer"})));
+        let response = answered(Ok(admission()));
+        let body: serde_json::Value = serde_json::from_slice(response.body.bytes()).unwrap();
+        assert_eq!((response.status, body), (200, json!({"sdp": "v=0\r\n", "type": "answer"})));
     }
 
     #[test]
@@ -332,20 +335,25 @@ mod tests {
             (Refusal::NotOnAir, 409, "not-on-air", Some("1")),
             (Refusal::Busy, 503, "busy", Some("1")),
         ];
-        for (refusal, status, word, retry) in cases {
-            for answer in [admitted(Err(refusal.clone()), &StationName::default()), answered(Err(refusal))] {
-                assert_eq!((answer.status, code(&answer).as_str(), answer.find("retry-after")), (status, word, retry));
+        for (refusal, status, expected_code, retry) in cases {
+            for response in [admitted(Err(refusal.clone()), &StationName::default()), answered(Err(refusal))] {
+                assert_eq!(
+                    (response.status, code(&response).as_str(), response.find("retry-after")),
+                    (status, expected_code, retry)
+                );
             }
         }
-        assert!(String::from_utf8_lossy(&refused(Refusal::BadOffer("No audio".into())).body).contains("No audio"));
+        assert!(
+            String::from_utf8_lossy(refused(Refusal::BadOffer("No audio".into())).body.bytes()).contains("No audio")
+        );
     }
 
     #[test]
     fn each_outcome_of_a_patch_has_its_status() {
-        assert_eq!(patched(Ok(Patched::Trickled)), Answer::new(204));
+        assert_eq!(patched(Ok(Patched::Trickled)), Response::new(204));
         let restarted = patched(Ok(Patched::Restarted { fragment: "a=x\r\n".into(), etag: "\"e2\"".into() }));
         assert_eq!((restarted.status, restarted.find("etag")), (200, Some("\"e2\"")));
-        assert_eq!((restarted.find("content-type"), &*restarted.body), (Some(FRAGMENT), b"a=x\r\n".as_slice()));
+        assert_eq!((restarted.find("content-type"), restarted.body.bytes()), (Some(FRAGMENT), b"a=x\r\n".as_slice()));
         let cases = [
             (PatchRefusal::Unknown, 404, "unknown-listener"),
             (PatchRefusal::BadFragment("?".into()), 400, "bad-fragment"),
@@ -354,9 +362,9 @@ mod tests {
             (PatchRefusal::Unprocessable("?".into()), 422, "unprocessable"),
             (PatchRefusal::Busy, 503, "busy"),
         ];
-        for (refusal, status, word) in cases {
-            let answer = patched(Err(refusal));
-            assert_eq!((answer.status, code(&answer).as_str()), (status, word));
+        for (refusal, status, expected_code) in cases {
+            let response = patched(Err(refusal));
+            assert_eq!((response.status, code(&response).as_str()), (status, expected_code));
         }
     }
 

@@ -1,169 +1,67 @@
-//! Takes the chunked coding off a request body (RFC 9112 §7.1): pure, no socket, no clock. Chunk extensions and trailers
-//! are read over, neither means anything here.
+//! The body of a response: bytes that are there, or a stream that is made while it is sent. Pure; a stream's own code
+//! may be anything but blocking.
 
-use crate::web::http::message::{Answer, ErrorCode};
+use std::borrow::Cow;
+use std::fmt;
+use std::time::Instant;
 
-/// A chunk's size with its extensions, or a trailer field. Nobody honest needs more, and every chunk may have one.
-const MAX_LINE_BYTES: usize = 256;
-/// Trailer fields.
-const MAX_TRAILERS: usize = 16;
-
-/// A body that is arriving in chunks.
+/// The body of a response.
 #[derive(Debug)]
-pub struct Chunked {
-    body: Vec<u8>,
-    limit_bytes: usize,
-    expects: Expects,
+pub enum Body {
+    /// All of it.
+    Bytes(Cow<'static, [u8]>),
+    /// Made while it is sent, on the thread of its connection, which is kept for it; it may be endless. Only a handler
+    /// that runs on that thread may answer with one.
+    Stream(Box<dyn BodyStream>),
 }
 
-#[derive(Clone, Copy, Debug)]
-enum Expects {
-    Size,
-    Data { left: usize },
-    EndOfData,
-    Trailer { nth: usize },
+/// A body in the making. It belongs to the thread `conn-<n>` of its connection: there it is made by a handler, asked
+/// for more whenever the client has taken what it gave, and dropped as soon as the client has left, takes too little,
+/// or the server stops. Between calls that thread sleeps. The source of the body calls `unpark` on it when there are
+/// more bytes, as for a WebSocket; so the handler that makes the stream gives the source [`std::thread::current`]. A
+/// wake-up without reason does no harm.
+pub trait BodyStream: Send {
+    /// Writes more of the body to the start of `buffer`, which is never empty. It must not block. While a client takes
+    /// nothing it is not called, so a source whose bytes go out of date drops them itself.
+    fn next(&mut self, buffer: &mut [u8], now: Instant) -> Next;
 }
 
-impl Chunked {
-    /// A body of at most that size.
-    pub fn new(limit_bytes: usize) -> Self {
-        Chunked { body: Vec::new(), limit_bytes, expects: Expects::Size }
-    }
+/// What a stream has at present.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// This many bytes, at least one.
+    Bytes(usize),
+    /// Nothing; ask again when the thread is unparked, or at this time at the latest.
+    Wait(Option<Instant>),
+    /// The body is complete.
+    End,
+}
 
-    /// Takes what it can from the front of `inbox`. True once the body is complete; what is left belongs to the next
-    /// request then.
-    ///
-    /// # Errors
-    /// The answer to give before closing.
-    pub fn push(&mut self, inbox: &mut Vec<u8>) -> Result<bool, Answer> {
-        let mut used = 0;
-        let complete = self.take(inbox, &mut used);
-        inbox.drain(..used);
-        complete
-    }
+impl Body {
+    /// No bytes.
+    pub const EMPTY: Body = Body::Bytes(Cow::Borrowed(&[]));
 
-    /// The body as far as it has arrived.
-    pub fn into_body(self) -> Vec<u8> {
-        self.body
-    }
-
-    fn take(&mut self, inbox: &[u8], used: &mut usize) -> Result<bool, Answer> {
-        loop {
-            let rest = &inbox[*used..];
-            match self.expects {
-                Expects::Data { left } => {
-                    let taken = left.min(rest.len());
-                    self.body.extend_from_slice(&rest[..taken]);
-                    *used += taken;
-                    self.expects =
-                        if taken == left { Expects::EndOfData } else { Expects::Data { left: left - taken } };
-                    if taken < left {
-                        return Ok(false);
-                    }
-                }
-                _ => {
-                    let Some(line) = line(rest)? else { return Ok(false) };
-                    *used += line.len() + 2;
-                    if self.take_line(line)? {
-                        return Ok(true);
-                    }
-                }
-            }
+    /// The bytes; none of a stream.
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Body::Bytes(bytes) => bytes,
+            Body::Stream(_) => &[],
         }
     }
+}
 
-    fn take_line(&mut self, line: &[u8]) -> Result<bool, Answer> {
-        match self.expects {
-            Expects::EndOfData if line.is_empty() => self.expects = Expects::Size,
-            Expects::Trailer { .. } if line.is_empty() => return Ok(true),
-            Expects::Trailer { nth } if nth < MAX_TRAILERS => self.expects = Expects::Trailer { nth: nth + 1 },
-            Expects::Size => match chunk_size(line)? {
-                0 => self.expects = Expects::Trailer { nth: 0 },
-                size if size > self.limit_bytes - self.body.len() => return Err(too_large(self.limit_bytes)),
-                size => self.expects = Expects::Data { left: size },
-            },
-            _ => return Err(bad()),
+impl PartialEq for Body {
+    /// Two streams are never known to be equal.
+    fn eq(&self, other: &Body) -> bool {
+        match (self, other) {
+            (Body::Bytes(one), Body::Bytes(other)) => one == other,
+            _ => false,
         }
-        Ok(false)
     }
 }
 
-/// PeerEvent a body over the limit is answered.
-pub fn too_large(limit_bytes: usize) -> Answer {
-    Answer::error(ErrorCode::BodyTooLarge, format!("A request body may have {limit_bytes} bytes at most."))
-}
-
-fn bad() -> Answer {
-    Answer::error(ErrorCode::BadRequest, "The chunked body cannot be read.")
-}
-
-/// The first line without its CR LF, if all of it is there.
-fn line(bytes: &[u8]) -> Result<Option<&[u8]>, Answer> {
-    let end = bytes.iter().take(MAX_LINE_BYTES).position(|&b| b == b'\n');
-    match end {
-        Some(end) if end > 0 && bytes[end - 1] == b'\r' => {
-            let line = &bytes[..end - 1];
-            if line.contains(&b'\r') { Err(bad()) } else { Ok(Some(line)) }
-        }
-        Some(_) => Err(bad()),
-        None if bytes.len() < MAX_LINE_BYTES => Ok(None),
-        None => Err(bad()),
-    }
-}
-
-fn chunk_size(line: &[u8]) -> Result<usize, Answer> {
-    let digits = line.split(|&b| b == b';').next().unwrap_or_default().trim_ascii_end();
-    if digits.is_empty() || !digits.iter().all(u8::is_ascii_hexdigit) {
-        return Err(bad());
-    }
-    // A size that does not fit is too large as well: the limit is far below.
-    Ok(std::str::from_utf8(digits).ok().and_then(|d| usize::from_str_radix(d, 16).ok()).unwrap_or(usize::MAX))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn whole(limit: usize, bytes: &[u8]) -> Result<(bool, Vec<u8>, Vec<u8>), u16> {
-        let mut body = Chunked::new(limit);
-        let mut inbox = bytes.to_vec();
-        let complete = body.push(&mut inbox).map_err(|answer| answer.status)?;
-        Ok((complete, body.into_body(), inbox))
-    }
-
-    #[test]
-    fn chunks_become_a_body_and_the_next_request_stays() {
-        let bytes = b"4;ext=\"1\"\r\nWiki\r\nA\r\n0123456789\r\n0\r\nTrailer: x\r\n\r\nGET /";
-        assert_eq!(whole(14, bytes), Ok((true, b"Wiki0123456789".to_vec(), b"GET /".to_vec())));
-    }
-
-    #[test]
-    fn it_does_not_matter_how_the_bytes_dribble_in() {
-        let mut body = Chunked::new(100);
-        let mut inbox = Vec::new();
-        let bytes = b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n";
-        for (at, byte) in bytes.iter().enumerate() {
-            inbox.push(*byte);
-            assert_eq!(body.push(&mut inbox), Ok(at == bytes.len() - 1));
-        }
-        assert_eq!(body.into_body(), b"abcde");
-    }
-
-    #[test]
-    fn a_body_over_the_limit_is_refused_before_it_arrives() {
-        assert_eq!(whole(3, b"4\r\n"), Err(413));
-        assert_eq!(whole(3, b"3\r\nabc\r\n1\r\n"), Err(413));
-        assert_eq!(whole(3, b"fffffffffffffffffffff\r\n"), Err(413));
-    }
-
-    #[test]
-    fn bad_chunk_syntax_is_refused() {
-        let long = [b'0'; MAX_LINE_BYTES];
-        let many = format!("0\r\n{}", "A: b\r\n".repeat(MAX_TRAILERS + 1));
-        let cases: [&[u8]; 9] =
-            [b"\r\n", b"x\r\n", b"-1\r\n", b"0x1\r\n", b" 1\r\n", b"1\nab", b"1\r\nab\r\n", &long, many.as_bytes()];
-        for bytes in cases {
-            assert_eq!(whole(100, bytes), Err(400), "{:?}", String::from_utf8_lossy(bytes));
-        }
+impl fmt::Debug for dyn BodyStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BodyStream")
     }
 }

@@ -1,17 +1,17 @@
-//! A request head, from bytes to a decision: pure, no socket, no clock, so that it can be fuzzed. Strict where leniency
-//! lets two parties disagree about where a request ends (RFC 9112 §11.2, request smuggling). It does not know what paths
-//! exist.
+//! Reads a request head. Pure, so that it can be fuzzed. Strict where leniency lets two parties disagree about where a
+//! request ends (RFC 9112 §11.2, request smuggling). It does not know which paths exist.
 
-use crate::web::http::message::{Answer, ErrorCode};
+use crate::web::http::error_code::ErrorCode;
+use crate::web::http::message::Response;
 
 /// Header fields that one request may have.
 const MAX_FIELDS: usize = 100;
 
-/// PeerEvent handlers read. Nothing else gets through the door, so nothing else can surprise what is behind it.
-const LET_THROUGH: [&str; 7] =
+/// The fields that handlers read. No other is passed on to them, so no other can surprise them or tiny_http.
+const PASSED_ON: [&str; 7] =
     ["accept", "accept-encoding", "authorization", "content-type", "if-match", "if-none-match", "origin"];
 
-/// A head that may be acted upon.
+/// A head that is free of ambiguity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
     /// A token (RFC 9110 §9.1).
@@ -20,23 +20,34 @@ pub struct Head {
     pub target: String,
     /// From the target if that is in absolute form, else from `Host`. Empty if HTTP/1.0 gave none.
     pub host: String,
-    /// The fields that go on to handlers, values in visible ASCII.
+    /// The fields that are passed on to handlers, values in visible ASCII.
     pub headers: Vec<(String, String)>,
     /// How the body is delimited.
     pub framing: Framing,
     /// The client waits for `100 Continue` before it sends the body.
     pub wants_continue: bool,
-    /// The client wants to ask again on this connection.
+    /// What the client speaks.
+    pub version: Version,
+    /// The client may send another request on this connection.
     pub keep_alive: bool,
-    /// The elements of `X-Forwarded-For`, which proxies write and anybody can.
+    /// The elements of `X-Forwarded-For`, which proxies write and any client can.
     pub forwarded_for: Vec<String>,
-    /// The last word of `X-Forwarded-Proto`, of which the same is true.
+    /// The last element of `X-Forwarded-Proto`, of which the same is true.
     pub forwarded_proto: Option<String>,
     /// The client asks for a WebSocket (RFC 6455 §4.1).
     pub websocket: Option<Handshake>,
 }
 
-/// PeerEvent a WebSocket's opening handshake brings along, as it came.
+/// The version of HTTP that a request was sent in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// RFC 1945: no chunked coding, and here no second request on a connection.
+    Http10,
+    /// RFC 9112.
+    Http11,
+}
+
+/// The fields of a WebSocket's opening handshake, as they came.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Handshake {
     /// `Sec-WebSocket-Key`, if there is exactly one.
@@ -56,13 +67,13 @@ pub enum Framing {
     Chunked,
 }
 
-/// Looks for the end of a head in what has arrived so far, `seen` bytes of which were looked at before. A bare CR or LF is
-/// refused: whoever accepts one may see another head than a proxy before us did (RFC 9112 §2.2).
+/// Looks for the end of a head in what has arrived so far, `seen` bytes of which were searched before. A bare CR or LF
+/// is refused: a server that accepts one may see another head than a proxy before it did (RFC 9112 §2.2).
 ///
 /// # Errors
-/// The answer to give before closing.
-pub fn find_end(bytes: &[u8], seen: usize) -> Result<Option<usize>, Answer> {
-    // Neither HTTP nor TLS: no use to wait for more of it. (TLS begins with 0x16 and gets its own way here.)
+/// The response to send before closing.
+pub fn find_end(bytes: &[u8], seen: usize) -> Result<Option<usize>, Response> {
+    // No method begins like this, so there is nothing to wait for.
     if bytes.first().is_some_and(|first| !first.is_ascii_graphic()) {
         return Err(bad("This is not an HTTP request."));
     }
@@ -82,21 +93,21 @@ pub fn find_end(bytes: &[u8], seen: usize) -> Result<Option<usize>, Answer> {
 /// Reads a head that [`find_end`] found the end of.
 ///
 /// # Errors
-/// The answer to give before closing.
-pub fn parse(bytes: &[u8]) -> Result<Head, Answer> {
+/// The response to send before closing.
+pub fn parse(bytes: &[u8]) -> Result<Head, Response> {
     let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let mut request = httparse::Request::new(&mut fields);
     match request.parse(bytes) {
         Ok(httparse::Status::Complete(length)) if length == bytes.len() => {}
         Ok(_) => return Err(bad("The request head is not complete.")),
         Err(httparse::Error::TooManyHeaders) => {
-            return Err(Answer::error(
+            return Err(Response::error(
                 ErrorCode::HeadTooLarge,
                 format!("A request may have {MAX_FIELDS} header fields at most."),
             ));
         }
         Err(httparse::Error::Version) => {
-            return Err(Answer::error(ErrorCode::UnknownVersion, "This server speaks HTTP/1.1 and HTTP/1.0."));
+            return Err(Response::error(ErrorCode::UnknownVersion, "This server speaks HTTP/1.1 and HTTP/1.0."));
         }
         Err(error) => return Err(bad(format!("The request head cannot be read: {error}."))),
     }
@@ -109,9 +120,10 @@ pub fn parse(bytes: &[u8]) -> Result<Head, Answer> {
         method: method.to_owned(),
         target,
         host: host(fields, authority, minor)?,
-        headers: let_through(fields)?,
+        headers: passed_on(fields)?,
         framing: framing(fields, minor)?,
         wants_continue: wants_continue(fields, minor)?,
+        version: if minor == 1 { Version::Http11 } else { Version::Http10 },
         keep_alive: minor == 1 && !list(fields, "connection").any(|option| option.eq_ignore_ascii_case(b"close")),
         forwarded_for: texts(fields, "x-forwarded-for").collect(),
         forwarded_proto: texts(fields, "x-forwarded-proto").last(),
@@ -131,12 +143,12 @@ fn handshake(fields: &[httparse::Header<'_>]) -> Option<Handshake> {
         .then(|| Handshake { key: only("sec-websocket-key"), version: only("sec-websocket-version") })
 }
 
-fn bad(message: impl AsRef<str>) -> Answer {
-    Answer::error(ErrorCode::BadRequest, message)
+fn bad(message: impl AsRef<str>) -> Response {
+    Response::error(ErrorCode::BadRequest, message)
 }
 
 /// RFC 9112 §3.2: origin-form as it is, absolute-form cut in two, `*` for `OPTIONS`; authority-form is for proxies.
-fn split_target(method: &str, target: &str) -> Result<(String, Option<String>), Answer> {
+fn split_target(method: &str, target: &str) -> Result<(String, Option<String>), Response> {
     if !target.bytes().all(|b| b.is_ascii_graphic() && b != b'#') {
         return Err(bad("The request target has characters that must be percent-encoded."));
     }
@@ -156,7 +168,7 @@ fn split_target(method: &str, target: &str) -> Result<(String, Option<String>), 
 }
 
 /// RFC 9112 §3.2: HTTP/1.1 has exactly one `Host`; the target's own authority wins over it.
-fn host(fields: &[httparse::Header<'_>], authority: Option<String>, minor: u8) -> Result<String, Answer> {
+fn host(fields: &[httparse::Header<'_>], authority: Option<String>, minor: u8) -> Result<String, Response> {
     let mut hosts = values(fields, "host");
     let host = hosts.next();
     if hosts.next().is_some() || (host.is_none() && minor == 1) {
@@ -169,8 +181,8 @@ fn host(fields: &[httparse::Header<'_>], authority: Option<String>, minor: u8) -
     if valid { Ok(host) } else { Err(bad("The Host has characters that no host name has.")) }
 }
 
-fn let_through(fields: &[httparse::Header<'_>]) -> Result<Vec<(String, String)>, Answer> {
-    let known = fields.iter().filter(|field| LET_THROUGH.iter().any(|name| field.name.eq_ignore_ascii_case(name)));
+fn passed_on(fields: &[httparse::Header<'_>]) -> Result<Vec<(String, String)>, Response> {
+    let known = fields.iter().filter(|field| PASSED_ON.iter().any(|name| field.name.eq_ignore_ascii_case(name)));
     known
         .map(|field| match std::str::from_utf8(field.value) {
             Ok(value) if value.bytes().all(|b| b == b'\t' || (b' '..=b'~').contains(&b)) => {
@@ -182,10 +194,10 @@ fn let_through(fields: &[httparse::Header<'_>]) -> Result<Vec<(String, String)>,
         .collect()
 }
 
-fn framing(fields: &[httparse::Header<'_>], minor: u8) -> Result<Framing, Answer> {
+fn framing(fields: &[httparse::Header<'_>], minor: u8) -> Result<Framing, Response> {
     let mut lengths = values(fields, "content-length");
     let length = lengths.next();
-    // Several, even equal ones, are the stuff of smuggling and nobody's honest need (RFC 9110 §8.6 allows refusal).
+    // Several, even equal ones, serve request smuggling, and no real client needs them (RFC 9110 §8.6 allows refusal).
     if lengths.next().is_some() {
         return Err(bad("A request has one Content-Length at most."));
     }
@@ -197,7 +209,7 @@ fn framing(fields: &[httparse::Header<'_>], minor: u8) -> Result<Framing, Answer
         }
         return match codings.as_slice() {
             [only] if only.eq_ignore_ascii_case(b"chunked") => Ok(Framing::Chunked),
-            [.., last] if last.eq_ignore_ascii_case(b"chunked") => Err(Answer::error(
+            [.., last] if last.eq_ignore_ascii_case(b"chunked") => Err(Response::error(
                 ErrorCode::UnknownCoding,
                 "The only transfer coding that is understood here is chunked.",
             )),
@@ -207,7 +219,7 @@ fn framing(fields: &[httparse::Header<'_>], minor: u8) -> Result<Framing, Answer
     match length {
         None => Ok(Framing::Empty),
         Some(digits) if !digits.is_empty() && digits.iter().all(u8::is_ascii_digit) => {
-            // More digits than fit are a length too, only far too large a one.
+            // A number that does not fit is a length too, far above every limit.
             let length = std::str::from_utf8(digits).ok().and_then(|d| d.parse().ok()).unwrap_or(u64::MAX);
             Ok(if length == 0 { Framing::Empty } else { Framing::Length(length) })
         }
@@ -215,12 +227,12 @@ fn framing(fields: &[httparse::Header<'_>], minor: u8) -> Result<Framing, Answer
     }
 }
 
-/// RFC 9110 §10.1.1. An HTTP/1.0 client cannot mean it.
-fn wants_continue(fields: &[httparse::Header<'_>], minor: u8) -> Result<bool, Answer> {
+/// RFC 9110 §10.1.1: ignored in HTTP/1.0.
+fn wants_continue(fields: &[httparse::Header<'_>], minor: u8) -> Result<bool, Response> {
     let mut wants = false;
     for expectation in list(fields, "expect").filter(|_| minor == 1) {
         if !expectation.eq_ignore_ascii_case(b"100-continue") {
-            return Err(Answer::error(ErrorCode::ExpectationFailed, "Only 100-continue can be expected here."));
+            return Err(Response::error(ErrorCode::ExpectationFailed, "Only 100-continue can be expected here."));
         }
         wants = true;
     }
@@ -244,8 +256,8 @@ mod tests {
     use super::*;
 
     fn parsed(head: &str) -> Result<Head, u16> {
-        let end = find_end(head.as_bytes(), 0).map_err(|answer| answer.status)?.ok_or(0_u16)?;
-        parse(&head.as_bytes()[..end]).map_err(|answer| answer.status)
+        let end = find_end(head.as_bytes(), 0).map_err(|response| response.status)?.ok_or(0_u16)?;
+        parse(&head.as_bytes()[..end]).map_err(|response| response.status)
     }
 
     fn status_of(fields: &str) -> u16 {
@@ -280,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_said_so() {
+    fn what_is_not_supported_is_refused_with_its_own_status() {
         assert_eq!(status_of("Transfer-Encoding: gzip, chunked"), 501);
         assert_eq!(status_of("Expect: a miracle"), 417);
         assert_eq!(parsed("GET / HTTP/2.0\r\n\r\n"), Err(505));
@@ -292,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn an_absolute_target_brings_its_own_host() {
+    fn the_host_of_an_absolute_target_wins() {
         let head = parsed("GET http://one:80?q HTTP/1.1\r\nHost: two\r\n\r\n").unwrap();
         assert_eq!((head.target.as_str(), head.host.as_str()), ("/?q", "one:80"));
         assert_eq!(parsed("CONNECT one:80 HTTP/1.1\r\nHost: one\r\n\r\n"), Err(400));
@@ -301,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_is_found_however_the_bytes_dribble_in() {
+    fn the_end_is_found_however_the_bytes_arrive() {
         let bytes = b"GET / HTTP/1.1\r\nHost: a\r\n\r\nrest";
         for length in 0..bytes.len() {
             let found = find_end(&bytes[..length], length.saturating_sub(1)).unwrap();
@@ -313,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn what_proxies_wrote_is_one_list() {
+    fn several_forwarding_headers_are_one_list() {
         let head = "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 1.1.1.1, ::1\r\nX-Forwarded-Proto: http\r\n\
                     x-forwarded-for: \u{e4}\r\nX-Forwarded-Proto: ws, https\r\n\r\n";
         let head = parsed(head).unwrap();

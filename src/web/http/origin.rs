@@ -1,6 +1,6 @@
-//! Which page a request comes from, as browsers say in `Origin` (RFC 6454 §7), and who may read the answer (Fetch §3.2,
-//! CORS). Pure. Programs that are no browsers send no `Origin` and are not meant: this keeps other people's pages from
-//! acting in a visitor's name, nothing else.
+//! Which page a request comes from, as browsers say in `Origin` (RFC 6454 §7), and which pages may read the response
+//! (Fetch §3.2, CORS). Pure. Programs other than browsers send no `Origin` and are not restricted: this only keeps
+//! pages of other sites from acting in a visitor's name.
 
 use std::borrow::Cow;
 
@@ -16,7 +16,7 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// None if it is not one; a path, a user or a pattern makes it none.
+    /// None if the text is not an origin. One with a path, a user name or a pattern is not.
     pub fn parse(text: &str) -> Option<Origin> {
         let (scheme, rest) = text.split_once("://")?;
         let scheme = ["http", "https"].into_iter().find(|known| scheme.eq_ignore_ascii_case(known))?;
@@ -26,9 +26,9 @@ impl Origin {
 
     /// Whether a page of this origin came from the host and port that the request asks.
     ///
-    /// The scheme is not compared, only used for what a port that is not written means: one port of ours speaks HTTP and
-    /// HTTPS alike, and behind a TLS proxy a page of `https:` asks us over plain HTTP. Nobody else can serve a page from
-    /// this host and port by the other scheme.
+    /// The scheme is not compared, only used for what a port that is not written means: this server's port speaks HTTP
+    /// and HTTPS alike, and behind a TLS proxy a page of `https:` asks it over plain HTTP. No other server can serve a
+    /// page from this host and port by the other scheme.
     pub fn is_of(&self, host: &str) -> bool {
         let asked = Authority::parse(host).map(|asked| asked.without_default_port(default_port(self.scheme)));
         asked.as_ref() == Some(&self.authority)
@@ -46,25 +46,28 @@ fn default_port(scheme: &str) -> u16 {
     if scheme == "https" { 443 } else { 80 }
 }
 
-/// Whether a page of that origin may act here: without one it is no page.
+/// Whether a request with this `Origin` field may act here. Without the field it does not come from a page.
 pub fn may_act(origin: Option<&str>, host: &str, allowed: &[Origin]) -> bool {
     let Some(origin) = origin else { return true };
-    // `null`, the origin of pages that hide theirs, is none.
+    // `null`, which pages send that hide their origin, does not parse.
     Origin::parse(origin).is_some_and(|origin| origin.is_of(host) || allowed.contains(&origin))
 }
 
-/// The header fields that say whether a page of another origin may read the answer. WHEP is open to every page: players
-/// live elsewhere, and there is no cookie that could be abused.
-pub fn sharing(path: &str, origin: Option<&str>, allowed: &[Origin]) -> Vec<(&'static str, Cow<'static, str>)> {
+/// The header fields that say whether a page of another origin may read the response; `is_open` if every page may.
+pub fn cross_origin_fields(
+    is_open: bool,
+    origin: Option<&str>,
+    allowed: &[Origin],
+) -> Vec<(&'static str, Cow<'static, str>)> {
     const EXPOSED: (&str, Cow<'static, str>) =
         ("Access-Control-Expose-Headers", Cow::Borrowed("Location, Link, ETag, Accept-Patch, Retry-After"));
-    if path == "/whep" || path.starts_with("/whep/") {
+    if is_open {
         return vec![("Access-Control-Allow-Origin", Cow::Borrowed("*")), EXPOSED];
     }
     if allowed.is_empty() {
         return vec![];
     }
-    // Also where it is not allowed: what is kept for one page must not be given to another (Fetch §3.2.5).
+    // Also where it is not allowed: a cached response for one page must not be given to another (Fetch §3.2.5).
     let mut fields = vec![("Vary", Cow::Borrowed("Origin"))];
     if let Some(origin) = origin.and_then(Origin::parse).filter(|origin| allowed.contains(origin)) {
         fields.extend([("Access-Control-Allow-Origin", Cow::Owned(origin.to_string())), EXPOSED]);
@@ -75,6 +78,7 @@ pub fn sharing(path: &str, origin: Option<&str>, allowed: &[Origin]) -> Vec<(&'s
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::web::http::routes;
 
     fn origin(text: &str) -> Origin {
         Origin::parse(text).unwrap()
@@ -115,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_is_of_the_host_and_port_that_it_came_from() {
+    fn a_page_may_act_on_the_host_and_port_that_it_came_from() {
         for (page, host) in [
             ("http://example.org", "example.org"),
             ("http://example.org", "Example.org:80"),
@@ -143,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn another_page_may_if_it_is_named_scheme_and_all() {
+    fn a_page_of_an_allowed_origin_may_act_and_the_scheme_counts() {
         let named = [origin("https://club.example:444")];
         assert!(may_act(Some("https://club.example:444"), "a", &named));
         assert!(!may_act(Some("http://club.example:444"), "a", &named));
@@ -151,10 +155,11 @@ mod tests {
     }
 
     #[test]
-    fn every_page_may_read_whep_and_only_named_ones_the_rest() {
+    fn every_page_may_read_whep_and_only_allowed_ones_the_rest() {
         let named = [origin("https://club.example")];
+        let fields = |path, origin| cross_origin_fields(routes::find(path).is_open_to_all_origins, origin, &named);
         let allowed = |path, origin| {
-            let fields = sharing(path, origin, &named);
+            let fields = fields(path, origin);
             let found = fields.iter().find(|(name, _)| *name == "Access-Control-Allow-Origin");
             found.map(|(_, value)| value.to_string())
         };
@@ -163,7 +168,7 @@ mod tests {
         assert_eq!(allowed("/whepx", Some("https://a")), None);
         assert_eq!(allowed("/api/status", Some("https://club.example")).as_deref(), Some("https://club.example"));
         assert_eq!(allowed("/api/status", Some("https://a")), None);
-        assert_eq!(sharing("/api/status", Some("https://a"), &named), [("Vary", Cow::Borrowed("Origin"))]);
-        assert_eq!(sharing("/api/status", Some("https://a"), &[]), []);
+        assert_eq!(fields("/api/status", Some("https://a")), [("Vary", Cow::Borrowed("Origin"))]);
+        assert_eq!(cross_origin_fields(false, Some("https://a"), &[]), []);
     }
 }

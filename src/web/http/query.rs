@@ -1,19 +1,19 @@
-//! The query of a request's target: which values a name has. Pure; nothing is decoded, since no value that is read here
+//! The query of a request's target: which value a name has. Pure. Nothing is decoded, since no value that is read here
 //! has a character that needs it.
 
-/// Two of a name could be read in two ways.
+/// A name is there more than once, which could be read in two ways.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Twice;
+pub struct Ambiguous;
 
-/// A parameter's value. One without `=` is there, and empty.
+/// A parameter's value; empty if it has no `=`. None if there is no parameter of that name.
 ///
 /// # Errors
 /// If the name is there more than once.
-pub fn parameter<'a>(query: &'a str, name: &str) -> Result<Option<&'a str>, Twice> {
+pub fn parameter<'a>(query: &'a str, name: &str) -> Result<Option<&'a str>, Ambiguous> {
     let mut values =
         query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, ""))).filter(|(n, _)| *n == name);
     let first = values.next().map(|(_, value)| value);
-    if values.next().is_some() { Err(Twice) } else { Ok(first) }
+    if values.next().is_some() { Err(Ambiguous) } else { Ok(first) }
 }
 
 #[cfg(test)]
@@ -27,6 +27,6 @@ mod tests {
         assert_eq!(parameter("listen&a=", "listen"), Ok(Some("")));
         assert_eq!(parameter("aa=1", "a"), Ok(None));
         assert_eq!(parameter("", "a"), Ok(None));
-        assert_eq!(parameter("a=1&a=1", "a"), Err(Twice));
+        assert_eq!(parameter("a=1&a=1", "a"), Err(Ambiguous));
     }
 }

@@ -1,23 +1,20 @@
-//! Which requests are sent to `https://`: those for a room's page in the clear, because browsers give camera and
-//! microphone only to secure pages (W3C Secure Contexts §3.1). Everything else is served either way. Pure.
+//! The redirect to `https://` for resources that need a secure context; which these are says `routes`. Pure.
 
 use crate::net::authority::Authority;
-use crate::web::http::head::Head;
-use crate::web::http::message::Answer;
+use crate::web::http::message::{Request, Response};
 
-const ROOMS: &str = "/room/";
-
-/// The answer to a request that came without TLS; None if it is served as it is.
-pub fn to_https(head: &Head) -> Option<Answer> {
-    let asked = matches!(head.method.as_str(), "GET" | "HEAD") && head.target.starts_with(ROOMS);
-    (asked && !head.host.is_empty() && !is_loopback(&head.host)).then(|| {
-        Answer::new(307)
-            .header("Location", format!("https://{}{}", head.host, head.target))
+/// The response to a request that came without TLS; None if it is served as it is: if nothing is fetched, if it is not
+/// known which host was asked, or if browsers treat the host as secure anyway (W3C Secure Contexts §3.1).
+pub fn to_https(request: &Request) -> Option<Response> {
+    let is_fetch = matches!(request.method.as_str(), "GET" | "HEAD");
+    (is_fetch && !request.host.is_empty() && !is_loopback(&request.host)).then(|| {
+        Response::new(307)
+            .header("Location", format!("https://{}{}", request.host, request.target))
             .header("Cache-Control", "no-store")
     })
 }
 
-/// Whether browsers take a page of this host, port and all, for a secure one without TLS.
+/// Whether browsers treat a page of this host, which may have a port, as secure without TLS.
 fn is_loopback(host: &str) -> bool {
     Authority::parse(host).is_some_and(|authority| authority.host.is_loopback())
 }
@@ -25,13 +22,23 @@ fn is_loopback(host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::web::http::head;
+    use crate::web::http::client_address::Client;
+    use crate::web::http::routes;
 
+    /// Where a request is redirected to, if `routes` says that its resource needs a secure context.
     fn location(line: &str, host: &str) -> Option<String> {
-        let head = head::parse(format!("{line} HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes()).unwrap();
-        let answer = to_https(&head)?;
-        assert_eq!((answer.status, answer.find("cache-control")), (307, Some("no-store")));
-        answer.find("location").map(str::to_owned)
+        let (method, target) = line.split_once(' ').unwrap();
+        let request = Request {
+            method: method.into(),
+            target: target.into(),
+            host: host.into(),
+            headers: vec![],
+            body: vec![],
+            client: Client { address: "192.0.2.9:1".parse().unwrap(), is_secure: false },
+        };
+        let response = Some(()).filter(|()| routes::find(request.path()).redirects_to_https).and(to_https(&request))?;
+        assert_eq!((response.status, response.find("cache-control")), (307, Some("no-store")));
+        response.find("location").map(str::to_owned)
     }
 
     #[test]

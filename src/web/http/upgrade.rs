@@ -1,30 +1,31 @@
-//! PeerEvent a request for `/ws` asks for, from its head: which room, which seat, and whether it is a WebSocket at all
-//! (RFC 6455 §4.2). Pure. Who may come, and from which page, is not looked at here.
+//! The opening handshake of a room's WebSocket (RFC 6455 §4.2): which room, which peer returns, and whether it is a
+//! handshake at all. Pure. It does not decide who may join, and from which page.
 
 use crate::ids::names::RoomName;
 use crate::ids::peer::ResumeToken;
+use crate::web::http::error_code::ErrorCode;
 use crate::web::http::head::{Handshake, Head};
-use crate::web::http::message::{Answer, ErrorCode};
-use crate::web::http::query::{Twice, parameter};
+use crate::web::http::message::{Response, split_target};
+use crate::web::http::query::{Ambiguous, parameter};
 
-const PATH: &str = "/ws";
 /// The one version there is (RFC 6455 §4.1, point 9).
 const VERSION: &str = "13";
 /// 16 bytes in base64 (RFC 6455 §4.1, point 7).
 const KEY_CHARS: usize = 24;
 
-/// A request that may be granted.
+/// A handshake that can be accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Upgrade {
     /// Which room.
     pub room: RoomName,
-    /// PeerEvent the seat was proved with, if it is one from before.
+    /// The resume token, if a peer returns.
     pub resume: Option<ResumeToken>,
     key: String,
 }
 
 impl Upgrade {
-    /// The answer that turns the connection into a WebSocket (RFC 6455 §4.2.2). No extension and no subprotocol is chosen.
+    /// The response that turns the connection into a WebSocket (RFC 6455 §4.2.2). No extension and no subprotocol is
+    /// chosen.
     pub fn accepted(&self) -> String {
         let accept = tungstenite::handshake::derive_accept_key(self.key.as_bytes());
         format!(
@@ -34,35 +35,28 @@ impl Upgrade {
     }
 }
 
-/// None if the request is for something else than rooms.
+/// Reads the handshake of a `GET`.
 ///
 /// # Errors
-/// The answer to give before closing.
-pub fn read(head: &Head) -> Result<Option<Upgrade>, Answer> {
-    let (path, query) = head.target.split_once('?').unwrap_or((&head.target, ""));
-    if path != PATH {
-        return Ok(None);
-    }
-    if head.method != "GET" {
-        let message = format!("{} cannot be done here, but GET can, for a WebSocket.", head.method);
-        return Err(Answer::error(ErrorCode::MethodNotAllowed, message).header("Allow", "GET"));
-    }
+/// The response to send before closing.
+pub fn read(head: &Head) -> Result<Upgrade, Response> {
+    let query = split_target(&head.target).1;
     let handshake = head.websocket.as_ref().filter(|asked| asked.version.as_deref() == Some(VERSION));
     let Some(Handshake { key, .. }) = handshake else {
         // RFC 9110 §15.5.22 and RFC 6455 §4.2.2, point 4.
-        let answer = Answer::error(ErrorCode::UpgradeRequired, "Rooms are entered over a WebSocket of version 13.");
-        return Err(answer
+        let response = Response::error(ErrorCode::UpgradeRequired, "Rooms are joined over a WebSocket of version 13.");
+        return Err(response
             .header("Upgrade", "websocket")
             .header("Connection", "Upgrade")
             .header("Sec-WebSocket-Version", VERSION));
     };
     let Some(key) = key.as_ref().filter(|key| is_key(key)) else {
-        return Err(Answer::error(ErrorCode::BadUpgrade, "Sec-WebSocket-Key is 16 bytes in base64."));
+        return Err(Response::error(ErrorCode::BadUpgrade, "Sec-WebSocket-Key is 16 bytes in base64."));
     };
-    Ok(Some(Upgrade { room: room(query)?.unwrap_or_default(), resume: resume(query)?, key: key.clone() }))
+    Ok(Upgrade { room: room(query)?.unwrap_or_default(), resume: resume(query)?, key: key.clone() })
 }
 
-/// 22 characters of base64 and `==`; what they stand for is nobody's business.
+/// 22 characters of base64 and `==`; what they encode does not matter.
 fn is_key(key: &str) -> bool {
     let base64 = |b: u8| b.is_ascii_alphanumeric() || b == b'+' || b == b'/';
     key.len() == KEY_CHARS && key.strip_suffix("==").is_some_and(|digits| digits.bytes().all(base64))
@@ -71,42 +65,53 @@ fn is_key(key: &str) -> bool {
 /// The room that a query names.
 ///
 /// # Errors
-/// The answer to give, if no room can have that name.
-pub fn room(query: &str) -> Result<Option<RoomName>, Answer> {
+/// The response, if no room can have that name.
+pub fn room(query: &str) -> Result<Option<RoomName>, Response> {
     let bad = || {
-        Answer::error(ErrorCode::BadRoom, "A room's name is 1 to 64 letters, digits, hyphens, underscores and dots.")
+        Response::error(ErrorCode::BadRoom, "A room's name is 1 to 64 letters, digits, hyphens, underscores and dots.")
     };
     match parameter(query, "room") {
         Ok(None) => Ok(None),
         Ok(Some(name)) => RoomName::parse(name).map(Some).ok_or_else(bad),
-        Err(Twice) => Err(bad()),
+        Err(Ambiguous) => Err(bad()),
     }
 }
 
-/// The secret of the seat that a query names.
+/// The resume token that a query holds.
 ///
 /// # Errors
-/// The answer to give, if it is none.
-pub fn resume(query: &str) -> Result<Option<ResumeToken>, Answer> {
-    let bad = || Answer::error(ErrorCode::BadResume, "resume is a token of 64 hexadecimal digits, as config gave it.");
+/// The response, if it is not a token.
+pub fn resume(query: &str) -> Result<Option<ResumeToken>, Response> {
+    let bad =
+        || Response::error(ErrorCode::BadResume, "resume is a token of 64 hexadecimal digits, as config gave it.");
     match parameter(query, "resume") {
         Ok(None) => Ok(None),
         Ok(Some(token)) => ResumeToken::parse(token).map(Some).ok_or_else(bad),
-        Err(Twice) => Err(bad()),
+        Err(Ambiguous) => Err(bad()),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::web::http::head;
+    use crate::web::http::routes::{self, Resource};
+    use crate::web::http::{head, message};
 
     const FIELDS: &str = "Upgrade: WebSocket\r\nConnection: keep-alive, Upgrade\r\n\
                           Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n";
 
+    /// As a connection does it: None if the path is not the WebSocket's.
     fn asked(line: &str, fields: &str) -> Result<Option<Upgrade>, u16> {
         let head = format!("{line} HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
-        read(&head::parse(head.as_bytes()).unwrap()).map_err(|answer| answer.status)
+        let head = head::parse(head.as_bytes()).unwrap();
+        let route = routes::find(message::split_target(&head.target).0);
+        if route.resource != Resource::WebSocket {
+            return Ok(None);
+        }
+        if !route.has(&head.method) {
+            return Err(route.method_not_allowed(&head.method).status);
+        }
+        read(&head).map(Some).map_err(|response| response.status)
     }
 
     #[test]
@@ -122,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_websocket_or_no_room_is_refused_before_the_upgrade() {
+    fn an_invalid_handshake_or_room_name_is_refused_before_the_upgrade() {
         assert_eq!(asked("GET /wsx", FIELDS), Ok(None));
         assert_eq!(asked("POST /ws", FIELDS), Err(405));
         assert_eq!(asked("GET /ws", ""), Err(426));

@@ -1,14 +1,15 @@
-//! The one public port: accepts connections on thread `door` and gives each a thread `conn-<n>`. Nothing that arrives, and
-//! no shortage of descriptors, memory or threads, ends the accept loop. It reads and writes no HTTP, except to say that the
-//! house is full.
+//! The one public port: accepts connections on the thread `accept` and gives each a thread `conn-<n>`. Nothing that
+//! arrives, and no shortage of descriptors, memory or threads, ends the accept loop. It reads no HTTP, and writes it
+//! only to refuse a connection.
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Weak};
-use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use mio::{Events, Interest, Poll, Token, Waker};
@@ -17,66 +18,72 @@ use socket2::{Domain, Socket, Type};
 use crate::net::rate_limiter::RateLimiter;
 use crate::net::subnet::SubnetCounts;
 use crate::observe::reports::{self, Report};
+use crate::observe::service::Running;
 use crate::os::file_limits;
 use crate::os::memory::HighWater;
 use crate::os::priority;
-use crate::web::handlers::context::{Limits, Site};
-use crate::web::handlers::websocket::Lobby;
-use crate::web::http::message::{Answer, ErrorCode};
-use crate::web::server::connection::{self, Inside};
+use crate::web::handlers::context::Context;
+use crate::web::http::error_code::ErrorCode;
+use crate::web::http::head::Version;
+use crate::web::http::message::Response;
+use crate::web::http::response_head::ResponseHead;
+use crate::web::server::connection::{self, Shared};
 use crate::web::server::loopback::Loopback;
-use crate::web::server::workers::Http;
-use crate::web::transport::readiness::Readiness;
+use crate::web::server::streaming::StreamLimit;
+use crate::web::server::workers::{self, WorkersSetup};
+use crate::web::transport::limits::Limits;
+use crate::web::transport::readiness;
 
-/// PeerEvent the door lets through: everybody, those who are in, nobody.
+/// Which connections there may be: all, those that are open, none.
 const OPEN: u8 = 0;
 const REFUSING: u8 = 1;
 const CLOSING: u8 = 2;
 
 const LISTENER: Token = Token(0);
-const DOORBELL: Token = Token(1);
+const WAKER: Token = Token(1);
 /// Connections that the kernel may keep for us while we are busy.
 const BACKLOG: i32 = 1024;
-/// PeerEvent the kernel may keep of answers to one client, twice that with its own book-keeping. No page is much larger, and a
-/// far client still gets 600 KB/s at a round trip of 100 ms.
+/// What the kernel may keep of responses to one client, twice that with its own overhead. No page is much larger, and a
+/// distant client still gets 600 KB/s at a round trip of 100 ms.
 const SEND_BUFFER_BYTES: usize = 64 * 1024;
 /// Enough for TLS and a handful of buffers of 16 KiB; only touched pages cost memory.
-const CONN_STACK_BYTES: usize = 256 * 1024;
-/// How long to leave a system alone that has no descriptors left; a closing connection ends the wait.
+const CONNECTION_STACK_BYTES: usize = 256 * 1024;
+/// How long to wait when the system has no descriptors left; a connection that closes ends the wait.
 const BACK_OFF: Duration = Duration::from_millis(50);
-/// Descriptors kept for everything but the public's connections: sound, UDP, log, loopback connections.
+/// Descriptors kept for everything but clients' connections: sound, UDP, log, loopback connections.
 const RESERVED_DESCRIPTORS: u64 = 128;
 /// After a pause, so many seconds' worth of new connections may come at once.
 const BURST_S: f64 = 5.0;
-/// When an address that has as many connections as it may shall try again.
-const CROWDED_RETRY_S: u32 = 5;
-/// How long a stop waits for connections that are still being answered.
-const STOP_PATIENCE: Duration = Duration::from_secs(1);
+/// When a client may try again that was refused because of the limits of connections.
+const FULL_RETRY_S: u32 = 5;
+/// How long a stop waits for connections whose requests are still being answered, and then for handlers.
+const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How the door is run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DoorSettings {
+/// What the server is started with.
+#[derive(Debug)]
+pub struct ServerSetup {
+    /// The public port, see [`bind`].
+    pub listener: TcpListener,
+    /// What requests are answered from.
+    pub context: Context,
     /// Handlers that may run at a time. Each may wait up to 5 s for the rtc thread.
     pub http_threads: usize,
-}
-
-impl Default for DoorSettings {
-    fn default() -> Self {
-        DoorSettings { http_threads: 8 }
-    }
+    /// Folders in which the private socket to tiny_http may get a folder of its own, best first; the loopback
+    /// interface, if none can be written.
+    pub private_folders: Vec<PathBuf>,
 }
 
 /// Binds the port, for TCP; 0 lets the system choose. Without an address, it listens on all of them, IPv4 and IPv6.
 ///
 /// # Errors
-/// PeerEvent the system said: in use, not allowed, or not an address of this host.
+/// The system's error: in use, not allowed, or not an address of this host.
 pub fn bind(addr: Option<IpAddr>, port: u16) -> io::Result<TcpListener> {
     match addr {
         Some(addr) => listen(SocketAddr::new(addr, port), false),
         None => listen(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port), true).or_else(|error| {
             // Only a host without IPv6 falls back: a port in use must not turn into half a server.
-            let taken = matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied);
-            if taken { Err(error) } else { listen(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port), false) }
+            let is_taken = matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied);
+            if is_taken { Err(error) } else { listen(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port), false) }
         }),
     }
 }
@@ -97,75 +104,66 @@ fn listen(addr: SocketAddr, dual_stack: bool) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// The door, before it is opened.
-#[derive(Debug)]
-pub struct Door {}
+/// Starts the threads and accepts clients. The end of each thread is reported, except those of single connections.
+///
+/// # Errors
+/// If sockets or threads cannot be made.
+pub fn start(setup: ServerSetup, reports: Sender<Report>) -> io::Result<Running<Handle>> {
+    let ServerSetup { listener, context, http_threads, private_folders } = setup;
+    let context = Arc::new(context);
+    let address = listener.local_addr()?;
+    listener.set_nonblocking(true)?;
+    let mut listener = mio::net::TcpListener::from_std(listener);
+    let poll = Poll::new()?;
+    poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+    let handle =
+        Handle { address, waker: Arc::new(Waker::new(poll.registry(), WAKER)?), stage: Arc::new(AtomicU8::new(OPEN)) };
 
-impl Door {
-    /// Starts the threads and lets the public in. The end of the thread `door` is reported.
-    ///
-    /// # Errors
-    /// If sockets or threads cannot be made.
-    pub fn start(
-        listener: TcpListener,
-        site: Site,
-        settings: DoorSettings,
-        reports: Sender<Report>,
-    ) -> io::Result<DoorHandle> {
-        let site = Arc::new(site);
-        let address = listener.local_addr()?;
-        listener.set_nonblocking(true)?;
-        let mut listener = mio::net::TcpListener::from_std(listener);
-        let poll = Poll::new()?;
-        poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
-        let doorbell = Arc::new(Waker::new(poll.registry(), DOORBELL)?);
-        let stage = Arc::new(AtomicU8::new(OPEN));
-
-        let http = Http::start(&site, settings.http_threads)?;
-        let loopback = Loopback::open(settings.http_threads, http.address, Arc::clone(&http.secret))?;
-        let metrics = site.door_metrics.clone();
-        let readiness = Readiness::start()?;
-        let rooms =
-            Lobby { hub: site.rooms.clone(), readiness: readiness.handle.clone(), stations: site.stations.clone() };
-        let inside = Arc::new(Inside {
-            limits: site.limits.clone(),
-            tls: site.tls.clone(),
-            proxies: site.proxies.clone(),
+    let workers = WorkersSetup { context: Arc::clone(&context), threads: http_threads, private_folders };
+    let (workers, private_address) = workers::start(workers, reports.clone())?;
+    let loopback = Loopback::open(http_threads, private_address, Arc::clone(&workers.handle.secret))?;
+    let readiness = readiness::start(reports.clone())?;
+    let limits = &context.limits;
+    let max_connections = affordable(limits.max_connections);
+    let acceptor = Acceptor {
+        listener: Some(listener),
+        poll,
+        handle: handle.clone(),
+        open: HashMap::new(),
+        high_water: HighWater::new(reports.clone()),
+        opened: 0,
+        max_connections,
+        counts: SubnetCounts::default(),
+        rate: rate_limiter(limits),
+        // One message per connection, and one of a thread that could not be made, so it is never full.
+        closed: bounded(max_connections + 1),
+        is_full: false,
+        is_starved: false,
+        shared: Arc::new(Shared {
+            streams: StreamLimit::new(limits.max_streamed_responses),
+            readiness: readiness.handle.clone(),
             loopback,
-            gate: Arc::clone(&site.gate),
-            metrics,
-            rooms,
-        });
-
-        let max_connections = affordable(site.limits.max_connections);
-        let keeper = Keeper {
-            listener: Some(listener),
-            poll,
-            doorbell: Arc::clone(&doorbell),
-            stage: Arc::clone(&stage),
-            inside,
-            open: HashMap::new(),
-            high_water: HighWater::new(reports.clone()),
-            opened: 0,
-            max_connections,
-            counts: SubnetCounts::default(),
-            rate: rate(&site.limits),
-            // One word per connection, and one of a thread that could not be made, so it is never full.
-            closed: bounded(max_connections + 1),
-            full: false,
-            starved: false,
-        };
-        let thread = reports::spawn("door".into(), reports, move || {
-            keeper.run();
-            http.stop();
-            readiness.stop();
-        })?;
-        Ok(DoorHandle { address, doorbell, stage, thread: Some(thread) })
-    }
+            context,
+        }),
+    };
+    let thread = reports::spawn("accept".into(), reports, move || {
+        let shared = Arc::clone(&acceptor.shared);
+        acceptor.run();
+        let workers_ended = workers.handle.ended.clone();
+        // Asks them to end. Nothing is ever sent, so the wait is over when all have ended, or after the time-out.
+        drop(workers);
+        let _ = workers_ended.recv_timeout(STOP_TIMEOUT);
+        shared.loopback.wake_accept_thread();
+        if readiness.stop().is_err() {
+            log::error!("bug: thread ready panicked");
+        }
+    })?;
+    let stopping = handle.clone();
+    Ok(Running::new(handle, vec![thread], move || stopping.advance_to(CLOSING)))
 }
 
 /// Browsers open several connections at once, and a whole office may be one address.
-fn rate(limits: &Limits) -> RateLimiter {
+fn rate_limiter(limits: &Limits) -> RateLimiter {
     let per_s = limits.connections_per_s as f64;
     RateLimiter::new(per_s, BURST_S * per_s)
 }
@@ -183,80 +181,59 @@ fn affordable(wanted: usize) -> usize {
     wanted.min(affordable)
 }
 
-/// The open door. Closes when dropped.
-#[derive(Debug)]
-pub struct DoorHandle {
+/// How others reach the running server.
+#[derive(Clone, Debug)]
+pub struct Handle {
     address: SocketAddr,
-    doorbell: Arc<Waker>,
+    waker: Arc<Waker>,
     stage: Arc<AtomicU8>,
-    thread: Option<JoinHandle<()>>,
 }
 
-impl DoorHandle {
+impl Handle {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Closes the port, so that newcomers are refused; whoever is in stays. Does not wait for it to happen.
+    /// Closes the port, so that new clients are refused; connections stay open. Does not wait for it to happen.
     pub fn refuse_newcomers(&self) {
-        self.stage.fetch_max(REFUSING, Ordering::Release);
-        if let Err(error) = self.doorbell.wake() {
-            log::error!("the door cannot be told to refuse newcomers: {error}");
-        }
+        self.advance_to(REFUSING);
     }
 
-    /// Closes the port and every connection, and returns when their threads have ended; a handler that is still waiting
-    /// for another thread is left behind after a second or two.
-    pub fn stop(mut self) {
-        self.close();
-    }
-
-    fn close(&mut self) {
-        let Some(thread) = self.thread.take() else { return };
-        self.stage.store(CLOSING, Ordering::Release);
-        if let Err(error) = self.doorbell.wake() {
-            log::error!("the door cannot be told to close: {error}");
-            return;
-        }
-        if thread.join().is_err() {
-            log::error!("the door had panicked, which is a bug of ours");
+    fn advance_to(&self, stage: u8) {
+        self.stage.fetch_max(stage, Ordering::Release);
+        if let Err(error) = self.waker.wake() {
+            log::error!("thread accept: cannot be woken: {error}");
         }
     }
 }
 
-impl Drop for DoorHandle {
-    fn drop(&mut self) {
-        self.close();
-    }
-}
-
-/// PeerEvent the `door` thread owns.
-struct Keeper {
-    /// None once newcomers are refused.
+/// What the thread `accept` owns.
+struct Acceptor {
+    /// None once new clients are refused.
     listener: Option<mio::net::TcpListener>,
     poll: Poll,
-    doorbell: Arc<Waker>,
-    stage: Arc<AtomicU8>,
-    inside: Arc<Inside>,
-    /// Connections that are open, to be shut at the end. Weak: a socket closes when its own thread is done with it.
+    handle: Handle,
+    shared: Arc<Shared>,
+    /// Connections that are open, to be shut down at the end. Weak: a socket closes when its own thread is done with
+    /// it.
     open: HashMap<u64, (Weak<TcpStream>, IpAddr)>,
     high_water: HighWater,
     opened: u64,
     max_connections: usize,
-    /// How many of the open ones are whose.
+    /// How many of the open ones each address has.
     counts: SubnetCounts,
-    /// How fast new ones come from where.
+    /// How fast each address may open new ones.
     rate: RateLimiter,
     /// Numbers of connections that have ended.
     closed: (Sender<u64>, Receiver<u64>),
-    /// It has been logged that connections are turned away.
-    full: bool,
+    /// It has been logged that connections are refused.
+    is_full: bool,
     /// It has been logged that connections cannot be accepted.
-    starved: bool,
+    is_starved: bool,
 }
 
-impl Keeper {
+impl Acceptor {
     fn run(mut self) {
         let mut events = Events::with_capacity(8);
         while self.stage() < CLOSING {
@@ -269,32 +246,32 @@ impl Keeper {
                 _ => {}
             }
         }
-        self.shut_all();
+        self.shut_down_all();
     }
 
-    /// Accepts until nobody waits (None) or it cannot be done now (then the time to wait).
+    /// Accepts until no client waits (None) or it cannot be done now (then the time to wait).
     fn accept_all(&mut self) -> Option<Duration> {
         loop {
-            self.forget_closed();
+            self.remove_closed();
             if self.stage() > OPEN {
                 self.listener = None;
             }
             match self.listener.as_ref()?.accept() {
                 Ok((stream, client)) => {
-                    self.inside.metrics.accepted.add(1);
+                    self.shared.context.connection_metrics.accepted.add(1);
                     self.admit(stream.into(), SocketAddr::new(client.ip().to_canonical(), client.port()));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.starved = false;
+                    self.is_starved = false;
                     return None;
                 }
                 // The client has left already, or a signal came.
                 Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) => {
                 }
-                // EMFILE, ENFILE, ENOBUFS, ENOMEM, and whatever else: it may be better in a moment, and the event that
-                // told of the waiting client will not come again.
+                // EMFILE, ENFILE, ENOBUFS, ENOMEM, and any other: it may be better in a moment, and the event that
+                // reported the waiting client will not come again.
                 Err(error) => {
-                    if !std::mem::replace(&mut self.starved, true) {
+                    if !std::mem::replace(&mut self.is_starved, true) {
                         log::warn!(
                             "cannot accept connections for now: {error}; {} are open",
                             self.open.len() //
@@ -307,79 +284,82 @@ impl Keeper {
     }
 
     fn stage(&self) -> u8 {
-        self.stage.load(Ordering::Acquire)
+        self.handle.stage.load(Ordering::Acquire)
     }
 
     fn admit(&mut self, stream: TcpStream, client: SocketAddr) {
         if self.open.len() >= self.max_connections {
-            if !std::mem::replace(&mut self.full, true) {
-                log::warn!("{} connections are open, newcomers are turned away", self.open.len());
+            if !std::mem::replace(&mut self.is_full, true) {
+                log::warn!("limit reached: {} connections are open, new ones are refused", self.open.len());
             }
-            let answer = Answer::error(ErrorCode::TooManyConnections, "As many connections as are allowed are open.");
-            return self.turn_away(&stream, answer.retry_after(CROWDED_RETRY_S));
+            let full = Response::error(ErrorCode::TooManyConnections, "The limit of connections is reached.");
+            return self.refuse(&stream, &full.retry_after(FULL_RETRY_S));
         }
-        if let Err(answer) = self.admit_address(client.ip()) {
-            return self.turn_away(&stream, answer);
+        if let Err(refusal) = self.admit_address(client.ip()) {
+            return self.refuse(&stream, &refusal);
         }
-        // A tenth below the limit, so that a full house does not fill the log.
-        self.full &= self.open.len() >= self.max_connections / 10 * 9;
+        // A tenth below the limit, so that a server at its limit does not fill the log.
+        self.is_full &= self.open.len() >= self.max_connections / 10 * 9;
         let stream = Arc::new(stream);
-        if let Err(error) = self.open_conversation(&stream, client) {
-            log::warn!("no thread for a connection: {error}");
-            let answer = Answer::error(ErrorCode::TooManyConnections, "There is no room for another connection.");
-            self.turn_away(&stream, answer.retry_after(CROWDED_RETRY_S));
+        if let Err(error) = self.spawn_connection(&stream, client) {
+            log::warn!("no thread for a connection, so it is refused: {error}");
+            let full = Response::error(ErrorCode::TooManyConnections, "There is no thread for another connection.");
+            self.refuse(&stream, &full.retry_after(FULL_RETRY_S));
         }
     }
 
-    /// One address shall not use up what is there for all. A proxy speaks for many.
-    fn admit_address(&mut self, ip: IpAddr) -> Result<(), Answer> {
-        if self.inside.proxies.trust(ip) {
+    /// Keeps one address from using up what is there for all. A trusted proxy has no limit: it sends requests of many
+    /// clients.
+    fn admit_address(&mut self, ip: IpAddr) -> Result<(), Response> {
+        if self.shared.context.proxies.trust(ip) {
             return Ok(());
         }
-        if self.counts.of(ip) >= self.inside.limits.max_connections_per_address {
-            let message = "As many connections as one address may have are open.";
-            return Err(Answer::error(ErrorCode::TooManyFromAddress, message).retry_after(CROWDED_RETRY_S));
+        if self.counts.of(ip) >= self.shared.context.limits.max_connections_per_address {
+            let message = "The limit of connections for one address is reached.";
+            return Err(Response::error(ErrorCode::TooManyFromAddress, message).retry_after(FULL_RETRY_S));
         }
         self.rate.take(ip, Instant::now()).map_err(|wait| {
             let message = "Connections from this address come too fast.";
-            Answer::error(ErrorCode::TooManyFromAddress, message).retry_after(1 + wait.as_secs().min(60) as u32)
+            Response::error(ErrorCode::TooManyFromAddress, message).retry_after(1 + wait.as_secs().min(60) as u32)
         })
     }
 
-    fn open_conversation(&mut self, stream: &Arc<TcpStream>, client: SocketAddr) -> io::Result<()> {
+    fn spawn_connection(&mut self, stream: &Arc<TcpStream>, client: SocketAddr) -> io::Result<()> {
         stream.set_nonblocking(false)?;
         let number = self.opened;
         self.opened += 1;
-        let farewell = Farewell { number, closed: self.closed.0.clone(), doorbell: Arc::clone(&self.doorbell) };
-        let (conversing, inside) = (Arc::clone(stream), Arc::clone(&self.inside));
-        let builder = thread::Builder::new().name(format!("conn-{number}")).stack_size(CONN_STACK_BYTES);
+        let guard = ConnectionGuard { number, closed: self.closed.0.clone(), waker: Arc::clone(&self.handle.waker) };
+        let (served, shared) = (Arc::clone(stream), Arc::clone(&self.shared));
+        let builder = thread::Builder::new().name(format!("conn-{number}")).stack_size(CONNECTION_STACK_BYTES);
         builder.spawn(move || {
             priority::lower();
-            // Dropped last: when the door hears of it, the descriptor is free.
-            let _farewell = farewell;
-            let stream = conversing;
-            connection::converse(&stream, client, &inside);
+            // Dropped last: when the acceptor learns of it, the descriptor is free.
+            let _guard = guard;
+            let stream = served;
+            connection::serve(&stream, client, &shared);
         })?;
         self.open.insert(number, (Arc::downgrade(stream), client.ip()));
         self.counts.add(client.ip());
-        self.count();
+        self.update_metrics();
         Ok(())
     }
 
-    /// Best effort and without waiting: whoever floods us is not waited for.
-    fn turn_away(&self, stream: &TcpStream, answer: Answer) {
-        self.inside.metrics.refused.add(1);
-        let mut bytes = connection::wire_head(&answer, &[], false);
-        bytes.extend_from_slice(&answer.body);
+    /// Best effort and without waiting: a client that floods the server is not waited for.
+    fn refuse(&self, stream: &TcpStream, response: &Response) {
+        self.shared.context.connection_metrics.refused.add(1);
+        let (version, now) = (Version::Http11, SystemTime::now());
+        let head = ResponseHead { response, cross_origin: &[], version, keep_alive: false, now };
+        let mut bytes = head.to_bytes();
+        bytes.extend_from_slice(response.body.bytes());
         let mut stream = stream;
         let _ = stream.set_nonblocking(true);
         let _ = stream.write(&bytes);
         let _ = stream.shutdown(Shutdown::Write);
-        // PeerEvent has arrived is read over, else closing would send a reset that may overtake the answer.
+        // What has arrived is read and discarded, else closing would send a reset that may overtake the response.
         let _ = stream.read(&mut [0; 4096]);
     }
 
-    fn forget_closed(&mut self) {
+    fn remove_closed(&mut self) {
         let before = self.open.len();
         for number in self.closed.1.try_iter() {
             if let Some((_, ip)) = self.open.remove(&number) {
@@ -387,46 +367,47 @@ impl Keeper {
             }
         }
         if self.open.len() != before {
-            self.count();
+            self.update_metrics();
         }
     }
 
-    fn count(&mut self) {
+    fn update_metrics(&mut self) {
         self.high_water.set(self.open.len());
-        self.inside.metrics.connections.set(self.open.len() as u64);
+        self.shared.context.connection_metrics.connections.set(self.open.len() as u64);
     }
 
-    fn shut_all(mut self) {
+    fn shut_down_all(mut self) {
         drop(self.listener);
         for stream in self.open.values().filter_map(|(stream, _)| stream.upgrade()) {
             // Its thread wakes up and finds the connection at its end.
             let _ = stream.shutdown(Shutdown::Both);
         }
-        let deadline = Instant::now() + STOP_PATIENCE;
+        let deadline = Instant::now() + STOP_TIMEOUT;
         while !self.open.is_empty() {
             match self.closed.1.recv_deadline(deadline) {
                 Ok(number) => self.open.remove(&number),
                 Err(_) => break,
             };
         }
-        self.inside.metrics.connections.set(self.open.len() as u64);
+        self.shared.context.connection_metrics.connections.set(self.open.len() as u64);
     }
 }
 
-/// Tells the door that a connection has ended, however it did.
-struct Farewell {
+/// Tells the acceptor that a connection's thread has ended, whichever way. It is not reported to `main`: such threads
+/// end all the time, and a panic costs one connection only.
+struct ConnectionGuard {
     number: u64,
     closed: Sender<u64>,
-    doorbell: Arc<Waker>,
+    waker: Arc<Waker>,
 }
 
-impl Drop for Farewell {
+impl Drop for ConnectionGuard {
     fn drop(&mut self) {
         if thread::panicking() {
-            log::error!("conn-{} panicked, which is a bug of ours", self.number);
+            log::error!("bug: conn-{} panicked", self.number);
         }
-        // Fails only when the door has gone already.
+        // Fails only when the acceptor has ended already.
         let _ = self.closed.try_send(self.number);
-        let _ = self.doorbell.wake();
+        let _ = self.waker.wake();
     }
 }

@@ -1,248 +1,258 @@
 //! One client's TCP connection, on its own thread `conn-<n>`: reads requests within limits of size and time, has them
-//! answered, writes the answers, and keeps the connection for as long as HTTP says so (RFC 9112 §9.3). It knows no paths
-//! and takes no decision that a handler could take.
+//! answered, writes the responses, and keeps the connection open as HTTP says (RFC 9112 §9.3), or for as long as a
+//! WebSocket or a streamed response lasts. It asks `routes` once per request; what the route means for a request
+//! decides `dispatch`.
 
 use std::borrow::Cow;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
+use crate::access::tokens::Permission;
 use crate::ids::peer::ResumeToken;
-use crate::web::handlers::authorize::{Gate, Shown, Wish};
-use crate::web::handlers::context::Limits;
-use crate::web::handlers::websocket::{self, Guest, Lobby};
-use crate::web::http::body::{self, Chunked};
-use crate::web::http::client_address::{Caller, Proxies};
-use crate::web::http::head::{self, Framing, Head};
-use crate::web::http::message::{Answer, ErrorCode};
-use crate::web::http::redirect;
-use crate::web::http::upgrade::{self, Upgrade};
+use crate::web::handlers::authorize::Credentials;
+use crate::web::handlers::context::Context;
+use crate::web::handlers::dispatch;
+use crate::web::handlers::websocket::{self, Join};
+use crate::web::http::body::Body;
+use crate::web::http::chunked::ChunkedDecoder;
+use crate::web::http::client_address::Client;
+use crate::web::http::error_code::ErrorCode;
+use crate::web::http::head::{self, Framing, Head, Version};
+use crate::web::http::message::{Request, Response, split_target};
+use crate::web::http::response_head::ResponseHead;
+use crate::web::http::routes::{Resource, Route};
+use crate::web::http::{chunked, upgrade};
 use crate::web::server::loopback::Loopback;
-use crate::web::transport::metrics::ConnectionMetrics;
-use crate::web::transport::socket::Wire;
-use crate::web::transport::tls::Tls;
+use crate::web::server::streaming::{self, StreamLimit};
+use crate::web::transport::first_bytes::{self, Decision};
+use crate::web::transport::readiness;
+use crate::web::transport::socket::ClientSocket;
 
-/// How much of an answer must leave within the write time-out: a floor of 1.6 KB/s for slow readers, at 10 s.
+/// How much of a response must be taken within the write time-out: a floor of 1.6 KB/s for slow clients, at 10 s.
 const WRITE_PIECE_BYTES: usize = 16 * 1024;
+/// When a client may try again to get a streamed response.
+const FULL_RETRY_S: u32 = 10;
 
-/// Fields of every answer.
-const COMMON_FIELDS: &str = "X-Content-Type-Options: nosniff\r\nServer: roomtone\r\n";
-
-/// PeerEvent all connections share.
-pub(crate) struct Inside {
-    /// PeerEvent is put up with.
-    pub limits: Limits,
-    /// For connections that begin with TLS.
-    pub tls: Option<Arc<Tls>>,
-    /// Whose word about clients counts.
-    pub proxies: Proxies,
-    /// Where requests go.
+/// What all connections share.
+pub(crate) struct Shared {
+    /// What handlers know of the server.
+    pub context: Arc<Context>,
+    /// Where requests are passed on.
     pub loopback: Loopback,
-    /// Who may come in.
-    pub gate: Arc<Gate>,
-    /// PeerEvent is counted.
-    pub metrics: ConnectionMetrics,
-    /// Where WebSockets go.
-    pub rooms: Lobby,
+    /// Wakes the threads of WebSockets and streamed responses.
+    pub readiness: readiness::Handle,
+    /// How many streamed responses there may be.
+    pub streams: StreamLimit,
 }
 
-/// Talks with a client until one of both has had enough.
-pub(crate) fn converse(stream: &TcpStream, peer: SocketAddr, inside: &Inside) {
-    // An answer leaves in one or a few large writes, nothing is gained by waiting for more.
+/// Serves a client until it or the server ends the connection.
+pub(crate) fn serve(stream: &TcpStream, address: SocketAddr, shared: &Shared) {
+    // A response leaves in one or a few large writes, so nothing is gained by waiting for more.
     if let Err(error) = stream.set_nodelay(true) {
-        log::debug!("{peer}: cannot set TCP_NODELAY: {error}");
+        log::debug!("{address}: cannot set TCP_NODELAY: {error}");
     }
-    // The first head's time begins with the connection, so that shaking hands is part of it.
-    let first = Instant::now() + inside.limits.head_timeout;
-    let wire = match Wire::open(stream, inside.tls.as_deref(), first) {
-        Ok(wire) => wire,
+    // The first head's time begins with the connection, so that the TLS handshake is part of it.
+    let first = Instant::now() + shared.context.limits.head_timeout;
+    let socket = match ClientSocket::open(stream, shared.context.tls.as_deref(), first) {
+        Ok(socket) => socket,
         Err(error) => {
-            log::debug!("{peer}: no connection came about: {error}");
+            log::debug!("{address}: no connection was established: {error}");
             let _ = stream.shutdown(std::net::Shutdown::Both);
             return;
         }
     };
-    let peer = Caller { address: peer, secure: wire.is_secure() };
-    let mut conversation = Conversation { wire, peer, caller: peer, inside, inbox: Vec::new(), sharing: Vec::new() };
+    let sender = Client { address, is_secure: socket.is_tls() };
+    let version = Version::Http11;
+    let mut connection =
+        Connection { socket, sender, client: sender, version, shared, input: Vec::new(), cross_origin: Vec::new() };
     let mut deadline = Some(first);
-    while let Ok(true) = conversation.turn(deadline.take()).or_else(|end| conversation.end(end)) {}
-    conversation.wire.close();
+    while let Ok(true) = connection.serve_request(deadline.take()).or_else(|end| connection.end(end)) {}
+    connection.socket.close();
 }
 
-/// An answer as it goes over the wire, up to its body.
-pub(crate) fn wire_head(answer: &Answer, sharing: &[(&str, Cow<'_, str>)], keep_alive: bool) -> Vec<u8> {
-    let reason = tiny_http::StatusCode(answer.status).default_reason_phrase();
-    let mut head = format!("HTTP/1.1 {} {reason}\r\n{COMMON_FIELDS}", answer.status);
-    for (name, value) in sharing {
-        head += &format!("{name}: {value}\r\n");
-    }
-    // RFC 9110 §8.6: no length where there can be no body; RFC 9112 §6.3: a length everywhere else.
-    let bodiless = matches!(answer.status, 204 | 304);
-    for (name, value) in &answer.headers {
-        if !(bodiless && name.eq_ignore_ascii_case("content-length")) {
-            head += &format!("{name}: {value}\r\n");
-        }
-    }
-    if !bodiless && answer.find("content-length").is_none() {
-        head += &format!("Content-Length: {}\r\n", answer.body.len());
-    }
-    if !keep_alive {
-        head += "Connection: close\r\n";
-    }
-    head += "\r\n";
-    head.into_bytes()
-}
-
-struct Conversation<'a> {
-    wire: Wire<'a>,
+struct Connection<'a> {
+    socket: ClientSocket<'a>,
     /// The other end of the socket.
-    peer: Caller,
-    /// Who asks the present question: the peer, or somebody behind a proxy.
-    caller: Caller,
-    inside: &'a Inside,
+    sender: Client,
+    /// Who sent the present request: the sender, or a client behind it, if it is a proxy.
+    client: Client,
+    /// Of the present request.
+    version: Version,
+    shared: &'a Shared,
     /// Arrived, but not yet used.
-    inbox: Vec<u8>,
-    /// Fields that say which pages may read the answer to the present request, whatever it will be.
-    sharing: Vec<(&'static str, Cow<'static, str>)>,
+    input: Vec<u8>,
+    /// Fields that say which pages of other origins may read the response to the present request, whatever it is.
+    cross_origin: Vec<(&'static str, Cow<'static, str>)>,
 }
 
-/// Why a conversation ends before its time.
+/// Why a connection ends early.
 enum End {
-    /// The client left, or does not take what it is given, or has been idle: no word helps.
-    Gone,
-    /// The client is told why.
-    Refused(Answer),
+    /// The client left, or does not take what it is sent, or has been idle: no response would reach it.
+    Closed,
+    /// The client gets this response.
+    Refused(Response),
 }
 
-impl From<Answer> for End {
-    fn from(answer: Answer) -> Self {
-        End::Refused(answer)
+impl From<Response> for End {
+    fn from(response: Response) -> Self {
+        End::Refused(response)
     }
 }
 
 /// Why nothing arrived.
-enum Missing {
-    Late,
-    Gone,
+enum ReadError {
+    TimedOut,
+    Closed,
 }
 
-impl Conversation<'_> {
-    /// One request and its answer. True if there may be another.
-    fn turn(&mut self, first: Option<Instant>) -> Result<bool, End> {
-        self.sharing.clear();
+impl Connection<'_> {
+    /// Serves one request. True if there may be another.
+    fn serve_request(&mut self, first: Option<Instant>) -> Result<bool, End> {
+        let shared = self.shared;
+        let context = &*shared.context;
+        self.cross_origin.clear();
+        self.version = Version::Http11;
         let head = self.read_head(first)?;
-        let proto = head.forwarded_proto.as_deref();
-        self.caller = self.inside.proxies.caller(self.peer, &head.forwarded_for, proto);
-        // Queries go into no log: they may hold a token.
-        let (path, query) = head.target.split_once('?').unwrap_or((&head.target, ""));
-        self.sharing = self.inside.gate.sharing(path, &head.headers);
-        if let Some(asked) = upgrade::read(&head)? {
-            return self.enter_room(&head, query, &asked);
+        self.version = head.version;
+        self.client = context.proxies.client(self.sender, &head.forwarded_for, head.forwarded_proto.as_deref());
+        let route = context.route(split_target(&head.target).0);
+        self.cross_origin = context.authorizer.cross_origin_fields(route.is_open_to_all_origins, &head.headers);
+        if route.resource == Resource::WebSocket {
+            return self.serve_websocket(&head, &route);
         }
         let body = self.read_body(&head)?;
-        let elsewhere = (self.inside.tls.is_some() && !self.caller.secure).then(|| redirect::to_https(&head)).flatten();
-        let answer = elsewhere.unwrap_or_else(|| self.inside.loopback.ask(&head, &body, self.caller));
-        self.inside.metrics.requests.add(1);
-        log::debug!("{}: {} {path} -> {}", self.caller.address, head.method, answer.status);
-        self.send(&answer, head.method == "HEAD", head.keep_alive)?;
-        if !head.keep_alive && !self.inbox.is_empty() {
-            self.wire.linger();
-        }
-        Ok(head.keep_alive)
+        let Head { method, target, host, headers, keep_alive, .. } = head;
+        let request = Request { method, target, host, headers, body, client: self.client };
+        let response = dispatch::respond(context, &route, &request, || shared.loopback.ask(&request));
+        context.connection_metrics.requests.add(1);
+        // Queries are not logged: they may hold a token.
+        log::debug!("{}: {} {} -> {}", self.client.address, request.method, request.path(), response.status);
+        self.send(response, request.method == "HEAD", keep_alive)
     }
 
-    /// From here on this thread, the socket and what has arrived on it are a room's.
-    fn enter_room(&mut self, head: &Head, query: &str, asked: &Upgrade) -> Result<bool, End> {
-        let gate = &self.inside.gate;
-        let shown = Shown { headers: &head.headers, query, client: self.caller.address.ip() };
-        gate.check_origin(&shown, &head.host)?;
-        let token = asked.resume.map_or_else(ResumeToken::random, Ok).map_err(|error| {
+    /// Joins a room. From here on, this thread, the socket and what has arrived on it belong to the WebSocket.
+    fn serve_websocket(&mut self, head: &Head, route: &Route) -> Result<bool, End> {
+        if !route.has(&head.method) {
+            return Err(route.method_not_allowed(&head.method).into());
+        }
+        let upgrade = upgrade::read(head)?;
+        let query = split_target(&head.target).1;
+        let context = &*self.shared.context;
+        let authorizer = &context.authorizer;
+        let credentials = Credentials { headers: &head.headers, query, client: self.client.address.ip() };
+        if route.checks_origin {
+            authorizer.check_origin(&credentials, &head.host)?;
+        }
+        let token = upgrade.resume.map_or_else(ResumeToken::random, Ok).map_err(|error| {
             log::error!("{error}");
-            Answer::error(ErrorCode::Internal, "Something went wrong here.")
+            Response::internal_error()
         })?;
-        let pass = gate.check(&Wish::Room(&asked.room), &shown, Some(token.id()))?;
-        let entry = gate.enter(&pass, Some(token.id()))?;
-        let guest = Guest { room: asked.room.clone(), token, pass, entry };
-        self.inside.metrics.requests.add(1);
-        self.write(asked.accepted().as_bytes())?;
-        let inbox = std::mem::take(&mut self.inbox);
-        if let Err(error) = websocket::attend(&mut self.wire, inbox, guest, self.caller, &self.inside.rooms) {
-            log::debug!("{}: the WebSocket ended: {error}", self.caller.address);
+        let by = Some(token.id());
+        let authorization = authorizer.authorize(&Permission::Room(upgrade.room.clone()), &credentials, by)?;
+        let token_use = authorizer.use_token(&authorization, by)?;
+        let join = Join { room: upgrade.room.clone(), token, authorization, token_use };
+        context.connection_metrics.requests.add(1);
+        self.write(upgrade.accepted().as_bytes())?;
+        let input = std::mem::take(&mut self.input);
+        let served = websocket::serve(&mut self.socket, input, join, self.client, context, &self.shared.readiness);
+        if let Err(error) = served {
+            log::debug!("{}: the WebSocket ended: {error}", self.client.address);
         }
         Ok(false)
     }
 
-    /// Says the last word, if there is one. Never goes on.
+    /// Sends the last response, if there is one. Never goes on.
     fn end(&mut self, end: End) -> Result<bool, ()> {
-        if let End::Refused(answer) = end {
-            self.inside.metrics.requests.add(1);
-            log::debug!("{}: refused with {}", self.caller.address, answer.status);
-            if self.send(&answer, false, false).is_ok() {
-                self.wire.linger();
+        if let End::Refused(response) = end {
+            self.shared.context.connection_metrics.requests.add(1);
+            log::debug!("{}: refused with {}", self.client.address, response.status);
+            if self.send_bytes(&response, false, false).is_ok() {
+                self.socket.linger();
             }
         }
         Err(())
     }
 
-    /// The first head has its deadline already; the time of a later one begins with its first byte, before which the
-    /// client may be idle for a while.
+    /// The first head has its deadline already; that of a later one begins with its first byte, before which the client
+    /// may be idle for a while.
     fn read_head(&mut self, first: Option<Instant>) -> Result<Head, End> {
-        let limits = &self.inside.limits;
-        if first.is_none() && self.inbox.is_empty() {
-            self.inbox.shrink_to(0);
-            self.fill(Instant::now() + limits.idle_timeout).map_err(|_| End::Gone)?;
+        let limits = &self.shared.context.limits;
+        if first.is_none() && self.input.is_empty() {
+            self.input.shrink_to(0);
+            self.fill(Instant::now() + limits.idle_timeout).map_err(|_| End::Closed)?;
         }
         let deadline = first.unwrap_or_else(|| Instant::now() + limits.head_timeout);
-        let mut seen = 0;
+        let mut searched = 0;
         loop {
             // RFC 9112 §2.2: an empty line before the request line is ignored.
-            while self.inbox.starts_with(b"\r\n") {
-                self.inbox.drain(..2);
-                seen = 0;
+            while self.input.starts_with(b"\r\n") {
+                self.input.drain(..2);
+                searched = 0;
             }
-            let end = if self.inbox == b"\r" { None } else { head::find_end(&self.inbox, seen)? };
-            seen = self.inbox.len();
-            match end {
-                Some(end) if end <= limits.head_bytes => {
-                    let head = head::parse(&self.inbox[..end])?;
-                    self.inbox.drain(..end);
-                    return Ok(head);
-                }
-                None if seen < limits.head_bytes => {}
-                _ => {
-                    let message = format!("A request head may have {} bytes at most.", limits.head_bytes);
-                    return Err(Answer::error(ErrorCode::HeadTooLarge, message).into());
-                }
+            if let Some(head) = self.take_head(&mut searched)? {
+                return Ok(head);
             }
-            self.fill(deadline).map_err(|missing| match missing {
-                Missing::Late if !self.inbox.is_empty() => {
-                    Answer::error(ErrorCode::HeadTimeout, "The request head did not arrive in time.").into()
+            self.fill(deadline).map_err(|error| match error {
+                ReadError::TimedOut if !self.input.is_empty() => {
+                    Response::error(ErrorCode::HeadTimeout, "The request head did not arrive in time.").into()
                 }
-                _ => End::Gone,
+                _ => End::Closed,
             })?;
         }
     }
 
+    /// Takes a head out of the input, if all of it has arrived. `searched` bytes have been searched for its end before.
+    fn take_head(&mut self, searched: &mut usize) -> Result<Option<Head>, End> {
+        match first_bytes::decide(&self.input, self.socket.is_tls()) {
+            Decision::Http => {}
+            Decision::NeedMore => return Ok(None),
+            Decision::Stun { is_framed } => {
+                // Nothing serves it, and its client would not understand HTTP.
+                log::debug!("{}: sends STUN over TCP (framed: {is_framed}), which is not served", self.sender.address);
+                return Err(End::Closed);
+            }
+            Decision::Tls | Decision::Unknown => {
+                return Err(Response::error(ErrorCode::BadRequest, "This is not an HTTP request.").into());
+            }
+        }
+        let limit_bytes = self.shared.context.limits.head_bytes;
+        let end = head::find_end(&self.input, *searched)?;
+        *searched = self.input.len();
+        match end {
+            Some(end) if end <= limit_bytes => {
+                let head = head::parse(&self.input[..end])?;
+                self.input.drain(..end);
+                Ok(Some(head))
+            }
+            None if *searched < limit_bytes => Ok(None),
+            _ => {
+                let message = format!("A request head may have {limit_bytes} bytes at most.");
+                Err(Response::error(ErrorCode::HeadTooLarge, message).into())
+            }
+        }
+    }
+
     fn read_body(&mut self, head: &Head) -> Result<Vec<u8>, End> {
-        let limit_bytes = self.inside.limits.body_bytes;
-        let deadline = Instant::now() + self.inside.limits.body_timeout;
+        let limit_bytes = self.shared.context.limits.body_bytes;
+        let deadline = Instant::now() + self.shared.context.limits.body_timeout;
         match head.framing {
             Framing::Empty => Ok(Vec::new()),
             Framing::Length(length) => {
                 let length = usize::try_from(length).ok().filter(|&length| length <= limit_bytes);
-                let length = length.ok_or_else(|| body::too_large(limit_bytes))?;
-                self.say_continue(head)?;
-                while self.inbox.len() < length {
+                let length = length.ok_or_else(|| chunked::too_large(limit_bytes))?;
+                self.send_continue(head)?;
+                while self.input.len() < length {
                     self.fill_body(deadline)?;
                 }
-                let rest = self.inbox.split_off(length);
-                Ok(std::mem::replace(&mut self.inbox, rest))
+                let rest = self.input.split_off(length);
+                Ok(std::mem::replace(&mut self.input, rest))
             }
             Framing::Chunked => {
-                self.say_continue(head)?;
-                let mut chunked = Chunked::new(limit_bytes);
-                while !chunked.push(&mut self.inbox)? {
+                self.send_continue(head)?;
+                let mut chunked = ChunkedDecoder::new(limit_bytes);
+                while !chunked.push(&mut self.input)? {
                     self.fill_body(deadline)?;
                 }
                 Ok(chunked.into_body())
@@ -251,37 +261,51 @@ impl Conversation<'_> {
     }
 
     /// RFC 9110 §10.1.1; not needed if the client has begun to send the body without waiting.
-    fn say_continue(&mut self, head: &Head) -> Result<(), End> {
-        if head.wants_continue && self.inbox.is_empty() {
+    fn send_continue(&mut self, head: &Head) -> Result<(), End> {
+        if head.wants_continue && self.input.is_empty() {
             self.write(b"HTTP/1.1 100 Continue\r\n\r\n")?;
         }
         Ok(())
     }
 
     fn fill_body(&mut self, deadline: Instant) -> Result<(), End> {
-        self.fill(deadline).map_err(|missing| match missing {
-            Missing::Late => Answer::error(ErrorCode::BodyTimeout, "The request body did not arrive in time.").into(),
-            Missing::Gone => End::Gone,
+        self.fill(deadline).map_err(|error| match error {
+            ReadError::TimedOut => {
+                Response::error(ErrorCode::BodyTimeout, "The request body did not arrive in time.").into()
+            }
+            ReadError::Closed => End::Closed,
         })
     }
 
     /// Waits for something to arrive.
-    fn fill(&mut self, deadline: Instant) -> Result<(), Missing> {
+    fn fill(&mut self, deadline: Instant) -> Result<(), ReadError> {
         let mut buffer = [0; 8 * 1024];
-        match self.wire.read(&mut buffer, deadline) {
-            Ok(0) => Err(Missing::Gone),
+        match self.socket.read(&mut buffer, deadline) {
+            Ok(0) => Err(ReadError::Closed),
             Ok(count) => {
-                self.inbox.extend_from_slice(&buffer[..count]);
+                self.input.extend_from_slice(&buffer[..count]);
                 Ok(())
             }
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(Missing::Late),
-            Err(_) => Err(Missing::Gone),
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(ReadError::TimedOut),
+            Err(_) => Err(ReadError::Closed),
         }
     }
 
-    fn send(&mut self, answer: &Answer, is_head: bool, keep_alive: bool) -> Result<(), End> {
-        let mut bytes = wire_head(answer, &self.sharing, keep_alive);
-        let body: &[u8] = if is_head { &[] } else { &answer.body };
+    /// Sends a response. True if another request may follow.
+    fn send(&mut self, response: Response, is_head: bool, keep_alive: bool) -> Result<bool, End> {
+        if matches!(response.body, Body::Stream(_)) && !is_head {
+            return self.send_stream(response);
+        }
+        self.send_bytes(&response, is_head, keep_alive)?;
+        if !keep_alive && !self.input.is_empty() {
+            self.socket.linger();
+        }
+        Ok(keep_alive)
+    }
+
+    fn send_bytes(&mut self, response: &Response, is_head: bool, keep_alive: bool) -> Result<(), End> {
+        let mut bytes = self.head_of(response, keep_alive);
+        let body: &[u8] = if is_head { &[] } else { response.body.bytes() };
         // One write for what is small; what is large is not copied for it.
         let (with_head, rest) = body.split_at(body.len().min(WRITE_PIECE_BYTES.saturating_sub(bytes.len())));
         bytes.extend_from_slice(with_head);
@@ -289,34 +313,35 @@ impl Conversation<'_> {
         self.write(rest)
     }
 
+    /// Sends a streamed response, which is the last of its connection.
+    fn send_stream(&mut self, response: Response) -> Result<bool, End> {
+        let Some(_permit) = self.shared.streams.take() else {
+            let full = Response::error(ErrorCode::Full, "The limit of streamed responses is reached.");
+            return self.send(full.retry_after(FULL_RETRY_S), false, false);
+        };
+        let head = self.head_of(&response, false);
+        let Body::Stream(mut body) = response.body else { return Ok(false) };
+        let (is_chunked, timeout) = (self.version == Version::Http11, self.shared.context.limits.write_timeout);
+        let sent = streaming::send(&mut self.socket, &self.shared.readiness, head, &mut *body, is_chunked, timeout);
+        if let Err(error) = sent {
+            log::debug!("{}: the streamed response ended early: {error}", self.client.address);
+        }
+        Ok(false)
+    }
+
+    fn head_of(&self, response: &Response, keep_alive: bool) -> Vec<u8> {
+        let (cross_origin, version) = (self.cross_origin.as_slice(), self.version);
+        ResponseHead { response, cross_origin, version, keep_alive, now: SystemTime::now() }.to_bytes()
+    }
+
     fn write(&mut self, bytes: &[u8]) -> Result<(), End> {
         for piece in bytes.chunks(WRITE_PIECE_BYTES) {
-            let deadline = Instant::now() + self.inside.limits.write_timeout;
-            self.wire.write_all(piece, deadline).map_err(|error| {
-                log::debug!("{}: an answer was not taken: {error}", self.caller.address);
-                End::Gone
+            let deadline = Instant::now() + self.shared.context.limits.write_timeout;
+            self.socket.write_all(piece, deadline).map_err(|error| {
+                log::debug!("{}: a response was not taken: {error}", self.client.address);
+                End::Closed
             })?;
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_answer_without_body_has_no_length() {
-        let head = String::from_utf8(wire_head(&Answer::new(204).header("Content-Length", "0"), &[], true)).unwrap();
-        assert!(head.starts_with("HTTP/1.1 204 No Content\r\nX-Content-Type-Options: nosniff\r\n"), "{head}");
-        assert!(!head.contains("Content-Length") && !head.contains("Connection"), "{head}");
-    }
-
-    #[test]
-    fn every_other_answer_has_one_length() {
-        let head = String::from_utf8(wire_head(&Answer::new(200).header("Content-Length", "7"), &[], false)).unwrap();
-        assert_eq!(head.matches("Content-Length: 7\r\n").count(), 1, "{head}");
-        let head = String::from_utf8(wire_head(&Answer::new(200), &[], false)).unwrap();
-        assert!(head.contains("Content-Length: 0\r\n") && head.contains("Connection: close\r\n"), "{head}");
     }
 }

@@ -3,4 +3,6 @@
 pub mod acceptor;
 mod connection;
 mod loopback;
+mod private_socket;
+mod streaming;
 mod workers;

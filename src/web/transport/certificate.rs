@@ -1,6 +1,6 @@
-//! A certificate and its private key: read from files, or made here and kept in the state folder. Called at start-up, and
-//! by the `conn-<n>` thread that finds the files changed. It fetches nothing from anywhere and checks no chain: whether a
-//! certificate is believed is the browsers' business.
+//! A certificate and its private key: read from files, or made here and kept in the state folder. Called at start-up,
+//! and by the `conn-<n>` thread that finds the files changed. It fetches nothing from anywhere and verifies no chain:
+//! browsers do.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -21,9 +21,9 @@ pub const KEY_FILE: &str = "tls-key.pem";
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// As long as browsers take from public authorities (CA/Browser Forum, Baseline Requirements §6.3.2).
 const VALID_DAYS: u32 = 397;
-/// Clocks of phones and laptops go wrong: one is believed that is a day behind.
+/// Clocks of phones and laptops are sometimes wrong: one that is a day behind still accepts the certificate.
 const BACKDATED_DAYS: u32 = 1;
-/// A certificate of our own with fewer days left is replaced.
+/// A self-signed certificate with fewer days left is replaced.
 const RENEWED_BEFORE_DAYS: u32 = 30;
 
 /// A chain, leaf first, and the leaf's key.
@@ -45,7 +45,7 @@ impl Certificate {
     /// From the two files that the command line names.
     ///
     /// # Errors
-    /// PeerEvent is wrong with which of them, to be read by a person; without a full stop.
+    /// What is wrong with which of them, to be read by a person; without a full stop.
     pub fn read(cert: &Path, key: &Path) -> Result<Certificate, String> {
         let bytes = |flag, path: &Path| match state_dir::read(path) {
             Ok(Some(bytes)) => Ok(bytes),
@@ -59,7 +59,7 @@ impl Certificate {
         })
     }
 
-    /// The one in the state folder, if it is there and not about to run out.
+    /// The one in the state folder, if it is there and does not expire soon.
     pub fn kept(state: &StateDir, today: SystemTime) -> Option<Certificate> {
         let read = |name| state.read(name).map_err(|error| error.to_string());
         let found = || -> Result<Option<Certificate>, String> {
@@ -76,7 +76,7 @@ impl Certificate {
     /// A fresh one for this host, kept if there is a folder to keep it in.
     ///
     /// # Errors
-    /// PeerEvent the crypto library said.
+    /// The crypto library's error.
     pub fn make(names: &[String], state: Option<&StateDir>, today: SystemTime) -> Result<Certificate, rcgen::Error> {
         let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)?;
         let mut params = CertificateParams::new(names)?;
@@ -107,19 +107,19 @@ impl Certificate {
         bytes.join(":")
     }
 
-    /// When the leaf runs out; None if it cannot be read.
+    /// When the leaf expires; None if it cannot be read.
     pub fn ends(&self) -> Option<SystemTime> {
         let leaf = x509_cert::Certificate::from_der(self.chain.first()?).ok()?;
         Some(leaf.tbs_certificate().validity().not_after.to_system_time())
     }
 
-    /// When one of our own is to be replaced.
+    /// When a self-signed one is to be replaced.
     pub fn renew_at(&self) -> Option<SystemTime> {
         Some(self.ends()? - DAY * RENEWED_BEFORE_DAYS)
     }
 }
 
-/// PeerEvent this host may be called by those who are near it.
+/// Names and addresses by which clients nearby may reach this host.
 pub fn names_of_this_host() -> Vec<String> {
     let mut names = vec!["localhost".to_owned()];
     let host = gethostname::gethostname().to_string_lossy().to_ascii_lowercase();
@@ -155,7 +155,7 @@ fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
     })
 }
 
-/// Not the crate's own words: they may quote a line of the file.
+/// Not the crate's own message: it may quote a line of the file.
 fn unreadable(error: &pem::Error) -> String {
     match error {
         pem::Error::MissingSectionEnd { .. } => "it ends in the middle".to_owned(),
@@ -168,7 +168,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_made_is_found_again_until_it_is_about_to_run_out() {
+    fn a_certificate_that_was_made_is_used_again_until_it_expires_soon() {
         let folder = tempfile::tempdir().unwrap();
         let state = StateDir::open(folder.path()).unwrap();
         let today = SystemTime::now();
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_one_in_the_state_folder_is_made_anew() {
+    fn a_broken_certificate_in_the_state_folder_is_not_used() {
         let folder = tempfile::tempdir().unwrap();
         let state = StateDir::open(folder.path()).unwrap();
         Certificate::make(&names_of_this_host(), Some(&state), SystemTime::now()).unwrap();
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn this_host_has_its_names_once() {
+    fn this_host_has_each_name_once() {
         let names = names_of_this_host();
         for name in ["localhost", "127.0.0.1", "::1"] {
             assert_eq!(names.iter().filter(|it| *it == name).count(), 1, "{names:?}");
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_file_is_named_with_what_is_wrong() {
+    fn an_unusable_file_is_named_with_the_reason() {
         let folder = tempfile::tempdir().unwrap();
         let (cert, key) = (folder.path().join("c"), folder.path().join("k"));
         let wrong = |cert_pem: &str, key_pem: &str| {

@@ -1,6 +1,8 @@
-//! Sockets, TLS and certificates.
+//! Sockets, TLS, certificates and limits.
 
 pub mod certificate;
+pub mod first_bytes;
+pub mod limits;
 pub mod metrics;
 pub mod readiness;
 pub mod socket;

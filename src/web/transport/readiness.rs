@@ -1,25 +1,30 @@
-//! The thread `ready`: waits for all WebSockets at once and wakes the thread of each that can be read or written again.
-//! It reads and writes none of them.
+//! The thread `ready`: waits for the sockets of all WebSockets and streamed responses at once, and wakes the thread of
+//! each that can be read or written again. It reads and writes none of them.
 //!
-//! A connection's thread must wait for its socket and for the hub. With a `Poll` and a `Waker` of its own it would hold
-//! three descriptors; this way it holds one, sleeps in `park`, and both the hub and this thread wake it by `unpark`.
+//! Such a connection's thread must wait for its socket and for something else, the hub for instance. With a `Poll` and
+//! a `Waker` of its own it would hold three descriptors; this way it holds one, sleeps in `park`, and both the hub and
+//! this thread wake it by `unpark`.
 
 use std::io;
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::thread::{self, JoinHandle, Thread};
+use std::thread::{self, Thread};
 
+use crossbeam_channel::Sender;
 use mio::{Events, Interest, Poll, Registry, Token, Waker};
 use slab::Slab;
 
-/// Sockets that one look at the system may tell of.
-const EVENTS: usize = 1024;
-const DOORBELL: Token = Token(usize::MAX);
+use crate::observe::reports::{self, Report};
+use crate::observe::service::Running;
 
-/// One socket's.
+/// Ready sockets that one system call may report.
+const EVENTS: usize = 1024;
+const WAKER: Token = Token(usize::MAX);
+
+/// The thread that waits for a socket.
 #[derive(Debug)]
-struct Sleeper {
+struct Waiter {
     thread: Thread,
     ready: AtomicBool,
 }
@@ -28,52 +33,43 @@ struct Sleeper {
 #[derive(Clone, Debug)]
 pub(crate) struct Handle {
     registry: Arc<Registry>,
-    /// A look-up table and no more; a number that is given to somebody else meanwhile wakes somebody for nothing.
-    sleepers: Arc<RwLock<Slab<Arc<Sleeper>>>>,
+    /// Locked for a look-up or a change of one entry. A number that was given to another socket meanwhile causes a
+    /// wake-up without reason, which does no harm.
+    waiters: Arc<RwLock<Slab<Arc<Waiter>>>>,
 }
 
-/// The running thread.
-pub(crate) struct Readiness {
-    pub handle: Handle,
-    doorbell: Waker,
-    stopping: Arc<AtomicBool>,
-    thread: JoinHandle<()>,
-}
-
-impl Readiness {
-    /// Starts the thread.
-    pub fn start() -> io::Result<Readiness> {
-        let poll = Poll::new()?;
-        let registry = Arc::new(poll.registry().try_clone()?);
-        let doorbell = Waker::new(&registry, DOORBELL)?;
-        let handle = Handle { registry, sleepers: Arc::default() };
-        let stopping = Arc::new(AtomicBool::new(false));
-        let (told, stop) = (handle.clone(), Arc::clone(&stopping));
-        let thread = thread::Builder::new().name("ready".into()).spawn(move || told.wake_all(poll, &stop))?;
-        Ok(Readiness { handle, doorbell, stopping, thread })
-    }
-
-    /// Ends the thread.
-    pub fn stop(self) {
-        self.stopping.store(true, Ordering::Release);
-        let woken = self.doorbell.wake();
-        if let Err(error) = woken {
-            return log::error!("the thread `ready` cannot be told to end: {error}");
+/// Starts the thread. Its end is reported.
+///
+/// # Errors
+/// If the system has no descriptors or no thread to give.
+pub(crate) fn start(reports: Sender<Report>) -> io::Result<Running<Handle>> {
+    let poll = Poll::new()?;
+    let registry = Arc::new(poll.registry().try_clone()?);
+    let waker = Arc::new(Waker::new(&registry, WAKER)?);
+    let handle = Handle { registry, waiters: Arc::default() };
+    let stopping = Arc::new(AtomicBool::new(false));
+    let (waking, stop, kept) = (handle.clone(), Arc::clone(&stopping), Arc::clone(&waker));
+    let thread = reports::spawn("ready".into(), reports, move || {
+        // A waker that is dropped before the thread has seen its wake-up takes that with it.
+        let _kept = kept;
+        waking.wake_all(poll, &stop);
+    })?;
+    Ok(Running::new(handle, vec![thread], move || {
+        stopping.store(true, Ordering::Release);
+        if let Err(error) = waker.wake() {
+            log::error!("thread ready: cannot be woken to stop: {error}");
         }
-        if self.thread.join().is_err() {
-            log::error!("the thread `ready` had panicked, which is a bug of ours");
-        }
-    }
+    }))
 }
 
 impl Handle {
     /// From now on the thread that calls this is unparked whenever its socket, which must not block, becomes ready.
-    pub fn watch<'a>(&'a self, stream: &'a TcpStream) -> io::Result<Watched<'a>> {
-        let sleeper = Arc::new(Sleeper { thread: thread::current(), ready: AtomicBool::new(true) });
-        let mut sleepers = self.sleepers.write().unwrap_or_else(PoisonError::into_inner);
-        let number = sleepers.insert(Arc::clone(&sleeper));
-        drop(sleepers);
-        let mut watched = Watched { handle: self, number, sleeper, socket: Socket::of(stream)? };
+    pub fn watch<'a>(&'a self, stream: &'a TcpStream) -> io::Result<WatchedSocket<'a>> {
+        let waiter = Arc::new(Waiter { thread: thread::current(), ready: AtomicBool::new(true) });
+        let mut waiters = self.waiters.write().unwrap_or_else(PoisonError::into_inner);
+        let number = waiters.insert(Arc::clone(&waiter));
+        drop(waiters);
+        let mut watched = WatchedSocket { handle: self, number, waiter, socket: Socket::of(stream)? };
         watched.socket.register(&self.registry, Token(number))?;
         Ok(watched)
     }
@@ -87,50 +83,50 @@ impl Handle {
                 }
                 _ => {}
             }
-            let sleepers = self.sleepers.read().unwrap_or_else(PoisonError::into_inner);
+            let waiters = self.waiters.read().unwrap_or_else(PoisonError::into_inner);
             for event in &events {
-                if let Some(sleeper) = sleepers.get(event.token().0) {
-                    sleeper.ready.store(true, Ordering::Release);
-                    sleeper.thread.unpark();
+                if let Some(waiter) = waiters.get(event.token().0) {
+                    waiter.ready.store(true, Ordering::Release);
+                    waiter.thread.unpark();
                 }
             }
         }
     }
 }
 
-/// A socket that is waited for, until dropped.
-pub(crate) struct Watched<'a> {
+/// A socket that is waited for until this is dropped.
+pub(crate) struct WatchedSocket<'a> {
     handle: &'a Handle,
     number: usize,
-    sleeper: Arc<Sleeper>,
+    waiter: Arc<Waiter>,
     socket: Socket<'a>,
 }
 
-impl Watched<'_> {
-    /// Whether the socket has become ready since the last time this was asked. Read and write until it would block:
-    /// readiness is told once.
+impl WatchedSocket<'_> {
+    /// Whether the socket has become ready since the last call. Read and write until it would block: readiness is
+    /// reported once.
     pub fn take_ready(&self) -> bool {
-        self.sleeper.ready.swap(false, Ordering::AcqRel)
+        self.waiter.ready.swap(false, Ordering::AcqRel)
     }
 }
 
-impl Drop for Watched<'_> {
+impl Drop for WatchedSocket<'_> {
     fn drop(&mut self) {
         if let Err(error) = self.socket.deregister(&self.handle.registry) {
-            log::debug!("a socket cannot be let go: {error}");
+            log::debug!("a socket cannot be deregistered: {error}");
         }
-        let mut sleepers = self.handle.sleepers.write().unwrap_or_else(PoisonError::into_inner);
-        sleepers.try_remove(self.number);
+        let mut waiters = self.handle.waiters.write().unwrap_or_else(PoisonError::into_inner);
+        waiters.try_remove(self.number);
     }
 }
 
-impl io::Read for Watched<'_> {
+impl io::Read for WatchedSocket<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.socket.stream().read(buffer)
     }
 }
 
-impl io::Write for Watched<'_> {
+impl io::Write for WatchedSocket<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.socket.stream().write(bytes)
     }
@@ -203,6 +199,26 @@ mod of_others {
 
         pub fn stream(&mut self) -> &mut mio::net::TcpStream {
             &mut self.0
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn the_end_of_the_thread_is_reported() {
+        let (reports, reported) = crossbeam_channel::bounded(8);
+        // Often, because a wake-up was lost now and then.
+        for _ in 0..200 {
+            let running = start(reports.clone()).unwrap();
+            assert!(reported.is_empty());
+            drop(running);
+            let report = reported.recv_timeout(Duration::from_secs(30)).unwrap();
+            assert_eq!(report, Report::Ended { thread: "ready".into() });
         }
     }
 }

@@ -1,6 +1,6 @@
-//! A client's socket, plain or with TLS on top, on the thread of its connection. Two ways to use it: blocking, each read
-//! and write within a time (`Wire`), and without blocking, both ways at once, for a WebSocket (`Duplex`). It knows nothing
-//! of what is said.
+//! A client's socket, plain or with TLS on top, on the thread of its connection. Two ways to use it: blocking, each
+//! read and write within a time (`ClientSocket`), and without blocking, both directions at once, for a WebSocket or a
+//! streamed response (`NonBlockingSocket`). It does not know what is sent.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -8,55 +8,54 @@ use std::time::{Duration, Instant};
 
 use rustls::ServerConnection;
 
-use crate::web::transport::readiness::{self, Watched};
+use crate::web::transport::first_bytes::{self, Decision};
+use crate::web::transport::readiness::{self, WatchedSocket};
 use crate::web::transport::tls::Tls;
 
-/// ContentType `handshake`, with which every TLS connection begins (RFC 8446 §5.1). No HTTP request does.
-const HANDSHAKE: u8 = 22;
-/// PeerEvent is encrypted at a time: one record (RFC 8446 §5.1). No more ciphertext than this waits for the socket.
+/// As many bytes as are encrypted at a time: one record (RFC 8446 §5.1). No more ciphertext than this waits for the
+/// socket.
 const RECORD_BYTES: usize = 16 * 1024;
-/// PeerEvent the kernel may keep for a WebSocket whose browser stops reading: all that a full room sends to somebody who joins,
-/// several times over, so that a short break of the network makes nobody too slow.
-const DUPLEX_SEND_BUFFER_BYTES: usize = 256 * 1024;
-/// How long, and how much, is read over after the last word. Closing with input unread makes the kernel send a reset,
-/// which can overtake that word (RFC 9112 §9.6).
+/// How long, and how much, input is read and discarded after the last byte was written. Closing with input unread makes
+/// the kernel send a reset, which can overtake what was written (RFC 9112 §9.6).
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 1024 * 1024;
 
-/// A connection, used in blocking calls.
-pub(crate) struct Wire<'a> {
+/// A client's socket, used in blocking calls.
+pub(crate) struct ClientSocket<'a> {
     stream: &'a TcpStream,
     tls: Option<Box<ServerConnection>>,
 }
 
-impl<'a> Wire<'a> {
-    /// Looks at the first byte, and shakes hands if it is TLS and TLS is spoken here.
+impl<'a> ClientSocket<'a> {
+    /// Looks at the first byte, and does the handshake if it is TLS and this server speaks TLS.
     ///
     /// # Errors
-    /// Late, gone, or not TLS; the client has been told, as far as that can be done.
-    pub fn open(stream: &'a TcpStream, tls: Option<&Tls>, deadline: Instant) -> io::Result<Wire<'a>> {
-        let mut wire = Wire { stream, tls: None };
-        let Some(tls) = tls else { return Ok(wire) };
-        if wire.first_byte(deadline)? == HANDSHAKE {
+    /// A time-out, the end of the connection, or a handshake that failed; the client has been sent an alert, if it
+    /// takes one.
+    pub fn open(stream: &'a TcpStream, tls: Option<&Tls>, deadline: Instant) -> io::Result<ClientSocket<'a>> {
+        let mut socket = ClientSocket { stream, tls: None };
+        let Some(tls) = tls else { return Ok(socket) };
+        // One byte is enough to tell TLS; what else it is does not matter here.
+        if first_bytes::decide(&[socket.first_byte(deadline)?], false) == Decision::Tls {
             let connection = ServerConnection::new(tls.config()).map_err(io::Error::other)?;
-            wire.tls = Some(Box::new(connection));
-            wire.shake_hands(deadline)?;
+            socket.tls = Some(Box::new(connection));
+            socket.handshake(deadline)?;
         }
-        Ok(wire)
+        Ok(socket)
     }
 
-    /// Whether nobody on the way can read along.
-    pub fn is_secure(&self) -> bool {
+    /// Whether the client speaks TLS with this server.
+    pub fn is_tls(&self) -> bool {
         self.tls.is_some()
     }
 
-    /// Reads something, with a time-out that does not begin anew with every byte. Nothing is the end.
+    /// Reads what has arrived, or waits for it until the deadline. Zero bytes are the end of the connection.
     pub fn read(&mut self, buffer: &mut [u8], deadline: Instant) -> io::Result<usize> {
         loop {
             if let Some(read) = self.tls.as_deref_mut().and_then(|tls| decrypted(tls, buffer)) {
                 return read;
             }
-            // The other side may be waiting for what is still here.
+            // The client may be waiting for what has not been sent yet.
             self.send(deadline)?;
             let arrived = self.receive(deadline, buffer)?;
             if self.tls.is_none() {
@@ -65,7 +64,7 @@ impl<'a> Wire<'a> {
         }
     }
 
-    /// Writes all of it, within one time.
+    /// Writes all bytes before the deadline.
     pub fn write_all(&mut self, mut bytes: &[u8], deadline: Instant) -> io::Result<()> {
         while !bytes.is_empty() {
             let count = match self.tls.as_deref_mut() {
@@ -87,26 +86,33 @@ impl<'a> Wire<'a> {
         Ok(())
     }
 
-    /// The end of what we say. Reads over what the client may still be sending, so that it gets to read our last word.
+    /// Closes the sending direction, then reads and discards what the client may still be sending, so that it can read
+    /// the response.
     pub fn linger(&mut self) {
-        self.say_goodbye();
-        end(self.stream, LINGER);
+        self.send_close_notify();
+        linger(self.stream, LINGER);
     }
 
-    /// The end, for both sides. The socket is shut here and not left to its last owner: the client must not wait for that.
+    /// Closes both directions. The socket is shut down here and not left to its last owner: the client must not wait
+    /// for that.
     pub fn close(mut self) {
-        self.say_goodbye();
+        self.send_close_notify();
         let _ = self.stream.shutdown(Shutdown::Both);
     }
 
-    /// The same connection, read and written without blocking from now on.
-    pub fn duplex<'w>(&'w mut self, readiness: &'w readiness::Handle) -> io::Result<Duplex<'w>> {
-        if let Err(error) = socket2::SockRef::from(self.stream).set_send_buffer_size(DUPLEX_SEND_BUFFER_BYTES) {
-            log::debug!("a send buffer stays as small as it is: {error}");
-        }
+    /// The same connection, read and written without blocking from now on; the calling thread is unparked when it is
+    /// ready.
+    pub fn non_blocking<'w>(&'w mut self, readiness: &'w readiness::Handle) -> io::Result<NonBlockingSocket<'w>> {
         self.stream.set_nonblocking(true)?;
         let watched = readiness.watch(self.stream)?;
-        Ok(Duplex { stream: self.stream, watched, tls: self.tls.as_deref_mut() })
+        Ok(NonBlockingSocket { stream: self.stream, watched, tls: self.tls.as_deref_mut() })
+    }
+
+    /// How much the kernel may keep of what is written, while the client does not take it. Best effort.
+    pub fn set_send_buffer_bytes(&self, bytes: usize) {
+        if let Err(error) = socket2::SockRef::from(self.stream).set_send_buffer_size(bytes) {
+            log::debug!("the size of a send buffer stays unchanged: {error}");
+        }
     }
 
     fn first_byte(&self, deadline: Instant) -> io::Result<u8> {
@@ -123,7 +129,7 @@ impl<'a> Wire<'a> {
         }
     }
 
-    fn shake_hands(&mut self, deadline: Instant) -> io::Result<()> {
+    fn handshake(&mut self, deadline: Instant) -> io::Result<()> {
         while self.tls.as_ref().is_some_and(|tls| tls.is_handshaking()) {
             if self.receive(deadline, &mut [])? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
@@ -135,7 +141,7 @@ impl<'a> Wire<'a> {
 
     /// Waits for bytes: into rustls, or, without TLS, into `buffer`.
     fn receive(&mut self, deadline: Instant, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut socket = Timed { stream: self.stream, deadline };
+        let mut socket = WithDeadline { stream: self.stream, deadline };
         let Some(tls) = self.tls.as_deref_mut() else { return socket.read(buffer) };
         let count = tls.read_tls(&mut socket)?;
         if let Err(error) = tls.process_new_packets() {
@@ -157,7 +163,7 @@ impl<'a> Wire<'a> {
     }
 
     /// RFC 8446 §6.1. Best effort and without waiting: the client may have stopped reading long ago.
-    fn say_goodbye(&mut self) {
+    fn send_close_notify(&mut self) {
         let Some(tls) = self.tls.as_deref_mut() else { return };
         tls.send_close_notify();
         if tls.wants_write() && self.stream.set_nonblocking(true).is_ok() {
@@ -167,39 +173,39 @@ impl<'a> Wire<'a> {
     }
 }
 
-/// A connection that is read and written without blocking. Reading goes on while writing is blocked and the other way
-/// round. `WouldBlock` of a read means that nothing is left, neither in the socket nor decrypted, so that whoever waits
-/// for the socket misses nothing; of a write or a flush, that encrypted bytes wait for the socket.
-pub(crate) struct Duplex<'w> {
+/// A client's socket that is read and written without blocking. Reading goes on while writing is blocked and the other
+/// way round. `WouldBlock` of a read means that nothing is left, neither in the socket nor decrypted, so that a thread
+/// that then waits for the socket misses nothing; of a write or a flush, that encrypted bytes wait for the socket.
+pub(crate) struct NonBlockingSocket<'w> {
     stream: &'w TcpStream,
-    watched: Watched<'w>,
+    watched: WatchedSocket<'w>,
     tls: Option<&'w mut ServerConnection>,
 }
 
-impl Duplex<'_> {
-    /// See [`Watched::take_ready`].
+impl NonBlockingSocket<'_> {
+    /// See [`WatchedSocket::take_ready`].
     pub fn take_ready(&self) -> bool {
         self.watched.take_ready()
     }
 
-    /// From now on reads and writes wait, each for this long at the most.
+    /// From now on reads and writes block, each for this long at the most.
     pub fn block_for(&self, time: Duration) -> io::Result<()> {
         self.stream.set_nonblocking(false)?;
         self.stream.set_write_timeout(Some(time))?;
         self.stream.set_read_timeout(Some(time))
     }
 
-    /// See [`Wire::linger`].
-    pub fn end(&mut self, time: Duration) {
+    /// See [`ClientSocket::linger`]. Reads and writes must block.
+    pub fn linger(&mut self, time: Duration) {
         if let Some(tls) = self.tls.as_deref_mut() {
             tls.send_close_notify();
             let _ = send_all(tls, &mut self.watched);
         }
-        end(self.stream, time);
+        linger(self.stream, time);
     }
 }
 
-impl Read for Duplex<'_> {
+impl Read for NonBlockingSocket<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let Some(tls) = self.tls.as_deref_mut() else { return self.watched.read(buffer) };
         loop {
@@ -208,17 +214,17 @@ impl Read for Duplex<'_> {
             }
             tls.read_tls(&mut self.watched)?;
             let processed = tls.process_new_packets();
-            // An alert, or what the protocol wants to be answered; what the socket does not take now leaves with a flush.
+            // An alert, or what the protocol must answer; what the socket does not take now leaves with a flush.
             let _ = send_all(tls, &mut self.watched);
             processed.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
         }
     }
 }
 
-impl Write for Duplex<'_> {
+impl Write for NonBlockingSocket<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let Some(tls) = self.tls.as_deref_mut() else { return self.watched.write(bytes) };
-        // Nothing more is encrypted before all that was has left: so no more than a record waits here.
+        // Nothing more is encrypted before all that was encrypted has left, so no more than a record waits here.
         send_all(tls, &mut self.watched)?;
         let count = tls.writer().write(&bytes[..bytes.len().min(RECORD_BYTES)])?;
         match send_all(tls, &mut self.watched) {
@@ -235,8 +241,8 @@ impl Write for Duplex<'_> {
     }
 }
 
-/// PeerEvent rustls has in the clear, or the end of it; None if more must be read from the socket. Some clients end without the
-/// goodbye of RFC 8446 §6.1; HTTP and WebSocket notice by themselves if something is missing then.
+/// What rustls has decrypted, or the end of it; None if more must be read from the socket. Some clients end without the
+/// `close_notify` of RFC 8446 §6.1; HTTP and WebSocket notice by themselves if something is missing then.
 fn decrypted(tls: &mut ServerConnection, buffer: &mut [u8]) -> Option<io::Result<usize>> {
     match tls.reader().read(buffer) {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
@@ -260,7 +266,7 @@ fn send_some(tls: &mut ServerConnection, socket: &mut impl Write) -> io::Result<
     }
 }
 
-fn end(stream: &TcpStream, time: Duration) {
+fn linger(stream: &TcpStream, time: Duration) {
     let _ = stream.shutdown(Shutdown::Write);
     let deadline = Instant::now() + time;
     let (mut buffer, mut total) = ([0; 4 * 1024], 0);
@@ -272,13 +278,13 @@ fn end(stream: &TcpStream, time: Duration) {
     }
 }
 
-/// A socket that is read until a moment.
-struct Timed<'a> {
+/// A socket that is read with a deadline.
+struct WithDeadline<'a> {
     stream: &'a TcpStream,
     deadline: Instant,
 }
 
-impl Read for Timed<'_> {
+impl Read for WithDeadline<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         read_plain(self.stream, buffer, self.deadline)
     }

@@ -1,6 +1,6 @@
-//! The door's TLS settings: versions, tickets, and the certificate of the moment. Asked by the `conn-<n>` thread of each TLS
-//! connection, which also finds out, once a second at most, whether the certificate is to be replaced: nothing watches or
-//! polls. Connections keep what they began with. It touches no socket; see `wire`.
+//! The public port's TLS settings: versions, tickets, and the present certificate. Asked by the `conn-<n>` thread of
+//! each TLS connection, which also checks, once a second at most, whether the certificate is to be replaced: nothing
+//! watches or polls. Connections keep the certificate they began with. It touches no socket; see `socket`.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -17,36 +17,37 @@ use crate::web::transport::certificate::{Certificate, names_of_this_host};
 
 /// The only protocol spoken here (RFC 7301 §6).
 const ALPN: &[u8] = b"http/1.1";
-/// How often files and clock are looked at, if there are connections to look for.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often files and clock are checked, if there are new connections.
+const CHECK_EVERY: Duration = Duration::from_secs(1);
 
-/// How the door speaks TLS.
+/// How the public port speaks TLS.
 pub struct Tls {
     present: ArcSwap<Present>,
-    origin: Origin,
+    source: Source,
     provider: Arc<CryptoProvider>,
     ticketer: Arc<dyn ProducesTickets>,
-    /// Held by whoever looks; nobody waits for that.
-    looked: Mutex<Looked>,
+    /// Held by the thread that checks; no other waits for it.
+    last_check: Mutex<LastCheck>,
 }
 
-/// The certificate of the moment.
+/// The present certificate.
 struct Present {
     config: Arc<ServerConfig>,
     fingerprint: String,
     renew_at: Option<SystemTime>,
 }
 
-enum Origin {
+/// Where certificates come from.
+enum Source {
     Files {
         cert: PathBuf,
         key: PathBuf,
     },
-    /// Made here; None is a state folder that could not be had.
-    Own(Option<StateDir>),
+    /// Made here; None if there is no state folder.
+    SelfSigned(Option<StateDir>),
 }
 
-struct Looked {
+struct LastCheck {
     at: Instant,
     stamps: [FileStamp; 2],
 }
@@ -58,39 +59,39 @@ impl fmt::Debug for Tls {
 }
 
 impl Tls {
-    /// With the certificate in these files, which is taken up again when they change.
+    /// With the certificate in these files, which is read again when they change.
     ///
     /// # Errors
-    /// PeerEvent is wrong with which file, to be read by a person.
+    /// What is wrong with which file, to be read by a person.
     pub fn from_files(cert: PathBuf, key: PathBuf) -> Result<Tls, String> {
         let stamps = [FileStamp::of(&cert), FileStamp::of(&key)];
         let certificate = Certificate::read(&cert, &key)?;
-        Tls::new(certificate, Origin::Files { cert, key }, stamps)
+        Tls::new(certificate, Source::Files { cert, key }, stamps)
     }
 
-    /// With a certificate of this host's own making: the one in the state folder, or a new one.
+    /// With a self-signed certificate: the one in the state folder, or a new one.
     ///
     /// # Errors
-    /// PeerEvent the crypto library said.
+    /// The crypto library's error.
     pub fn self_signed(state: Option<StateDir>) -> Result<Tls, String> {
         let certificate = own_certificate(state.as_ref(), SystemTime::now())?;
         if state.is_none() {
-            log::warn!("there is no state folder, so browsers will meet another certificate after the next start");
+            log::warn!("there is no state folder, so browsers will see another certificate after the next start");
         }
-        Tls::new(certificate, Origin::Own(state), Default::default())
+        Tls::new(certificate, Source::SelfSigned(state), Default::default())
     }
 
-    fn new(certificate: Certificate, origin: Origin, stamps: [FileStamp; 2]) -> Result<Tls, String> {
+    fn new(certificate: Certificate, source: Source, stamps: [FileStamp; 2]) -> Result<Tls, String> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let ticketer = aws_lc_rs::Ticketer::new().map_err(|error| error.to_string())?;
-        let present = present(certificate, &origin, &provider, &ticketer)?;
-        let looked = Mutex::new(Looked { at: Instant::now(), stamps });
-        Ok(Tls { present: ArcSwap::from_pointee(present), origin, provider, ticketer, looked })
+        let present = present(certificate, &source, &provider, &ticketer)?;
+        let last_check = Mutex::new(LastCheck { at: Instant::now(), stamps });
+        Ok(Tls { present: ArcSwap::from_pointee(present), source, provider, ticketer, last_check })
     }
 
-    /// PeerEvent a new connection shall use.
+    /// What a new connection uses.
     pub fn config(&self) -> Arc<ServerConfig> {
-        self.look(Instant::now(), SystemTime::now());
+        self.check(Instant::now(), SystemTime::now());
         Arc::clone(&self.present.load().config)
     }
 
@@ -99,36 +100,36 @@ impl Tls {
         self.present.load().fingerprint.clone()
     }
 
-    /// Whether browsers will warn of the certificate, because nobody vouches for it.
+    /// Whether browsers will warn of the certificate, because no authority has signed it.
     pub fn is_self_signed(&self) -> bool {
-        matches!(self.origin, Origin::Own(_))
+        matches!(self.source, Source::SelfSigned(_))
     }
 
-    /// Replaces the certificate if it is time. Whoever comes while another looks goes on with what there is.
-    fn look(&self, now: Instant, today: SystemTime) {
-        let Ok(mut looked) = self.looked.try_lock() else { return };
-        if now.saturating_duration_since(looked.at) < LOOK_EVERY {
+    /// Replaces the certificate if it is time. A thread that comes while another checks goes on with the present one.
+    fn check(&self, now: Instant, today: SystemTime) {
+        let Ok(mut last_check) = self.last_check.try_lock() else { return };
+        if now.saturating_duration_since(last_check.at) < CHECK_EVERY {
             return;
         }
-        looked.at = now;
-        let found = match &self.origin {
-            Origin::Files { cert, key } => {
+        last_check.at = now;
+        let found = match &self.source {
+            Source::Files { cert, key } => {
                 let stamps = [FileStamp::of(cert), FileStamp::of(key)];
-                // Remembered whatever comes of it, so that a bad file is told of once.
-                (std::mem::replace(&mut looked.stamps, stamps) != stamps).then(|| Certificate::read(cert, key))
+                // Remembered whatever the result, so that a bad file is logged once.
+                (std::mem::replace(&mut last_check.stamps, stamps) != stamps).then(|| Certificate::read(cert, key))
             }
-            Origin::Own(state) => {
+            Source::SelfSigned(state) => {
                 let due = self.present.load().renew_at.is_some_and(|at| today >= at);
                 due.then(|| own_certificate(state.as_ref(), today))
             }
         };
         let Some(found) = found else { return };
-        match found.and_then(|certificate| present(certificate, &self.origin, &self.provider, &self.ticketer)) {
+        match found.and_then(|certificate| present(certificate, &self.source, &self.provider, &self.ticketer)) {
             Ok(present) => {
-                log::info!("a new certificate is in use, SHA-256 {}", present.fingerprint);
+                log::info!("certificate: replaced, SHA-256 {}", present.fingerprint);
                 self.present.store(Arc::new(present));
             }
-            Err(wrong) => log::warn!("the certificate stays the old one: {wrong}"),
+            Err(wrong) => log::warn!("certificate: not replaced: {wrong}"),
         }
     }
 }
@@ -143,23 +144,23 @@ fn own_certificate(state: Option<&StateDir>, today: SystemTime) -> Result<Certif
 
 fn present(
     certificate: Certificate,
-    origin: &Origin,
+    source: &Source,
     provider: &Arc<CryptoProvider>,
     ticketer: &Arc<dyn ProducesTickets>,
 ) -> Result<Present, String> {
     let fingerprint = certificate.fingerprint();
     let renew_at = certificate.renew_at();
     if certificate.ends().is_some_and(|end| end < SystemTime::now()) {
-        log::warn!("the certificate has run out: browsers will refuse it");
+        log::warn!("certificate: expired; browsers will refuse it");
     }
-    let unusable = |error: rustls::Error| match (&error, origin) {
-        (rustls::Error::InconsistentKeys(_), Origin::Files { cert, key }) => {
+    let unusable = |error: rustls::Error| match (&error, source) {
+        (rustls::Error::InconsistentKeys(_), Source::Files { cert, key }) => {
             format!("--tls-key {} is not the key of --tls-cert {}", key.display(), cert.display())
         }
-        (_, Origin::Files { cert, key }) => {
+        (_, Source::Files { cert, key }) => {
             format!("--tls-cert {} and --tls-key {} cannot be used: {error}", cert.display(), key.display())
         }
-        (_, Origin::Own(_)) => format!("the certificate that was made cannot be used: {error}"),
+        (_, Source::SelfSigned(_)) => format!("the certificate that was made cannot be used: {error}"),
     };
     let mut config = ServerConfig::builder_with_provider(Arc::clone(provider))
         .with_safe_default_protocol_versions()
@@ -170,7 +171,7 @@ fn present(
     config.alpn_protocols = vec![ALPN.to_vec()];
     // The same keys for all configurations: a new certificate does not end sessions that may be resumed.
     config.ticketer = Arc::clone(ticketer);
-    // PeerEvent clients keep for us need not be kept here.
+    // Clients keep their tickets, so no sessions are kept here.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     Ok(Present { config: Arc::new(config), fingerprint, renew_at })
 }
@@ -190,37 +191,37 @@ mod tests {
     }
 
     #[test]
-    fn files_that_change_are_taken_up_once_a_second_at_most() {
+    fn files_that_change_are_read_again_once_a_second_at_most() {
         let folder = tempfile::tempdir().unwrap();
         let (cert, key) = write_pair(folder.path());
         let tls = Tls::from_files(cert, key).unwrap();
         let (begun, first) = (Instant::now(), tls.fingerprint());
         write_pair(folder.path());
-        tls.look(begun + LOOK_EVERY / 2, SystemTime::now());
+        tls.check(begun + CHECK_EVERY / 2, SystemTime::now());
         assert_eq!(tls.fingerprint(), first);
-        tls.look(begun + LOOK_EVERY * 2, SystemTime::now());
+        tls.check(begun + CHECK_EVERY * 2, SystemTime::now());
         assert_ne!(tls.fingerprint(), first);
     }
 
     #[test]
-    fn a_bad_file_leaves_the_old_certificate_and_a_good_one_ends_that() {
+    fn a_bad_file_leaves_the_old_certificate_in_use_until_a_good_one_comes() {
         let folder = tempfile::tempdir().unwrap();
         let (cert, key) = write_pair(folder.path());
         let tls = Tls::from_files(cert.clone(), key).unwrap();
         let (begun, first) = (Instant::now(), tls.fingerprint());
         fs::write(&cert, "nonsense").unwrap();
-        tls.look(begun + LOOK_EVERY * 2, SystemTime::now());
+        tls.check(begun + CHECK_EVERY * 2, SystemTime::now());
         assert_eq!(tls.fingerprint(), first);
         fs::remove_file(&cert).unwrap();
-        tls.look(begun + LOOK_EVERY * 4, SystemTime::now());
+        tls.check(begun + CHECK_EVERY * 4, SystemTime::now());
         assert_eq!(tls.fingerprint(), first);
         write_pair(folder.path());
-        tls.look(begun + LOOK_EVERY * 6, SystemTime::now());
+        tls.check(begun + CHECK_EVERY * 6, SystemTime::now());
         assert_ne!(tls.fingerprint(), first);
     }
 
     #[test]
-    fn a_key_of_another_certificate_is_refused_by_name() {
+    fn a_key_of_another_certificate_is_refused_with_both_file_names() {
         let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let ((cert, _), (_, key)) = (write_pair(one.path()), write_pair(other.path()));
         let wrong = Tls::from_files(cert, key).unwrap_err();
@@ -228,16 +229,16 @@ mod tests {
     }
 
     #[test]
-    fn one_of_our_own_is_kept_and_renewed_while_we_run() {
+    fn a_self_signed_certificate_is_kept_and_renewed_while_the_server_runs() {
         let folder = tempfile::tempdir().unwrap();
         let state = StateDir::open(folder.path()).unwrap();
         let tls = Tls::self_signed(Some(state.clone())).unwrap();
         let first = tls.fingerprint();
         assert_eq!(Tls::self_signed(Some(state.clone())).unwrap().fingerprint(), first);
-        let (later, today) = (Instant::now() + LOOK_EVERY * 2, SystemTime::now());
-        tls.look(later, today + Duration::from_secs(300 * 86_400));
+        let (later, today) = (Instant::now() + CHECK_EVERY * 2, SystemTime::now());
+        tls.check(later, today + Duration::from_secs(300 * 86_400));
         assert_eq!(tls.fingerprint(), first);
-        tls.look(later + LOOK_EVERY * 2, today + Duration::from_secs(380 * 86_400));
+        tls.check(later + CHECK_EVERY * 2, today + Duration::from_secs(380 * 86_400));
         assert_ne!(tls.fingerprint(), first);
     }
 }

@@ -9,7 +9,7 @@ use super::setup::{accept, drain, sessions_with_tracks};
 
 /// The body of `POST /offer`: it is answered, or refused in one sentence. A session whose client sends nothing ends.
 pub fn offer(bytes: &[u8]) {
-    let Ok(sdp) = whep::described_offer(bytes) else { return };
+    let Ok(sdp) = whep::offer_in_json(bytes) else { return };
     let now = Instant::now();
     match accept(&sdp, now) {
         Err(sentence) => assert!(!sentence.is_empty() && !sentence.contains('\n'), "{sentence}"),

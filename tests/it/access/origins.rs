@@ -3,13 +3,14 @@
 use std::net::TcpStream;
 
 use roomtone::access::token_store::TokenStore;
-use roomtone::web::handlers::authorize::Gate;
+use roomtone::web::handlers::authorize::Authorizer;
 use roomtone::web::http::origin::Origin;
 use tungstenite::client::IntoClientRequest;
 
 use crate::access::private_server::{listen, offer_as_json, ws_refusal};
+use crate::harness::http_client::code;
 use crate::harness::room_peer::receive;
-use crate::web::http::{House as TestServer, code};
+use crate::harness::server::Server as TestServer;
 
 #[test]
 fn a_page_of_another_site_may_use_whep_and_nothing_else() {
@@ -35,8 +36,8 @@ fn a_page_of_another_site_may_use_whep_and_nothing_else() {
 #[test]
 fn a_page_of_an_allowed_origin_may_use_rooms_and_offers_and_read_the_answers() {
     let club = "https://club.example:444";
-    let gate = Gate::new(false, TokenStore::open(None).unwrap(), vec![Origin::parse(club).unwrap()]);
-    let server = TestServer::with_gate(gate);
+    let gate = Authorizer::new(false, TokenStore::open(None).unwrap(), vec![Origin::parse(club).unwrap()]);
+    let server = TestServer::with_authorizer(gate);
     let answer = offer_as_json(&server, &format!("Origin: {club}\r\n"));
     assert_eq!((answer.status, answer.field("access-control-allow-origin")), (200, Some(club)));
     assert_eq!(answer.field("vary"), Some("Origin"));
@@ -44,7 +45,7 @@ fn a_page_of_an_allowed_origin_may_use_rooms_and_offers_and_read_the_answers() {
     assert_eq!(preflight.field("access-control-allow-origin"), Some(club));
     let other = offer_as_json(&server, "Origin: https://club.example\r\n");
     assert_eq!((other.error(), other.field("access-control-allow-origin")), (code(403, "foreign-origin"), None));
-    let address = server.door.address();
+    let address = server.address();
     let mut request = format!("ws://{address}/ws").into_client_request().unwrap();
     request.headers_mut().insert("Origin", club.parse().unwrap());
     let (mut socket, _) = tungstenite::client(request, TcpStream::connect(address).unwrap()).unwrap();

@@ -4,10 +4,11 @@ use roomtone::access::token_store::TokenStore;
 use roomtone::access::tokens::Permission;
 use roomtone::ids::names::RoomName;
 use roomtone::os::state_dir::StateDir;
-use roomtone::web::handlers::authorize::Gate;
+use roomtone::web::handlers::authorize::Authorizer;
 use serde_json::{Value, json};
 
-use crate::web::http::{House as TestServer, Reply};
+use crate::harness::http_client::HttpResponse;
+use crate::harness::server::Server as TestServer;
 use crate::web::whep;
 
 const UPGRADE: &str = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
@@ -27,7 +28,7 @@ impl PrivateServer {
 
     pub fn restart(self) -> PrivateServer {
         let PrivateServer { server, folder } = self;
-        server.door.stop();
+        server.running.stop().unwrap();
         PrivateServer { server: start(&folder), folder }
     }
 
@@ -41,7 +42,7 @@ impl PrivateServer {
 }
 
 fn start(folder: &tempfile::TempDir) -> TestServer {
-    TestServer::with_gate(Gate::new(true, store(folder), vec![]))
+    TestServer::with_authorizer(Authorizer::new(true, store(folder), vec![]))
 }
 
 /// The token store of a folder, as another process opens it.
@@ -58,11 +59,11 @@ pub fn bearer(token: &str) -> String {
 }
 
 /// Sends an offer by WHEP. The server admits two listeners.
-pub fn listen(server: &TestServer, path: &str, fields: &str) -> Reply {
+pub fn listen(server: &TestServer, path: &str, fields: &str) -> HttpResponse {
     server.ask("POST", path, &format!("{}{fields}", whep::SDP), whep::offer().as_bytes())
 }
 
-pub fn offer_as_json(server: &TestServer, fields: &str) -> Reply {
+pub fn offer_as_json(server: &TestServer, fields: &str) -> HttpResponse {
     let body = json!({"sdp": whep::offer(), "type": "offer"}).to_string();
     server.ask("POST", "/offer", &format!("Content-Type: application/json\r\n{fields}"), body.as_bytes())
 }

@@ -8,8 +8,11 @@ use serde_json::json;
 use crate::access::private_server::{
     PrivateServer, bearer, check_access, listen, offer_as_json, room, store, ws_refusal,
 };
+use crate::harness::http_client::HttpResponse;
+use crate::harness::http_client::code;
 use crate::harness::room_peer::{RoomPeer, connect, receive};
-use crate::web::http::{House as TestServer, Reply, code, wait_until};
+use crate::harness::server::Server as TestServer;
+use crate::harness::wait::wait_until;
 use crate::web::whep;
 
 #[test]
@@ -134,7 +137,7 @@ fn a_peer_refused_by_a_locked_room_has_not_used_its_token() {
     moderator.send(&json!({"type": "lock", "payload": {"locked": true}}));
     assert_eq!(moderator.receive(), json!({"type": "room-state", "payload": {"locked": true}}));
     let query = format!("room=r&token={once}");
-    let mut refused = connect(private.server.door.address(), &query);
+    let mut refused = connect(private.server.address(), &query);
     assert_eq!(receive(&mut refused)["payload"]["code"], "room-locked");
     drop(refused);
     moderator.send(&json!({"type": "lock", "payload": {"locked": false}}));
@@ -171,6 +174,6 @@ fn an_address_with_too_many_invalid_tokens_must_wait_but_a_valid_one_passes() {
     assert_eq!(status(&private.server, &good).status, 200);
 }
 
-fn status(server: &TestServer, token: &str) -> Reply {
+fn status(server: &TestServer, token: &str) -> HttpResponse {
     server.ask("GET", "/api/status", &bearer(token), b"")
 }

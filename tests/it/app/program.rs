@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::harness::program::{BINARY, Listening, Program, command, example, get};
 use crate::harness::sound_server::SoundServer;
-use crate::web::http::wait_until;
+use crate::harness::wait::wait_until;
 
 fn run(args: &[&str]) -> Output {
     let folder = tempfile::tempdir().unwrap();

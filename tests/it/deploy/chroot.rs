@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::harness::program::{Listening, get};
 use crate::harness::room_peer::RoomPeer;
-use crate::web::http::wait_until;
+use crate::harness::wait::wait_until;
 
 /// User and group ids of the unprivileged user.
 const NOBODY: &str = "65534:65534";

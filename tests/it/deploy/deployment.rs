@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::chroot::{Chroot, Server, TONE_ARGS, check_page_room_and_tone, unused_port};
 use crate::harness::program::get;
-use crate::web::http::wait_until;
+use crate::harness::wait::wait_until;
 
 #[test]
 #[ignore = "make static-test"]

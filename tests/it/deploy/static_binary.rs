@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::chroot::{Chroot, TONE_ARGS, check_page_room_and_tone, text};
-use crate::web::http::wait_until;
+use crate::harness::wait::wait_until;
 
 #[test]
 #[ignore = "make static-test"]

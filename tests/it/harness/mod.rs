@@ -1,5 +1,6 @@
 //! What tests start, simulate and connect with. Benches use `media` too.
 
+pub mod http_client;
 #[cfg(target_os = "linux")]
 pub mod listener;
 #[cfg(target_os = "linux")]
@@ -11,6 +12,8 @@ pub mod program;
 pub mod random;
 pub mod room_peer;
 pub mod rtc_engine;
+pub mod server;
 #[cfg(target_os = "linux")]
 pub mod sound_server;
 pub mod virtual_network;
+pub mod wait;

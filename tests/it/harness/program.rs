@@ -11,7 +11,7 @@ use std::thread;
 use serde_json::Value;
 
 use crate::harness::sound_server::SoundServer;
-use crate::web::http::wait_until;
+use crate::harness::wait::wait_until;
 
 pub const BINARY: &str = env!("CARGO_BIN_EXE_roomtone");
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::{Error, Message, WebSocket};
 
-use crate::web::http::House as TestServer;
+use crate::harness::server::Server as TestServer;
 
 /// No answer takes that long, even on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -28,7 +28,7 @@ pub struct RoomPeer {
 impl RoomPeer {
     /// Connects to `/ws?QUERY` and receives `init-peers` and `config`.
     pub fn join(server: &TestServer, query: &str) -> RoomPeer {
-        RoomPeer::join_at(server.door.address(), query)
+        RoomPeer::join_at(server.address(), query)
     }
 
     /// The same for a server of which only the address is known.

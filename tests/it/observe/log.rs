@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::harness::program::{Listening, command, get};
-use crate::web::http::wait_until;
+use crate::harness::wait::wait_until;
 
 /// A program whose standard error is a pipe that is read only when a test wants to. All its lines are in its log file.
 struct Unread {

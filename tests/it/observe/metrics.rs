@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 use crate::harness::program::{Program, get};
-use crate::web::http::wait_until;
+use crate::harness::wait::wait_until;
 
 /// The type of each family and the value of each line, by name and labels as they are written.
 struct Parsed {

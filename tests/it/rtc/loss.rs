@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use crate::harness::listener::{Listener, ListenerOptions};
 use crate::harness::program::Program;
+use crate::harness::wait::wait_until;
 use crate::rtc::lossy_proxy::LossyProxy;
-use crate::web::http::wait_until;
 
 /// Of so many, 0.3 % are 12 packets; 5 % are 200.
 const PACKETS: u64 = 4_000;

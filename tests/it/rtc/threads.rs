@@ -8,7 +8,7 @@ use std::net::Ipv4Addr;
 use crate::harness::listener::Listener;
 use crate::harness::loopback_client::connect;
 use crate::harness::program::Program;
-use crate::web::http::wait_until;
+use crate::harness::wait::wait_until;
 
 const LISTENERS: u8 = 24;
 

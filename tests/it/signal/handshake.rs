@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use crate::harness::http_client::code;
 use crate::harness::room_peer::RoomPeer;
-use crate::web::http::{House as TestServer, code};
+use crate::harness::server::Server as TestServer;
 
 #[test]
 fn an_unusable_request_is_refused_before_the_upgrade() {

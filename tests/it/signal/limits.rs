@@ -8,7 +8,8 @@ use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::{Message, WebSocket};
 
 use crate::harness::room_peer::{RoomPeer, about_peer, connect, receive};
-use crate::web::http::{House as TestServer, wait_until};
+use crate::harness::server::Server as TestServer;
+use crate::harness::wait::wait_until;
 
 #[test]
 fn an_unusable_message_is_answered_with_an_error_and_the_connection_stays() {
@@ -111,7 +112,7 @@ fn a_full_room_and_a_full_server_refuse_with_1013() {
     let _inside =
         [RoomPeer::join(&server, "room=a"), RoomPeer::join(&server, "room=a"), RoomPeer::join(&server, "room=b")];
     for room in ["a", "b"] {
-        let mut socket = connect(server.door.address(), &format!("room={room}"));
+        let mut socket = connect(server.address(), &format!("room={room}"));
         let error = receive(&mut socket);
         assert_eq!((&error["type"], &error["payload"]["code"]), (&json!("error"), &json!("room-full")));
         let Message::Close(Some(frame)) = socket.read().unwrap() else { panic!("no close frame") };

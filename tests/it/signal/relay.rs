@@ -4,7 +4,7 @@ use serde_json::json;
 use tungstenite::Message;
 
 use crate::harness::room_peer::{RoomPeer, about_peer, connect, receive};
-use crate::web::http::House as TestServer;
+use crate::harness::server::Server as TestServer;
 
 #[test]
 fn two_clients_of_the_original_protocol_meet_and_leave() {
@@ -46,7 +46,7 @@ fn a_client_of_six_messages_works_beside_one_that_knows_all() {
     full.send(&json!({"type": "chat", "payload": {"text": "anybody here?"}}));
     assert_eq!(full.receive_type(), "chat");
     // It reads types and payloads, acts on the six messages that it knows, and sends no others.
-    let mut original = connect(server.door.address(), "");
+    let mut original = connect(server.address(), "");
     let first = receive(&mut original);
     assert_eq!((&first["type"], &first["payload"]["peerIds"]), (&json!("init-peers"), &json!([full.id])));
     let id = first["payload"]["id"].as_str().unwrap().to_owned();
@@ -101,7 +101,7 @@ fn a_thousand_browsers_that_join_at_once_all_find_their_rooms() {
     const PEERS: usize = 1_000;
     const ROOM: usize = 10;
     let server = TestServer::open();
-    let address = server.door.address();
+    let address = server.address();
     let workers: Vec<_> = (0..ROOM)
         .map(|worker| {
             std::thread::spawn(move || {

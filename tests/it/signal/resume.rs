@@ -8,7 +8,8 @@ use tungstenite::protocol::CloseFrame;
 use tungstenite::protocol::frame::coding::CloseCode;
 
 use crate::harness::room_peer::{RoomPeer, about_peer};
-use crate::web::http::{House as TestServer, wait_until};
+use crate::harness::server::Server as TestServer;
+use crate::harness::wait::wait_until;
 
 #[test]
 fn a_resumed_peer_has_the_same_id_and_the_others_saw_no_leave() {
@@ -76,7 +77,7 @@ fn after_a_restart_a_room_forms_again_with_the_old_ids() {
         while peer.receive_type() != "error" {}
         assert_eq!(peer.close_code(), CloseCode::Away);
     }
-    server.door.stop();
+    server.running.stop().unwrap();
     let server = TestServer::open();
     let mut back: Vec<RoomPeer> = vec![];
     for peer in &old {

@@ -16,7 +16,7 @@ use roomtone::rtc::requests::Refusal;
 use roomtone::station::source::{Source, SourceState};
 
 use crate::harness::rtc_engine;
-use crate::web::http::wait_until;
+use crate::harness::wait::wait_until;
 
 /// A broadcast without stations, and its engine.
 fn broadcast() -> (Broadcast, Running<Handle>) {

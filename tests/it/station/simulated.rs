@@ -19,7 +19,7 @@ use roomtone::station::timeline::{self, Capacity};
 
 use crate::harness::media::simulated_device::Simulated;
 use crate::harness::sound_server::tone_hz;
-use crate::web::http::wait_until;
+use crate::harness::wait::wait_until;
 
 /// A station that captures a device; its packets are collected with the time of each.
 struct RunningStation {

@@ -13,8 +13,8 @@ use crate::harness::listener::Listener;
 use crate::harness::loopback_client::{IO_TIMEOUT, connect, join_room, post_offer};
 use crate::harness::program::Program;
 use crate::harness::random::Random;
+use crate::harness::wait::wait_until;
 use crate::stress::hostile_clients::{address, oversized_offer, stalled_reader};
-use crate::web::http::wait_until;
 
 /// Each of these tests needs the whole machine.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());

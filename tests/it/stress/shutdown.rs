@@ -5,8 +5,8 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use crate::harness::loopback_client::connect;
+use crate::harness::wait::wait_until;
 use crate::stress::server_under_load::{LISTENER_ADDRESS, ServerUnderLoad, WARM_UP_CONNECTIONS};
-use crate::web::http::wait_until;
 
 #[test]
 fn sigterm_ends_the_program_within_three_seconds_and_tells_every_client() {

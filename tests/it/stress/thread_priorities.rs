@@ -3,8 +3,8 @@
 use crate::harness::loopback_client::connect;
 use crate::harness::program::Program;
 use crate::harness::sound_server::SoundServer;
+use crate::harness::wait::wait_until;
 use crate::stress::hostile_clients::address;
-use crate::web::http::wait_until;
 
 /// sched(7)
 const SCHED_RR: i32 = 2;
@@ -31,7 +31,7 @@ fn threads_of_sound_have_precedence_and_threads_of_http_yield() {
         assert_eq!(rank(name), if warnings == 0 { raised } else { ordinary }, "{name} in {threads:?}");
     }
     assert!(warnings < 2, "{}", program.log());
-    for name in ["roomtone", "door", "cap-main"] {
+    for name in ["roomtone", "accept", "cap-main"] {
         assert_eq!(rank(name), ordinary, "{name} in {threads:?}");
     }
     let lowered = (ordinary.0, (ordinary.1 + 5).min(19));

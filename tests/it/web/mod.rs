@@ -1,3 +1,10 @@
-pub mod http;
-mod tls;
+mod accept;
+mod framing;
+mod keep_alive;
+mod limits;
+mod pages;
+mod routes;
+mod status;
+mod streaming;
+pub mod tls;
 pub mod whep;

@@ -1,4 +1,4 @@
-//! TLS on the door's one port: asked by real TLS clients, by proxies, and by those who mean no good.
+//! TLS on the public port: real TLS clients, proxies, and hostile clients.
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use roomtone::web::handlers::context::Limits;
-use roomtone::web::http::client_address::Proxies;
+use roomtone::web::http::client_address::TrustedProxies;
+use roomtone::web::transport::limits::Limits;
 use roomtone::web::transport::tls::Tls;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::version::{TLS12, TLS13};
@@ -17,47 +17,45 @@ use rustls::{SupportedProtocolVersion, crypto::aws_lc_rs};
 use serde_json::{Value, json};
 use tungstenite::{Message, WebSocket};
 
-use crate::web::http::{House, Plan, code, wait_until};
+use crate::harness::http_client::code;
+use crate::harness::server::{Server, Setup};
+use crate::harness::wait::{PATIENCE, SHORT, wait_until};
 use crate::web::whep::{SDP, offer};
 
-/// No answer takes that long on a machine that is not on fire.
-const PATIENCE: Duration = Duration::from_secs(30);
-const SHORT: Duration = Duration::from_millis(400);
-
-/// A house with a certificate in two files.
-struct Secure {
-    house: House,
+/// A server with a certificate in two files.
+pub struct Secure {
+    pub server: Server,
     files: tempfile::TempDir,
     certificate: CertificateDer<'static>,
 }
 
 impl Secure {
     fn open() -> Secure {
-        Secure::built(Plan::default())
+        Secure::start(Setup::default())
     }
 
-    fn built(plan: Plan) -> Secure {
+    pub fn start(setup: Setup) -> Secure {
         let files = tempfile::tempdir().unwrap();
         let certificate = write_certificate(&files);
         let tls = Tls::from_files(files.path().join("cert.pem"), files.path().join("key.pem")).unwrap();
-        let house = House::built(Plan { tls: Some(Arc::new(tls)), ..plan });
-        Secure { house, files, certificate }
+        let server = Server::start(Setup { tls: Some(Arc::new(tls)), ..setup });
+        Secure { server, files, certificate }
     }
 
     fn address(&self) -> SocketAddr {
-        self.house.door.address()
+        self.server.address()
     }
 
     fn config(&self, version: &'static SupportedProtocolVersion) -> Arc<ClientConfig> {
         config(&self.certificate, version)
     }
 
-    fn client(&self, version: &'static SupportedProtocolVersion) -> Client {
+    pub fn client(&self, version: &'static SupportedProtocolVersion) -> Client {
         connect(self.address(), &self.config(version))
     }
 }
 
-type Client = StreamOwned<ClientConnection, TcpStream>;
+pub type Client = StreamOwned<ClientConnection, TcpStream>;
 
 fn write_certificate(folder: &tempfile::TempDir) -> CertificateDer<'static> {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
@@ -91,7 +89,7 @@ fn connect(address: SocketAddr, config: &Arc<ClientConfig>) -> Client {
     StreamOwned::new(ClientConnection::new(Arc::clone(config), name).unwrap(), tcp(address))
 }
 
-/// Asks for the simplest thing; the status, and whether more could be asked.
+/// Sends a `GET`; the status and the head of the response.
 fn ask(stream: &mut (impl Read + Write), path: &str, fields: &str) -> io::Result<(u16, String)> {
     write!(stream, "GET {path} HTTP/1.1\r\nHost: 192.0.2.1\r\n{fields}\r\n")?;
     let mut reply = Vec::new();
@@ -113,12 +111,12 @@ fn ask(stream: &mut (impl Read + Write), path: &str, fields: &str) -> io::Result
     }
 }
 
-fn enter<S: Read + Write>(stream: S, room: &str) -> WebSocket<S> {
+fn join<S: Read + Write>(stream: S, room: &str) -> WebSocket<S> {
     let url = format!("ws://localhost/ws?room={room}");
     tungstenite::client(url, stream).map_err(|error| error.to_string()).expect("the server upgrades").0
 }
 
-fn hear<S: Read + Write>(socket: &mut WebSocket<S>) -> Value {
+fn receive<S: Read + Write>(socket: &mut WebSocket<S>) -> Value {
     loop {
         match socket.read().expect("the server speaks") {
             Message::Text(text) => return serde_json::from_str(&text).unwrap(),
@@ -129,15 +127,15 @@ fn hear<S: Read + Write>(socket: &mut WebSocket<S>) -> Value {
 }
 
 /// Two in a room, with their ids.
-fn couple<S: Read + Write>(first: S, second: S) -> [(WebSocket<S>, String); 2] {
+fn two_peers<S: Read + Write>(first: S, second: S) -> [(WebSocket<S>, String); 2] {
     let id = |init: Value| init["payload"]["id"].as_str().unwrap().to_owned();
-    let mut first = enter(first, "couple");
-    let first_id = id(hear(&mut first));
-    assert_eq!(hear(&mut first)["type"], "config");
-    let mut second = enter(second, "couple");
-    let second_id = id(hear(&mut second));
-    assert_eq!(hear(&mut second)["type"], "config");
-    assert_eq!(hear(&mut first)["type"], "new-peer");
+    let mut first = join(first, "two");
+    let first_id = id(receive(&mut first));
+    assert_eq!(receive(&mut first)["type"], "config");
+    let mut second = join(second, "two");
+    let second_id = id(receive(&mut second));
+    assert_eq!(receive(&mut second)["type"], "config");
+    assert_eq!(receive(&mut first)["type"], "new-peer");
     [(first, first_id), (second, second_id)]
 }
 
@@ -165,7 +163,7 @@ fn tls_and_plain_http_are_answered_on_one_port() {
 }
 
 #[test]
-fn a_connection_ends_with_a_goodbye_of_tls() {
+fn a_connection_ends_with_a_close_notify() {
     let secure = Secure::open();
     let mut client = secure.client(&TLS13);
     ask(&mut client, "/healthz", "Connection: close\r\n").unwrap();
@@ -173,7 +171,7 @@ fn a_connection_ends_with_a_goodbye_of_tls() {
 }
 
 #[test]
-fn who_comes_back_resumes_with_a_ticket() {
+fn a_returning_client_resumes_with_a_ticket() {
     let secure = Secure::open();
     for version in [&TLS12, &TLS13] {
         let config = secure.config(version);
@@ -192,24 +190,25 @@ fn who_comes_back_resumes_with_a_ticket() {
 fn peers_meet_over_tls() {
     let secure = Secure::open();
     for version in [&TLS12, &TLS13] {
-        let [(mut first, first_id), (mut second, second_id)] = couple(secure.client(version), secure.client(version));
+        let [(mut first, first_id), (mut second, second_id)] =
+            two_peers(secure.client(version), secure.client(version));
         for nth in 0..20 {
             second.send(Message::text(to(&first_id, nth, nth * 1_000))).unwrap();
-            assert_eq!(number(&hear(&mut first)), nth as u64);
+            assert_eq!(number(&receive(&mut first)), nth as u64);
             first.send(Message::text(to(&second_id, nth, nth * 3_000))).unwrap();
-            assert_eq!(number(&hear(&mut second)), nth as u64);
+            assert_eq!(number(&receive(&mut second)), nth as u64);
         }
         first.close(None).unwrap();
         while first.read().is_ok() {}
-        assert_eq!(hear(&mut second)["type"], "peer-disconnect");
+        assert_eq!(receive(&mut second)["type"], "peer-disconnect");
     }
 }
 
 #[test]
-fn a_peer_that_does_not_read_is_heard_all_the_same_and_loses_nothing() {
+fn a_peer_that_does_not_read_can_still_send_and_loses_nothing() {
     let secure = Secure::open();
     for version in [&TLS12, &TLS13] {
-        let [(mut deaf, deaf_id), (mut other, other_id)] = couple(secure.client(version), secure.client(version));
+        let [(mut deaf, deaf_id), (mut other, other_id)] = two_peers(secure.client(version), secure.client(version));
         // Several times what Linux may keep on the way, but no more than may wait for a peer.
         for nth in 0..60 {
             other.send(Message::text(to(&deaf_id, nth, 60_000))).unwrap();
@@ -217,18 +216,18 @@ fn a_peer_that_does_not_read_is_heard_all_the_same_and_loses_nothing() {
         // The server's writes to this peer are blocked by now; what it says arrives all the same.
         for nth in 0..50 {
             deaf.send(Message::text(to(&other_id, nth, 60_000))).unwrap();
-            assert_eq!(number(&hear(&mut other)), nth as u64);
+            assert_eq!(number(&receive(&mut other)), nth as u64);
         }
         for nth in 0..60 {
-            assert_eq!(number(&hear(&mut deaf)), nth);
+            assert_eq!(number(&receive(&mut deaf)), nth);
         }
     }
 }
 
 #[test]
-fn many_messages_in_one_record_are_all_heard_at_once() {
+fn many_messages_in_one_record_all_arrive_at_once() {
     let secure = Secure::open();
-    let [(mut first, _), (mut second, second_id)] = couple(secure.client(&TLS13), secure.client(&TLS13));
+    let [(mut first, _), (mut second, second_id)] = two_peers(secure.client(&TLS13), secure.client(&TLS13));
     let mut bytes = vec![];
     for nth in 0..100 {
         bytes.extend(frame(&to(&second_id, nth, 10)));
@@ -237,14 +236,14 @@ fn many_messages_in_one_record_are_all_heard_at_once() {
     first.get_mut().write_all(&bytes).unwrap();
     first.get_mut().flush().unwrap();
     for nth in 0..100 {
-        assert_eq!(number(&hear(&mut second)), nth);
+        assert_eq!(number(&receive(&mut second)), nth);
     }
 }
 
 #[test]
 fn one_message_over_hundreds_of_records_is_one_message() {
     let secure = Secure::open();
-    let [(mut first, _), (mut second, second_id)] = couple(secure.client(&TLS13), secure.client(&TLS13));
+    let [(mut first, _), (mut second, second_id)] = two_peers(secure.client(&TLS13), secure.client(&TLS13));
     let mut records = vec![];
     let client = first.get_mut();
     for byte in frame(&to(&second_id, 7, 500)) {
@@ -260,7 +259,7 @@ fn one_message_over_hundreds_of_records_is_one_message() {
             thread::sleep(Duration::from_millis(2));
         }
     }
-    assert_eq!(number(&hear(&mut second)), 7);
+    assert_eq!(number(&receive(&mut second)), 7);
 }
 
 /// A text message as a client sends it (RFC 6455 §5.2), masked with zeros.
@@ -279,7 +278,7 @@ fn frame(text: &str) -> Vec<u8> {
 }
 
 #[test]
-fn a_new_certificate_is_taken_up_and_a_bad_one_is_not_while_nobody_is_dropped() {
+fn a_new_certificate_is_used_and_a_bad_one_is_not_while_connections_stay_open() {
     let secure = Secure::open();
     let mut old = secure.client(&TLS13);
     assert_eq!(ask(&mut old, "/healthz", "").unwrap().0, 200);
@@ -299,18 +298,19 @@ fn a_new_certificate_is_taken_up_and_a_bad_one_is_not_while_nobody_is_dropped() 
     assert_eq!(ask(&mut old, "/healthz", "").unwrap().0, 200);
 }
 
-/// Reads on until the server closes; what it said.
-fn until_end(mut stream: TcpStream) -> Vec<u8> {
+/// Reads until the server closes; what it sent.
+pub fn until_end(mut stream: TcpStream) -> Vec<u8> {
     let mut said = vec![];
     let end = stream.read_to_end(&mut said);
     let reset = end.is_err_and(|error| error.kind() != io::ErrorKind::ConnectionReset);
-    assert!(!reset, "it hangs");
+    assert!(!reset, "the connection stays open");
     said
 }
 
 #[test]
-fn what_only_looks_like_tls_is_told_so_and_closed() {
-    let secure = Secure::built(Plan { limits: Limits { head_timeout: SHORT, ..Limits::default() }, ..Plan::default() });
+fn bytes_that_only_look_like_tls_get_an_alert_and_are_closed() {
+    let secure =
+        Secure::start(Setup { limits: Limits { head_timeout: SHORT, ..Limits::default() }, ..Setup::default() });
     // A record of a version and length that are not; one that holds no ClientHello; HTTP behind the first byte.
     let cases: [&[u8]; 4] = [
         b"\x16\xff\xff\xff\xff garbage",
@@ -325,12 +325,13 @@ fn what_only_looks_like_tls_is_told_so_and_closed() {
         // A fatal alert (RFC 8446 §6), and nothing in the clear.
         assert!(said.is_empty() || (said[0] == 21 && said.len() == 7 && said[5] == 2), "{said:?}");
     }
-    wait_until("they are gone", || secure.house.metrics.connections.read() == 0);
+    wait_until("they are gone", || secure.server.metrics.connections.read() == 0);
 }
 
 #[test]
-fn half_a_handshake_has_the_time_of_a_head() {
-    let secure = Secure::built(Plan { limits: Limits { head_timeout: SHORT, ..Limits::default() }, ..Plan::default() });
+fn the_handshake_and_the_first_head_share_one_time_limit() {
+    let secure =
+        Secure::start(Setup { limits: Limits { head_timeout: SHORT, ..Limits::default() }, ..Setup::default() });
     let mut hello = vec![];
     let name = ServerName::try_from("localhost").unwrap();
     ClientConnection::new(secure.config(&TLS13), name).unwrap().write_tls(&mut hello).unwrap();
@@ -349,19 +350,19 @@ fn half_a_handshake_has_the_time_of_a_head() {
     client.read_to_string(&mut said).unwrap();
     assert!(said.starts_with("HTTP/1.1 408"), "{said}");
     assert!(begun.elapsed() >= SHORT);
-    wait_until("they are gone", || secure.house.metrics.connections.read() == 0);
+    wait_until("they are gone", || secure.server.metrics.connections.read() == 0);
 }
 
 #[test]
 fn a_client_that_stops_reading_is_dropped_over_tls_too() {
     let limits = Limits { write_timeout: SHORT, ..Limits::default() };
-    let secure = Secure::built(Plan { limits, ..Plan::default() });
+    let secure = Secure::start(Setup { limits, ..Setup::default() });
     // More than both kernels' buffers take.
-    fs::write(secure.house.www().join("large.txt"), vec![b'x'; 48 * 1024 * 1024]).unwrap();
+    fs::write(secure.server.www().join("large.txt"), vec![b'x'; 48 * 1024 * 1024]).unwrap();
     let mut client = secure.client(&TLS13);
     client.write_all(b"GET /large.txt HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
-    wait_until("the connection is counted", || secure.house.metrics.connections.read() == 1);
-    wait_until("the connection is dropped", || secure.house.metrics.connections.read() == 0);
+    wait_until("the connection is counted", || secure.server.metrics.connections.read() == 1);
+    wait_until("the connection is dropped", || secure.server.metrics.connections.read() == 0);
 }
 
 #[test]
@@ -378,20 +379,20 @@ fn a_flood_of_key_updates_ends_the_connection_and_nothing_else() {
     });
     let ended = flooded.and_then(|()| ask(&mut client, "/healthz", "").map(drop));
     assert!(ended.is_err());
-    wait_until("it is gone", || secure.house.metrics.connections.read() == 0);
+    wait_until("it is gone", || secure.server.metrics.connections.read() == 0);
     assert_eq!(ask(&mut secure.client(&TLS13), "/healthz", "").unwrap().0, 200);
 }
 
 #[test]
 fn without_tls_a_client_that_speaks_it_is_refused() {
-    let house = House::open();
-    let mut stream = tcp(house.door.address());
+    let server = Server::open();
+    let mut stream = tcp(server.address());
     stream.write_all(b"\x16\x03\x01\x00\x05hello").unwrap();
     assert!(until_end(stream).starts_with(b"HTTP/1.1 400"));
 }
 
 #[test]
-fn a_rooms_page_in_the_clear_is_sent_to_https_and_nothing_else_is() {
+fn only_a_rooms_page_without_tls_is_redirected_to_https() {
     let secure = Secure::open();
     let (status, head) = ask(&mut tcp(secure.address()), "/room/a?b", "").unwrap();
     assert_eq!(status, 307);
@@ -402,31 +403,31 @@ fn a_rooms_page_in_the_clear_is_sent_to_https_and_nothing_else_is() {
     assert_eq!(ask(&mut tcp(secure.address()), "/listen", "").unwrap().0, 200);
     assert_eq!(ask(&mut secure.client(&TLS13), "/room/a", "").unwrap().0, 200);
     // This host's own browser: the harness asks for `localhost`.
-    assert_eq!(secure.house.ask("GET", "/room/a", "", b"").status, 200);
+    assert_eq!(secure.server.ask("GET", "/room/a", "", b"").status, 200);
     // Without TLS there is nowhere to go.
-    assert_eq!(ask(&mut tcp(House::open().door.address()), "/room/a", "").unwrap().0, 200);
+    assert_eq!(ask(&mut tcp(Server::open().address()), "/room/a", "").unwrap().0, 200);
 }
 
 #[test]
-fn a_proxys_word_counts_and_nobody_elses() {
+fn forwarding_headers_are_believed_of_trusted_proxies_only() {
     let forwarded = "X-Forwarded-For: 198.51.100.7\r\nX-Forwarded-Proto: https\r\n";
-    let stranger = Secure::open();
-    assert_eq!(ask(&mut tcp(stranger.address()), "/room/a", forwarded).unwrap().0, 307);
-    let proxies = Proxies::parse(&["127.0.0.0/8".to_owned()]).unwrap();
-    let behind = Secure::built(Plan { proxies, ..Plan::default() });
+    let untrusting = Secure::open();
+    assert_eq!(ask(&mut tcp(untrusting.address()), "/room/a", forwarded).unwrap().0, 307);
+    let proxies = TrustedProxies::parse(&["127.0.0.0/8".to_owned()]).unwrap();
+    let behind = Secure::start(Setup { proxies, ..Setup::default() });
     assert_eq!(ask(&mut tcp(behind.address()), "/room/a", forwarded).unwrap().0, 200);
     let unsafe_there = forwarded.replace("https", "http");
     assert_eq!(ask(&mut tcp(behind.address()), "/room/a", &unsafe_there).unwrap().0, 307);
 }
 
 #[test]
-fn one_address_may_have_so_many_listeners_before_its_offer_is_even_read() {
+fn the_listeners_of_one_address_are_limited_before_an_offer_is_read() {
     let limits = Limits { max_listeners_per_address: 1, max_connections_per_address: 2, ..Limits::default() };
-    let proxies = Proxies::parse(&["127.0.0.1".to_owned()]).unwrap();
-    let house = House::built(Plan { limits, proxies, ..Plan::default() });
+    let proxies = TrustedProxies::parse(&["127.0.0.1".to_owned()]).unwrap();
+    let server = Server::start(Setup { limits, proxies, ..Setup::default() });
     let listen = |from: &str, sdp: &str| {
         let fields = format!("{SDP}X-Forwarded-For: {from}\r\n");
-        house.ask("POST", "/whep", &fields, sdp.as_bytes())
+        server.ask("POST", "/whep", &fields, sdp.as_bytes())
     };
     let first = listen("198.51.100.7", &offer());
     assert_eq!(first.status, 201);
@@ -435,10 +436,10 @@ fn one_address_may_have_so_many_listeners_before_its_offer_is_even_read() {
     assert!(second.field("retry-after").is_some());
     assert_eq!(listen("198.51.100.8", "nonsense").error(), code(400, "bad-offer"), "nor does a bad offer count");
     assert_eq!(listen("198.51.100.8", &offer()).status, 201);
-    assert_eq!(house.ask("DELETE", first.field("location").unwrap(), "", b"").status, 200);
+    assert_eq!(server.ask("DELETE", first.field("location").unwrap(), "", b"").status, 200);
     wait_until("the place is free", || listen("198.51.100.7", &offer()).status == 201);
     // A proxy speaks for many: the connections' limit is not for its address.
-    let held: Vec<TcpStream> = (0..5).map(|_| tcp(house.door.address())).collect();
-    wait_until("they are in", || house.metrics.connections.read() >= 5);
+    let held: Vec<TcpStream> = (0..5).map(|_| tcp(server.address())).collect();
+    wait_until("they are in", || server.metrics.connections.read() >= 5);
     drop(held);
 }

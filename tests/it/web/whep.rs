@@ -1,9 +1,11 @@
-//! WHEP by the letter of draft-ietf-wish-whep-03, and the plain `/offer` beside it: every status, header and refusal.
+//! WHEP as in draft-ietf-wish-whep-03, and the plain `/offer` beside it: every status, header and refusal.
 
 use str0m::media::{Direction, MediaKind};
 use str0m::{Candidate, Rtc};
 
-use crate::web::http::{House, MAX_LISTENERS, Reply, code, wait_until};
+use crate::harness::http_client::{HttpResponse, code};
+use crate::harness::server::{MAX_LISTENERS, Server};
+use crate::harness::wait::wait_until;
 
 pub const SDP: &str = "Content-Type: application/sdp\r\n";
 const FRAGMENT: &str = "Content-Type: application/trickle-ice-sdpfrag\r\n";
@@ -35,26 +37,26 @@ pub fn offer() -> String {
     change.apply().unwrap().0.to_sdp_string()
 }
 
-fn post(house: &House, path: &str, offer: &str) -> Reply {
-    house.ask("POST", path, SDP, offer.as_bytes())
+fn post(server: &Server, path: &str, offer: &str) -> HttpResponse {
+    server.ask("POST", path, SDP, offer.as_bytes())
 }
 
-fn text(reply: &Reply) -> String {
-    String::from_utf8(reply.body.clone()).unwrap()
+fn text(response: &HttpResponse) -> String {
+    String::from_utf8(response.body.clone()).unwrap()
 }
 
 fn restart_fragment() -> &'static [u8] {
     b"a=ice-ufrag:WxYz\r\na=ice-pwd:0123456789012345678901\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\n"
 }
 
-fn listeners(house: &House) -> u64 {
-    house.ask("GET", "/api/status", "", b"").json()["rtc"]["sessions"].as_u64().unwrap()
+fn listeners(server: &Server) -> u64 {
+    server.ask("GET", "/api/status", "", b"").json()["rtc"]["sessions"].as_u64().unwrap()
 }
 
 #[test]
 fn an_offer_is_answered_201_with_all_the_draft_asks_for() {
-    let house = House::open();
-    let created = post(&house, "/whep", &offer());
+    let server = Server::open();
+    let created = post(&server, "/whep", &offer());
     assert_eq!(created.status, 201, "{}", text(&created));
     assert_eq!(created.field("content-type"), Some("application/sdp"));
     let location = created.field("location").unwrap();
@@ -76,31 +78,31 @@ fn an_offer_is_answered_201_with_all_the_draft_asks_for() {
 
 #[test]
 fn video_is_rejected_inside_a_201_and_sendrecv_becomes_sendonly() {
-    let house = House::open();
-    let answer = text(&post(&house, "/whep", AUDIO_VIDEO));
+    let server = Server::open();
+    let answer = text(&post(&server, "/whep", AUDIO_VIDEO));
     let media: Vec<&str> = answer.lines().filter(|l| l.starts_with("m=")).collect();
     assert_eq!(media, ["m=audio 9 UDP/TLS/RTP/SAVPF 111", "m=video 0 UDP/TLS/RTP/SAVPF 96 97"], "{answer}");
     assert!(answer.contains("a=group:BUNDLE 0\r\n"), "{answer}");
     let both_ways = AUDIO_VIDEO.replace("a=recvonly", "a=sendrecv");
-    let answer = text(&post(&house, "/whep/main", &both_ways));
+    let answer = text(&post(&server, "/whep/main", &both_ways));
     assert!(answer.contains("a=sendonly") && !answer.contains("a=sendrecv"), "{answer}");
 }
 
 #[test]
 fn offers_without_candidates_or_with_hidden_ones_only_are_taken() {
-    let house = House::open();
+    let server = Server::open();
     let bare: String = offer().lines().filter(|l| !l.starts_with("a=candidate")).map(|l| format!("{l}\r\n")).collect();
-    assert_eq!(post(&house, "/whep", &bare).status, 201);
+    assert_eq!(post(&server, "/whep", &bare).status, 201);
     let hidden = bare + "a=candidate:1 1 udp 2113937151 4f6c1e0e-7f0b-4a4e-8f2c-7a0d3b0a9c11.local 53705 typ host\r\n";
-    assert_eq!(post(&house, "/whep", &hidden).status, 201);
+    assert_eq!(post(&server, "/whep", &hidden).status, 201);
 }
 
 #[test]
 fn candidates_trickle_and_ice_restarts_under_the_right_tag_only() {
-    let house = House::open();
-    let created = post(&house, "/whep", AUDIO_VIDEO);
+    let server = Server::open();
+    let created = post(&server, "/whep", AUDIO_VIDEO);
     let (session, etag) = (created.field("location").unwrap(), created.field("etag").unwrap());
-    let patch = |if_match: &str, body: &[u8]| house.ask("PATCH", session, &format!("{FRAGMENT}{if_match}"), body);
+    let patch = |if_match: &str, body: &[u8]| server.ask("PATCH", session, &format!("{FRAGMENT}{if_match}"), body);
     let candidate = b"a=ice-ufrag:3Dli\r\na=ice-pwd:e8rGVmqCjU0gzNIBKZF5jSoP\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\n\
         a=mid:0\r\na=candidate:1 1 udp 1 127.0.0.1 9 typ host\r\na=end-of-candidates\r\n";
     assert_eq!(patch("", candidate).status, 204);
@@ -123,33 +125,33 @@ fn candidates_trickle_and_ice_restarts_under_the_right_tag_only() {
 
 #[test]
 fn delete_ends_the_session_at_once() {
-    let house = House::open();
-    let created = post(&house, "/whep", &offer());
+    let server = Server::open();
+    let created = post(&server, "/whep", &offer());
     let session = created.field("location").unwrap();
-    assert_eq!(listeners(&house), 1);
-    assert_eq!(house.ask("DELETE", session, "", b"").status, 200);
-    wait_until("the session's end", || listeners(&house) == 0);
-    assert_eq!(house.ask("DELETE", session, "", b"").error(), code(404, "unknown-listener"));
-    assert_eq!(house.ask("PATCH", session, FRAGMENT, restart_fragment()).error(), code(404, "unknown-listener"));
+    assert_eq!(listeners(&server), 1);
+    assert_eq!(server.ask("DELETE", session, "", b"").status, 200);
+    wait_until("the session's end", || listeners(&server) == 0);
+    assert_eq!(server.ask("DELETE", session, "", b"").error(), code(404, "unknown-listener"));
+    assert_eq!(server.ask("PATCH", session, FRAGMENT, restart_fragment()).error(), code(404, "unknown-listener"));
 }
 
 #[test]
 fn what_cannot_be_served_now_says_when_to_come_again() {
-    let house = House::open();
-    let silent = post(&house, "/whep/other", &offer());
+    let server = Server::open();
+    let silent = post(&server, "/whep/other", &offer());
     assert_eq!((silent.error(), silent.field("retry-after")), (code(409, "not-on-air"), Some("1")));
     for _ in 0..MAX_LISTENERS {
-        assert_eq!(post(&house, "/whep", &offer()).status, 201);
+        assert_eq!(post(&server, "/whep", &offer()).status, 201);
     }
-    let full = post(&house, "/whep", &offer());
+    let full = post(&server, "/whep", &offer());
     assert_eq!(full.error(), code(503, "full"));
     assert!(full.field("retry-after").unwrap().parse::<u32>().unwrap() > 0);
-    assert_eq!(post(&house, "/whep/nowhere", &offer()).error().0, 404);
+    assert_eq!(post(&server, "/whep/nowhere", &offer()).error().0, 404);
 }
 
 #[test]
 fn an_unusable_offer_is_400_and_the_body_names_what_is_wrong() {
-    let house = House::open();
+    let server = Server::open();
     let video_only = AUDIO_VIDEO.replace("m=audio", "m=video");
     let sending = AUDIO_VIDEO.replace("a=recvonly", "a=sendonly");
     let no_fingerprint: String =
@@ -163,22 +165,73 @@ fn an_unusable_offer_is_400_and_the_body_names_what_is_wrong() {
         (no_fingerprint.as_str(), "fingerprint"),
     ];
     for (offer, named) in cases {
-        let refused = post(&house, "/whep", offer);
+        let refused = post(&server, "/whep", offer);
         assert_eq!(refused.error(), code(400, "bad-offer"));
         let message = refused.json()["error"]["message"].as_str().unwrap().to_owned();
         assert!(message.contains(named), "{message}");
-        assert!(!message.contains("0x") && message.lines().count() == 1, "our memory is nobody's business: {message}");
+        assert!(
+            !message.contains("0x") && message.lines().count() == 1,
+            "the message shows memory or spans lines: {message}"
+        );
     }
-    assert_eq!(listeners(&house), 0);
+    assert_eq!(listeners(&server), 0);
 }
 
 #[test]
 fn a_json_offer_is_answered_in_json() {
-    let house = House::open();
+    let server = Server::open();
     let body = serde_json::json!({ "sdp": offer(), "type": "offer", "anything": "else" }).to_string();
-    let reply = house.ask("POST", "/offer", "Content-Type: application/json\r\n", body.as_bytes());
-    assert_eq!(reply.status, 200, "{}", text(&reply));
-    let json = reply.json();
+    let response = server.ask("POST", "/offer", "Content-Type: application/json\r\n", body.as_bytes());
+    assert_eq!(response.status, 200, "{}", text(&response));
+    let json = response.json();
     assert_eq!(json["type"], "answer");
     assert!(json["sdp"].as_str().unwrap().contains("a=sendonly"));
+}
+
+#[test]
+fn whep_is_there_and_takes_sdp_only() {
+    let server = Server::open();
+    let got = server.ask("GET", "/whep", "", b"");
+    assert_eq!((got.status, got.body.len()), (200, 0));
+    let head = server.ask("HEAD", "/whep/other", "", b"");
+    assert_eq!((head.status, head.field("content-type")), (200, Some("application/sdp")));
+
+    let wrong = server.ask("POST", "/whep", "Content-Type: text/plain\r\n", b"v=0");
+    assert_eq!((wrong.error(), wrong.field("accept-post")), (code(415, "wrong-type"), Some("application/sdp")));
+    assert_eq!(server.ask("POST", "/whep", "", b"v=0").error(), code(415, "wrong-type"));
+    let sdp = "Content-Type: Application/SDP; charset=utf-8\r\n";
+    assert_eq!(server.ask("POST", "/whep", sdp, b"").error(), code(400, "empty-body"));
+    assert_eq!(server.ask("POST", "/whep", sdp, b"\xff").error(), code(400, "bad-offer"));
+}
+
+#[test]
+fn a_session_takes_fragments_only_and_a_malformed_id_is_404() {
+    let server = Server::open();
+    let session = "/whep/main/00112233445566778899aabbccddeeff";
+    let wrong = server.ask("PATCH", session, "Content-Type: application/sdp\r\n", b"x");
+    assert_eq!(wrong.error(), code(415, "wrong-type"));
+    assert_eq!(wrong.field("accept-patch"), Some("application/trickle-ice-sdpfrag"));
+    assert_eq!(server.ask("GET", session, "", b"").status, 200);
+    assert_eq!(server.ask("DELETE", session, "", b"").error(), code(404, "unknown-listener"));
+    for nowhere in
+        ["/whep/main/xyz", "/whep/main/00112233445566778899AABBCCDDEEFF", "/whep/no/00112233445566778899aabbccddeeff"]
+    {
+        assert_eq!(server.ask("GET", nowhere, "", b"").error(), code(404, "unknown-listener"), "{nowhere}");
+    }
+}
+
+#[test]
+fn an_offer_as_json_must_be_json_of_an_offer() {
+    let server = Server::open();
+    let json = "Content-Type: application/json\r\n";
+    let offer = br#"{"sdp": "v=0", "type": "offer"}"#;
+    assert_eq!(
+        server.ask("POST", "/offer", "Content-Type: application/sdp\r\n", offer).error(),
+        code(415, "wrong-type")
+    );
+    assert_eq!(server.ask("POST", "/offer", json, b"").error(), code(400, "empty-body"));
+    assert_eq!(server.ask("POST", "/offer", json, b"{\"sdp\": 1}").error(), code(400, "bad-json"));
+    assert_eq!(server.ask("POST", "/offer", json, b"\xff\xfe").error(), code(400, "bad-json"));
+    let answer = br#"{"sdp": "v=0", "type": "answer"}"#;
+    assert_eq!(server.ask("POST", "/offer", json, answer).error(), code(400, "bad-offer"));
 }

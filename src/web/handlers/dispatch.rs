@@ -1,0 +1,145 @@
+//! What is decided about a request before its handler, and which handler it is. `respond` runs on the `conn-<n>`
+//! thread, once for each request, and `handle` on an `http-<n>` thread, for requests that are passed on. It reads and
+//! writes no socket; a WebSocket's handshake is not among these requests, since it has no response of its own.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::web::handlers::authorize::{Authorization, Credentials};
+use crate::web::handlers::context::Context;
+use crate::web::handlers::{access, pages, status, whep};
+use crate::web::http::message::{Request, Response};
+use crate::web::http::redirect;
+use crate::web::http::routes::{self, Resource, Responder, Route};
+use crate::web::http::upgrade;
+
+/// Answers a request that arrived whole, on the thread of its connection. `pass_on` has one of the `http-<n>` threads
+/// answer.
+pub(crate) fn respond(
+    context: &Context,
+    route: &Route,
+    request: &Request,
+    pass_on: impl FnOnce() -> Response,
+) -> Response {
+    let method = request.method.as_str();
+    let is_fetch = matches!(method, "GET" | "HEAD");
+    let is_page = matches!(route.resource, Resource::Page { .. } | Resource::RoomPage);
+    let is_plain = context.tls.is_some() && !request.client.is_secure;
+    if is_plain
+        && route.redirects_to_https
+        && let Some(response) = redirect::to_https(request)
+    {
+        return response;
+    }
+    if is_page && !is_fetch && !pages::exists(&context.assets, &route.resource) {
+        return pages::unknown_path();
+    }
+    if !route.has(method) {
+        return route.method_not_allowed(method);
+    }
+    if method == "OPTIONS" {
+        return options(context, route);
+    }
+    authorized(context, route, request, |authorization| match &route.resource {
+        _ if route.responder == Responder::Workers => pass_on(),
+        Resource::Access => {
+            authorization.map_or_else(|| not_here(route), |it| access::granted(&context.authorizer, it))
+        }
+        Resource::Added(nth) => guarded(|| (context.added[*nth].handler)(request)),
+        _ => not_here(route),
+    })
+    .unwrap_or_else(|refusal| refusal)
+}
+
+/// Has `answer` answer the request if it is permitted. If that counts as a use of its token, the use is confirmed once
+/// the request has succeeded.
+fn authorized(
+    context: &Context,
+    route: &Route,
+    request: &Request,
+    answer: impl FnOnce(Option<&Authorization>) -> Response,
+) -> Result<Response, Response> {
+    let (method, query) = (request.method.as_str(), request.query());
+    let credentials = Credentials { headers: &request.headers, query, client: request.client.address.ip() };
+    if route.checks_origin {
+        context.authorizer.check_origin(&credentials, &request.host)?;
+    }
+    let Some(needed) = route.permission(method, query)? else { return Ok(answer(None)) };
+    let by = match route.resource {
+        Resource::Access => upgrade::resume(query)?.map(|token| token.id()),
+        _ => None,
+    };
+    let authorization = context.authorizer.authorize(&needed, &credentials, by)?;
+    if !route.uses_token(method) {
+        return Ok(answer(Some(&authorization)));
+    }
+    let mut token_use = context.authorizer.use_token(&authorization, by)?;
+    let response = answer(Some(&authorization));
+    if response.status < 300 {
+        token_use.confirm();
+    }
+    Ok(response)
+}
+
+/// Which methods there are, for a person (RFC 9110 §9.3.7) or a browser's preflight (Fetch §4.8).
+fn options(context: &Context, route: &Route) -> Response {
+    let response = Response::new(204)
+        .header("Allow", route.methods)
+        .header("Access-Control-Allow-Methods", route.methods)
+        .header("Access-Control-Allow-Headers", "content-type, if-match, authorization")
+        // As long as browsers keep it at the most: Chromium 2 h, Firefox a day.
+        .header("Access-Control-Max-Age", "86400");
+    match route.resource {
+        Resource::Endpoint { .. } => whep::with_ice_servers(context, response.header("Accept-Post", whep::SDP)),
+        Resource::Offer => response.header("Accept-Post", "application/json"),
+        Resource::Session { .. } => response.header("Accept-Patch", whep::FRAGMENT),
+        _ => response,
+    }
+}
+
+/// Answers a request that was passed on: it is permitted, and its resource has its method.
+pub(crate) fn handle(context: &Context, request: &Request) -> Response {
+    guarded(|| {
+        let route = routes::find(request.path());
+        match (&route.resource, request.method.as_str()) {
+            (Resource::Health, _) => status::health(context, request),
+            (Resource::Status, _) => status::status(context, request),
+            (Resource::Metrics, _) => status::metrics(context, request),
+            (Resource::Offer, _) => whep::offer_as_json(context, request),
+            (Resource::Endpoint { station }, "POST") => whep::admit(context, request, station.as_deref()),
+            (Resource::Endpoint { station }, _) => whep::endpoint(context, station.as_deref()),
+            (Resource::Session { station, id }, "PATCH") => whep::patch(context, request, station, id),
+            (Resource::Session { station, id }, "DELETE") => whep::close(context, station, id),
+            (Resource::Session { station, id }, _) => whep::session(context, station, id),
+            (Resource::RoomPage | Resource::Page { .. }, _) => pages::page(&context.assets, &route.resource, request),
+            (Resource::Server, _) => pages::unknown_path(),
+            (Resource::WebSocket | Resource::Access | Resource::Added(_), _) => not_here(&route),
+        }
+    })
+}
+
+fn not_here(route: &Route) -> Response {
+    log::error!("bug: {:?} is answered on another thread", route.resource);
+    Response::internal_error()
+}
+
+/// A bug in a handler costs one response, not the thread.
+fn guarded(handler: impl FnOnce() -> Response) -> Response {
+    catch_unwind(AssertUnwindSafe(handler)).unwrap_or_else(|panic| {
+        let message = panic.downcast_ref::<&str>().copied().map(str::to_owned);
+        let message = message.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+        log::error!("bug: a handler panicked: {message}");
+        Response::internal_error()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panicking_handler_answers_500() {
+        let response = guarded(|| panic!("by intent, in a test"));
+        assert_eq!(response.status, 500);
+        assert!(String::from_utf8_lossy(response.body.bytes()).contains("\"internal\""));
+    }
+}
