@@ -10,16 +10,10 @@ use roomtone::rtc::engine::handle::Handle;
 use roomtone::rtc::requests::Offer;
 
 use super::media::rtc_client::{ClientEvent, RtcClient};
-use super::station::{Arrival, RunningStation, TRACK};
+use super::station::{Arrival, ReceivedPacket, RunningStation, TRACK};
 
 /// Packets of this time do not count: memory and caches are touched for the first time.
 const WARM_UP: Duration = Duration::from_millis(500);
-
-/// A packet as a client received it.
-pub struct ReceivedPacket {
-    pub rtp_time: u32,
-    pub arrived: Instant,
-}
 
 /// Runs a station with one client. Returns what arrived after the warm-up.
 pub fn run(finder: Finder, encoding: &Encoding, duration: Duration) -> Vec<Arrival> {

@@ -23,12 +23,16 @@ use roomtone::station::source::Source;
 use roomtone::station::station::Station;
 use roomtone::station::timeline::{self, Capacity};
 
-use super::receiver::ReceivedPacket;
-
 /// The track that it sends.
 pub const TRACK: TrackId = TrackId::new(0);
 
-/// A packet that a client received.
+/// A packet as a client received it.
+pub struct ReceivedPacket {
+    pub rtp_time: u32,
+    pub arrived: Instant,
+}
+
+/// The times of a packet that a client received.
 pub struct Arrival {
     /// When its first sample was captured.
     pub captured: Instant,

@@ -37,11 +37,6 @@ pub fn run() {
     }
 }
 
-/// Writes a line for the bench.
-pub fn tell(message: &Message) {
-    println!("{}", serde_json::to_string(message).expect("JSON"));
-}
-
 /// If 64 commands wait, the bench waits too. It sends one for each handshake at most.
 fn read_commands(waker: Waker) -> Receiver<Command> {
     let (sender, commands) = bounded(64);
@@ -62,6 +57,6 @@ fn handle_command(clients: &mut Clients, command: Command) {
         Command::Connect(count) => clients.connect(count),
         Command::Answer { listener, sdp } => clients.accept_answer(listener, &sdp),
         Command::Reset => clients.reset(),
-        Command::Report => tell(&Message::Report(clients.report())),
+        Command::Report => Message::Report(clients.report()).send(),
     }
 }

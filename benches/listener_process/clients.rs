@@ -18,7 +18,6 @@ use str0m::media::{Direction, MediaKind};
 use str0m::net::{Protocol, Receive};
 use str0m::{Candidate, Event, Input, Output, Rtc};
 
-use super::child::tell;
 use super::protocol::{Message, Report};
 
 /// Listeners that share a socket: a packet for each must fit into its receive buffer, whatever the system's limit is.
@@ -131,7 +130,7 @@ impl Clients {
         let mut change = rtc.sdp_api();
         change.add_media(MediaKind::Audio, Direction::RecvOnly, None, None, None);
         let (offer, pending) = change.apply().expect("an offer");
-        tell(&Message::Offer { listener: n, sdp: offer.to_sdp_string() });
+        Message::Offer { listener: n, sdp: offer.to_sdp_string() }.send();
         self.clients.push(Client {
             rtc,
             address,
@@ -232,7 +231,7 @@ impl Clients {
                 Output::Event(Event::Connected) => {
                     self.connected += 1;
                     if self.connected == self.wanted {
-                        tell(&Message::Connected);
+                        Message::Connected.send();
                     }
                 }
                 Output::Event(Event::RtpPacket(packet)) => {

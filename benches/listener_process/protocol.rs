@@ -28,6 +28,13 @@ pub enum Message {
     Report(Report),
 }
 
+impl Message {
+    /// Writes it as a line for the bench.
+    pub fn send(&self) {
+        println!("{}", serde_json::to_string(self).expect("JSON"));
+    }
+}
+
 /// What the listeners received since the last reset.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Report {

@@ -215,7 +215,7 @@ pub(crate) const FLAGS: &[Flag] = &[
     Flag::value(
         "max-streamed-responses",
         "N",
-        "responses at the same time that go on and on; each keeps its connection",
+        "streamed responses at the same time; each keeps its connection and a thread",
         |c| c.web.limits.max_streamed_responses.to_string(),
         |c, v| values::number(v, COUNT).map(|n| c.web.limits.max_streamed_responses = n),
     ),

@@ -1,25 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { AUDIO_OFFER } from "../harness/audioOffer.mjs";
 import { readFragment, withRestart, writeFragment } from "../../../www/player/sdpFragment.js";
-
-const OFFER = [
-  "v=0",
-  "o=- 1 2 IN IP4 127.0.0.1",
-  "s=-",
-  "t=0 0",
-  "a=group:BUNDLE 0",
-  "m=audio 9 UDP/TLS/RTP/SAVPF 111 63 9",
-  "c=IN IP4 0.0.0.0",
-  "a=ice-ufrag:abcd",
-  "a=ice-pwd:0123456789012345678901",
-  "a=mid:0",
-  "a=rtpmap:111 opus/48000/2",
-  "a=fmtp:111 minptime=10;useinbandfec=1",
-  "a=rtpmap:63 red/48000/2",
-  "a=fmtp:63 111/111",
-  "a=rtpmap:9 G722/8000",
-  "",
-].join("\r\n");
 
 test("a fragment is written as in RFC 8840, and read back unchanged", () => {
   const fragment = {
@@ -49,7 +31,7 @@ test("a description without ICE credentials has no fragment", () => {
 
 test("after an ICE restart, the answer has only new credentials and candidates", () => {
   const candidate = (port) => `a=candidate:1 1 udp 1 192.0.2.9 ${port} typ host`;
-  const answer = `${OFFER}${candidate(1000)}\r\n${candidate(1001)}\r\na=end-of-candidates\r\n`;
+  const answer = `${AUDIO_OFFER}${candidate(1000)}\r\n${candidate(1001)}\r\na=end-of-candidates\r\n`;
   const restarted = withRestart(answer, {
     ufrag: "new1",
     pwd: "9876543210987654321098",
@@ -58,12 +40,12 @@ test("after an ICE restart, the answer has only new credentials and candidates",
     candidates: ["candidate:1 1 udp 1 192.0.2.9 2000 typ host"],
     complete: true,
   });
-  const expected = OFFER.replace("ufrag:abcd", "ufrag:new1").replace("pwd:0123456789012345678901", "pwd:9876543210987654321098");
+  const expected = AUDIO_OFFER.replace("ufrag:abcd", "ufrag:new1").replace("pwd:0123456789012345678901", "pwd:9876543210987654321098");
   assert.equal(restarted, `${expected}${candidate(2000)}\r\na=end-of-candidates\r\n`);
 });
 
 test("candidates of a restart belong to the first media section", () => {
-  const two = `${OFFER}m=video 0 UDP/TLS/RTP/SAVPF 0\r\na=mid:1\r\n`;
-  const fragment = { ...readFragment(OFFER), candidates: ["candidate:7"], complete: false };
+  const two = `${AUDIO_OFFER}m=video 0 UDP/TLS/RTP/SAVPF 0\r\na=mid:1\r\n`;
+  const fragment = { ...readFragment(AUDIO_OFFER), candidates: ["candidate:7"], complete: false };
   assert.match(withRestart(two, fragment), /a=candidate:7\r\nm=video/);
 });

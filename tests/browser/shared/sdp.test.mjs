@@ -1,49 +1,31 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { AUDIO_OFFER } from "../harness/audioOffer.mjs";
 import { sessionIdOf, withMusic, withNack, withSpeech, withStereo } from "../../../www/shared/sdp.js";
 
-const OFFER = [
-  "v=0",
-  "o=- 1 2 IN IP4 127.0.0.1",
-  "s=-",
-  "t=0 0",
-  "a=group:BUNDLE 0",
-  "m=audio 9 UDP/TLS/RTP/SAVPF 111 63 9",
-  "c=IN IP4 0.0.0.0",
-  "a=ice-ufrag:abcd",
-  "a=ice-pwd:0123456789012345678901",
-  "a=mid:0",
-  "a=rtpmap:111 opus/48000/2",
-  "a=fmtp:111 minptime=10;useinbandfec=1",
-  "a=rtpmap:63 red/48000/2",
-  "a=fmtp:63 111/111",
-  "a=rtpmap:9 G722/8000",
-  "",
-].join("\r\n");
-
 test("stereo is requested, and nothing else in the offer changes", () => {
-  const expected = OFFER.replace("useinbandfec=1", "useinbandfec=1;stereo=1;sprop-stereo=1");
-  assert.equal(withStereo(OFFER), expected);
+  const expected = AUDIO_OFFER.replace("useinbandfec=1", "useinbandfec=1;stereo=1;sprop-stereo=1");
+  assert.equal(withStereo(AUDIO_OFFER), expected);
 });
 
 test("an offer that already has stereo parameters has them once, with the value 1", () => {
-  const mono = OFFER.replace("useinbandfec=1", "stereo=0;useinbandfec=1;sprop-stereo=0");
-  assert.equal(withStereo(mono), withStereo(OFFER));
-  assert.equal(withStereo(withStereo(OFFER)), withStereo(OFFER));
+  const mono = AUDIO_OFFER.replace("useinbandfec=1", "stereo=0;useinbandfec=1;sprop-stereo=0");
+  assert.equal(withStereo(mono), withStereo(AUDIO_OFFER));
+  assert.equal(withStereo(withStereo(AUDIO_OFFER)), withStereo(AUDIO_OFFER));
 });
 
 test("Opus without format parameters gets a line for them", () => {
-  const bare = OFFER.replace("a=fmtp:111 minptime=10;useinbandfec=1\r\n", "");
+  const bare = AUDIO_OFFER.replace("a=fmtp:111 minptime=10;useinbandfec=1\r\n", "");
   assert.match(withStereo(bare), /a=rtpmap:111 opus\/48000\/2\r\na=fmtp:111 stereo=1;sprop-stereo=1\r\n/);
 });
 
 test("NACK is requested for Opus, once, and nothing else in the offer changes", () => {
-  const expected = OFFER.replace("opus/48000/2\r\n", "opus/48000/2\r\na=rtcp-fb:111 nack\r\n");
-  assert.equal(withNack(OFFER), expected);
+  const expected = AUDIO_OFFER.replace("opus/48000/2\r\n", "opus/48000/2\r\na=rtcp-fb:111 nack\r\n");
+  assert.equal(withNack(AUDIO_OFFER), expected);
   assert.equal(withNack(expected), expected);
-  const after = `${OFFER}a=rtcp-fb:111 nack\r\n`;
+  const after = `${AUDIO_OFFER}a=rtcp-fb:111 nack\r\n`;
   assert.equal(withNack(after), after);
-  const other = `${OFFER}m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=rtpmap:111 opus/48000/2\r\na=rtcp-fb:111 nack\r\n`;
+  const other = `${AUDIO_OFFER}m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=rtpmap:111 opus/48000/2\r\na=rtcp-fb:111 nack\r\n`;
   assert.equal(withNack(other).match(/a=rtcp-fb:111 nack/g).length, 2);
 });
 
