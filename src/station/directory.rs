@@ -1,60 +1,48 @@
-//! The stations of this host, by name. They come and go while the program runs. Reading takes no lock; a change holds one for a
-//! moment.
+//! The stations of this host, by name. They come and go while the program runs.
 
-use std::sync::{Arc, Mutex, PoisonError};
-
-use arc_swap::ArcSwap;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::ids::names::StationName;
 use crate::station::station::Station;
 
 /// All stations, in the order in which they were added. A clone is the same directory.
+///
+/// Locked for a moment only: readers take a reference to the list with them. (A list behind `arc_swap` would make each new
+/// thread of a connection search a list of all threads.)
 #[derive(Clone, Debug, Default)]
-pub struct Directory(Arc<Inner>);
-
-#[derive(Debug, Default)]
-struct Inner {
-    stations: ArcSwap<Vec<Station>>,
-    /// Held while the list is replaced, so that no change is lost.
-    changing: Mutex<()>,
-}
+pub struct Directory(Arc<RwLock<Arc<Vec<Station>>>>);
 
 impl Directory {
     /// Adds a station. False if there is one of that name.
     pub fn insert(&self, station: Station) -> bool {
-        let _changing = self.0.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut stations = Vec::clone(&self.0.stations.load());
+        let mut stations = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let is_new = stations.iter().all(|other| other.name != station.name);
         if is_new {
-            stations.push(station);
-            self.0.stations.store(Arc::new(stations));
+            Arc::make_mut(&mut stations).push(station);
         }
         is_new
     }
 
     /// Removes a station; None if there is none of that name.
     pub fn remove(&self, name: &StationName) -> Option<Station> {
-        let _changing = self.0.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut stations = Vec::clone(&self.0.stations.load());
+        let mut stations = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let at = stations.iter().position(|station| station.name == *name)?;
-        let station = stations.remove(at);
-        self.0.stations.store(Arc::new(stations));
-        Some(station)
+        Some(Arc::make_mut(&mut stations).remove(at))
     }
 
     /// The station of that name.
     pub fn find(&self, name: &StationName) -> Option<Station> {
-        self.0.stations.load().iter().find(|station| station.name == *name).cloned()
+        self.all().iter().find(|station| station.name == *name).cloned()
     }
 
     /// The first station, which requests mean that name none.
     pub fn default_station(&self) -> Option<Station> {
-        self.0.stations.load().first().cloned()
+        self.all().first().cloned()
     }
 
     /// All of them.
     pub fn all(&self) -> Arc<Vec<Station>> {
-        self.0.stations.load_full()
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

@@ -1,8 +1,6 @@
 //! A station as others see it: one named programme of host sound. Plain values and handles; its runner does the work.
 
-use std::sync::Arc;
-
-use arc_swap::ArcSwap;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::audio::encoder::Encoding;
 use crate::ids::names::StationName;
@@ -24,7 +22,7 @@ pub struct Station {
     pub timeline: Timeline,
     /// What it counts; for display only.
     pub metrics: StationMetrics,
-    source: Arc<ArcSwap<SourceStatus>>,
+    source: Arc<RwLock<Arc<SourceStatus>>>,
 }
 
 impl Station {
@@ -46,13 +44,11 @@ impl Station {
 
     /// What its source is and whether it delivers, as the runner said last.
     pub fn source(&self) -> Arc<SourceStatus> {
-        self.source.load_full()
+        Arc::clone(&self.source.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Changes what [`Station::source`] says. Called by the runner only.
     pub(super) fn update_source(&self, change: impl FnOnce(&mut SourceStatus)) {
-        let mut status = SourceStatus::clone(&self.source.load());
-        change(&mut status);
-        self.source.store(Arc::new(status));
+        change(Arc::make_mut(&mut self.source.write().unwrap_or_else(PoisonError::into_inner)));
     }
 }

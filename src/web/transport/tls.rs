@@ -4,10 +4,9 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
-use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::{NoServerSessionStorage, ProducesTickets};
@@ -22,7 +21,8 @@ const CHECK_EVERY: Duration = Duration::from_secs(1);
 
 /// How the public port speaks TLS.
 pub struct Tls {
-    present: ArcSwap<Present>,
+    /// Locked for a moment only. (Behind `arc_swap`, each new thread of a connection would search a list of all threads.)
+    present: RwLock<Arc<Present>>,
     source: Source,
     provider: Arc<CryptoProvider>,
     ticketer: Arc<dyn ProducesTickets>,
@@ -86,18 +86,22 @@ impl Tls {
         let ticketer = aws_lc_rs::Ticketer::new().map_err(|error| error.to_string())?;
         let present = present(certificate, &source, &provider, &ticketer)?;
         let last_check = Mutex::new(LastCheck { at: Instant::now(), stamps });
-        Ok(Tls { present: ArcSwap::from_pointee(present), source, provider, ticketer, last_check })
+        Ok(Tls { present: RwLock::new(Arc::new(present)), source, provider, ticketer, last_check })
     }
 
     /// What a new connection uses.
     pub fn config(&self) -> Arc<ServerConfig> {
         self.check(Instant::now(), SystemTime::now());
-        Arc::clone(&self.present.load().config)
+        Arc::clone(&self.present().config)
+    }
+
+    fn present(&self) -> Arc<Present> {
+        Arc::clone(&self.present.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// SHA-256 of the certificate, as browsers show it.
     pub fn fingerprint(&self) -> String {
-        self.present.load().fingerprint.clone()
+        self.present().fingerprint.clone()
     }
 
     /// Whether browsers will warn of the certificate, because no authority has signed it.
@@ -119,7 +123,7 @@ impl Tls {
                 (std::mem::replace(&mut last_check.stamps, stamps) != stamps).then(|| Certificate::read(cert, key))
             }
             Source::SelfSigned(state) => {
-                let due = self.present.load().renew_at.is_some_and(|at| today >= at);
+                let due = self.present().renew_at.is_some_and(|at| today >= at);
                 due.then(|| own_certificate(state.as_ref(), today))
             }
         };
@@ -127,7 +131,7 @@ impl Tls {
         match found.and_then(|certificate| present(certificate, &self.source, &self.provider, &self.ticketer)) {
             Ok(present) => {
                 log::info!("certificate: replaced, SHA-256 {}", present.fingerprint);
-                self.present.store(Arc::new(present));
+                *self.present.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(present);
             }
             Err(wrong) => log::warn!("certificate: not replaced: {wrong}"),
         }
