@@ -11,7 +11,7 @@ use std::time::{Instant, SystemTime};
 
 use crate::access::tokens::Permission;
 use crate::ids::peer::ResumeToken;
-use crate::web::handlers::authorize::Credentials;
+use crate::web::handlers::authorize::{Authorizer, Credentials};
 use crate::web::handlers::context::Context;
 use crate::web::handlers::dispatch;
 use crate::web::handlers::websocket::{self, Join};
@@ -68,7 +68,15 @@ pub(crate) fn serve(stream: &TcpStream, address: SocketAddr, shared: &Shared) {
     let mut connection =
         Connection { socket, sender, client: sender, version, shared, input: Vec::new(), cross_origin: Vec::new() };
     let mut deadline = Some(first);
-    while let Ok(true) = connection.serve_request(deadline.take()).or_else(|end| connection.end(end)) {}
+    loop {
+        match connection.serve_request(deadline.take()) {
+            Ok(Next::Request) => continue,
+            Ok(Next::Close) => {}
+            Ok(Next::WebSocket(join)) => connection.serve_websocket(join),
+            Err(end) => connection.end(end),
+        }
+        break;
+    }
     connection.socket.close();
 }
 
@@ -85,6 +93,16 @@ struct Connection<'a> {
     input: Vec<u8>,
     /// Fields that say which pages of other origins may read the response to the present request, whatever it is.
     cross_origin: Vec<(&'static str, Cow<'static, str>)>,
+}
+
+/// What follows a request.
+enum Next<'a> {
+    /// Another request.
+    Request,
+    /// The end of the connection.
+    Close,
+    /// A WebSocket, for the rest of the connection.
+    WebSocket(Join<'a>),
 }
 
 /// Why a connection ends early.
@@ -107,9 +125,10 @@ enum ReadError {
     Closed,
 }
 
-impl Connection<'_> {
-    /// Serves one request. True if there may be another.
-    fn serve_request(&mut self, first: Option<Instant>) -> Result<bool, End> {
+impl<'a> Connection<'a> {
+    /// Serves one request. Not inlined, because the stack of a WebSocket's thread is to hold nothing of the request.
+    #[inline(never)]
+    fn serve_request(&mut self, first: Option<Instant>) -> Result<Next<'a>, End> {
         let shared = self.shared;
         let context = &*shared.context;
         self.cross_origin.clear();
@@ -120,7 +139,7 @@ impl Connection<'_> {
         let route = context.route(split_target(&head.target).0);
         self.cross_origin = context.authorizer.cross_origin_fields(route.is_open_to_all_origins, &head.headers);
         if route.resource == Resource::WebSocket {
-            return self.serve_websocket(&head, &route);
+            return self.accept_websocket(&head, &route).map(Next::WebSocket);
         }
         let body = self.read_body(&head)?;
         let Head { method, target, host, headers, keep_alive, .. } = head;
@@ -129,18 +148,19 @@ impl Connection<'_> {
         context.connection_metrics.requests.add(1);
         // Queries are not logged: they may hold a token.
         log::debug!("{}: {} {} -> {}", self.client.address, request.method, request.path(), response.status);
-        self.send(response, request.method == "HEAD", keep_alive)
+        let may_follow = self.send(response, request.method == "HEAD", keep_alive)?;
+        Ok(if may_follow { Next::Request } else { Next::Close })
     }
 
-    /// Joins a room. From here on, this thread, the socket and what has arrived on it belong to the WebSocket.
-    fn serve_websocket(&mut self, head: &Head, route: &Route) -> Result<bool, End> {
+    /// Accepts the handshake of a WebSocket, if it is permitted to join the room.
+    fn accept_websocket(&mut self, head: &Head, route: &Route) -> Result<Join<'a>, End> {
         if !route.has(&head.method) {
             return Err(route.method_not_allowed(&head.method).into());
         }
         let upgrade = upgrade::read(head)?;
         let query = split_target(&head.target).1;
-        let context = &*self.shared.context;
-        let authorizer = &context.authorizer;
+        let shared: &'a Shared = self.shared;
+        let authorizer: &'a Authorizer = &shared.context.authorizer;
         let credentials = Credentials { headers: &head.headers, query, client: self.client.address.ip() };
         if route.checks_origin {
             authorizer.check_origin(&credentials, &head.host)?;
@@ -152,19 +172,24 @@ impl Connection<'_> {
         let by = Some(token.id());
         let authorization = authorizer.authorize(&Permission::Room(upgrade.room.clone()), &credentials, by)?;
         let token_use = authorizer.use_token(&authorization, by)?;
-        let join = Join { room: upgrade.room.clone(), token, authorization, token_use };
-        context.connection_metrics.requests.add(1);
+        self.shared.context.connection_metrics.requests.add(1);
         self.write(upgrade.accepted().as_bytes())?;
+        Ok(Join { room: upgrade.room, token, authorization, token_use })
+    }
+
+    /// Joins a room. From here on, this thread, the socket and what has arrived on it belong to the WebSocket.
+    fn serve_websocket(&mut self, join: Join<'_>) {
+        let context = &*self.shared.context;
+        self.cross_origin = Vec::new();
         let input = std::mem::take(&mut self.input);
         let served = websocket::serve(&mut self.socket, input, join, self.client, context, &self.shared.readiness);
         if let Err(error) = served {
             log::debug!("{}: the WebSocket ended: {error}", self.client.address);
         }
-        Ok(false)
     }
 
-    /// Sends the last response, if there is one. Never goes on.
-    fn end(&mut self, end: End) -> Result<bool, ()> {
+    /// Sends the last response, if there is one.
+    fn end(&mut self, end: End) {
         if let End::Refused(response) = end {
             self.shared.context.connection_metrics.requests.add(1);
             log::debug!("{}: refused with {}", self.client.address, response.status);
@@ -172,7 +197,6 @@ impl Connection<'_> {
                 self.socket.linger();
             }
         }
-        Err(())
     }
 
     /// The first head has its deadline already; that of a later one begins with its first byte, before which the client
