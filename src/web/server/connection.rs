@@ -72,7 +72,7 @@ pub(crate) fn serve(stream: &TcpStream, address: SocketAddr, shared: &Shared) {
         match connection.serve_request(deadline.take()) {
             Ok(Next::Request) => continue,
             Ok(Next::Close) => {}
-            Ok(Next::WebSocket(join)) => connection.serve_websocket(join),
+            Ok(Next::WebSocket(join)) => connection.serve_websocket(*join),
             Err(end) => connection.end(end),
         }
         break;
@@ -102,7 +102,7 @@ enum Next<'a> {
     /// The end of the connection.
     Close,
     /// A WebSocket, for the rest of the connection.
-    WebSocket(Join<'a>),
+    WebSocket(Box<Join<'a>>),
 }
 
 /// Why a connection ends early.
@@ -139,7 +139,7 @@ impl<'a> Connection<'a> {
         let route = context.route(split_target(&head.target).0);
         self.cross_origin = context.authorizer.cross_origin_fields(route.is_open_to_all_origins, &head.headers);
         if route.resource == Resource::WebSocket {
-            return self.accept_websocket(&head, &route).map(Next::WebSocket);
+            return self.accept_websocket(&head, &route).map(|join| Next::WebSocket(Box::new(join)));
         }
         let body = self.read_body(&head)?;
         let Head { method, target, host, headers, keep_alive, .. } = head;

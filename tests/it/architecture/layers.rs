@@ -71,6 +71,20 @@ fn the_picture_shows_every_file_once_and_nothing_else() {
 }
 
 #[test]
+fn the_readme_shows_the_same_layers() {
+    let mut layers: Vec<_> = picture().into_iter().map(|(path, file)| (file.place, path)).collect();
+    layers.sort();
+    let mut expected: Vec<&str> = layers.iter().map(|(_, path)| path.split("::").next().unwrap()).collect();
+    let mut seen = std::collections::HashSet::new();
+    expected.retain(|folder| seen.insert(*folder));
+    let readme = fs::read_to_string(source_folder().join("../README.md")).unwrap();
+    let table = readme.split("| folder, from the top layer down |").nth(1).expect("a table of folders");
+    let rows = table.split("\n\n").next().unwrap();
+    let shown: Vec<&str> = rows.split("`src/").skip(1).map(|rest| rest.split(['`', '.']).next().unwrap()).collect();
+    assert_eq!(shown, expected);
+}
+
+#[test]
 fn every_file_imports_only_from_what_the_picture_shows_below_it() {
     let picture = picture();
     let mut wrong = vec![];
