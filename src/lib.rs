@@ -92,9 +92,10 @@
 //!
 //! # Services
 //!
-//! A service is started by a function `start(setup, reports) -> io::Result<Running<Handle>>` ([`observe::service`]). Every
-//! thread is started by [`observe::reports::spawn`], so that its unexpected end stops the program instead of leaving it half
-//! alive.
+//! A service is started by a function `start(setup, reports) -> io::Result<Running<Handle>>` ([`observe::service`]). Its threads
+//! are started by [`observe::reports::spawn`], so that an unexpected end stops the program instead of leaving it half alive.
+//! Threads that end by themselves are not reported: of a connection (`conn-<n>`), of one opening of a device (`cap-<station>`,
+//! `pulse-<n>`), and of the log, which must not stop anything.
 //!
 //! # Pure cores
 //!
