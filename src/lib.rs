@@ -94,8 +94,8 @@
 //!
 //! A service is started by a function `start(setup, reports) -> io::Result<Running<Handle>>` ([`observe::service`]). Its threads
 //! are started by [`observe::reports::spawn`], so that an unexpected end stops the program instead of leaving it half alive.
-//! Threads that end by themselves are not reported: of a connection (`conn-<n>`), of one opening of a device (`cap-<station>`,
-//! `pulse-<n>`), and of the log, which must not stop anything.
+//! Threads that end by themselves are not reported: those of a connection (`conn-<n>`) and those of one opening of a device
+//! (`cap-<station>`, `pulse-<n>`).
 //!
 //! # Pure cores
 //!
