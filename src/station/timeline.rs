@@ -113,7 +113,7 @@ impl TimelineWriter {
         self.next_word += payload.len().div_ceil(WORD_BYTES) as u64;
         ring.claimed_packets.store(index + 1, Ordering::Relaxed);
         ring.claimed_words.store(self.next_word, Ordering::Relaxed);
-        // Whoever sees one of the words below also sees the two claims above.
+        // A reader that sees one of the words below also sees the two claims above.
         fence(Ordering::Release);
         for (n, chunk) in payload.chunks(WORD_BYTES).enumerate() {
             let mut word = [0; WORD_BYTES];

@@ -1,6 +1,6 @@
 /**
  * Types of everything that the server and the pages send each other: messages of a room's WebSocket, and JSON bodies over
- * HTTP. Names of types and members are those on the wire. The room protocol is described in the README.
+ * HTTP. Names of types and members are those on the wire. `src/signal/protocol.md` describes the messages.
  *
  * This module has no code. `tsc` checks every use of a payload against these types.
  */
