@@ -1,6 +1,6 @@
-//! Puts the pages into the binary: reads `www/`, lets each page load with few requests, compresses files that become smaller by
-//! it, and writes the table that `src/web/handlers/assets.rs` includes. Also sets the commit and the target that `--version` shows. Runs at build time only. A
-//! missing `www/` gives an empty table, a missing repository an empty commit.
+//! Puts the pages into the binary: reads `www/`, lets each page load with few requests, compresses files that become smaller
+//! by it, and writes the table that `src/web/handlers/assets.rs` includes. Also sets the commit and the target that
+//! `--version` shows. Runs at build time only. A missing `www/` gives an empty table, a missing repository an empty commit.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

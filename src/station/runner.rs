@@ -5,6 +5,7 @@
 //! station runs; RTP time goes on. The thread knows no listeners: a finished packet goes into the timeline and to the sink.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, bounded, select};
@@ -82,6 +83,8 @@ enum Event {
 
 struct Runner {
     station: Station,
+    /// The state of the source. What the station shows is a copy.
+    status: SourceStatus,
     feed: Feed,
     pipeline: Pipeline,
     commands: Receiver<Command>,
@@ -90,7 +93,7 @@ struct Runner {
 impl Runner {
     fn new(station: Station, source: Source, pipeline: Pipeline, commands: Receiver<Command>, now: Instant) -> Runner {
         let feed = Feed::new(source.clone(), now);
-        let runner = Runner { station, feed, pipeline, commands };
+        let mut runner = Runner { station, status: SourceStatus::default(), feed, pipeline, commands };
         runner.announce(&source);
         runner
     }
@@ -135,23 +138,26 @@ impl Runner {
         self.announce(&source);
     }
 
-    fn announce(&self, source: &Source) {
+    fn announce(&mut self, source: &Source) {
         log::info!("station {}: source {source:?}", self.station.name);
-        let channels = self.station.encoding.channels;
-        self.station.update_source(|status| {
-            *status = match source {
-                Source::Sine { tone_hz } => tone_status(*tone_hz, channels),
-                Source::Device { kind, .. } => SourceStatus { kind, ..SourceStatus::default() },
-            };
-        });
+        self.status = match source {
+            Source::Sine { tone_hz } => tone_status(*tone_hz, self.station.encoding.channels),
+            Source::Device { kind, .. } => SourceStatus { kind, ..SourceStatus::default() },
+        };
+        self.publish();
+    }
+
+    fn publish(&self) {
+        self.station.publish_source(Arc::new(self.status.clone()));
     }
 
     fn handle_block(&mut self, block: CaptureBlock, now: Instant) {
         self.pipeline.blocks.handle_capture(&block, now);
         self.feed.give_back(block, now);
-        if self.station.source().state != SourceState::Live {
-            self.station.update_source(|status| (status.state, status.problem) = (SourceState::Live, None));
-            log::info!("station {}: live from {}", self.station.name, self.station.source().name);
+        if self.status.state != SourceState::Live {
+            (self.status.state, self.status.problem) = (SourceState::Live, None);
+            self.publish();
+            log::info!("station {}: live from {}", self.station.name, self.status.name);
         }
     }
 
@@ -177,23 +183,22 @@ impl Runner {
     fn close(&mut self, reason: &str, now: Instant) {
         let Some(kind) = self.feed.close(now) else { return };
         self.station.metrics.reopened.add(1);
-        if self.station.source().problem.as_deref() != Some(reason) {
+        if self.status.problem.as_deref() != Some(reason) {
             log::warn!("station {}: {kind}: {reason}; silence until it is back", self.station.name);
         }
-        self.station.update_source(|status| {
-            (status.state, status.problem) = (SourceState::Reopening, Some(reason.to_owned()));
-        });
+        (self.status.state, self.status.problem) = (SourceState::Reopening, Some(reason.to_owned()));
+        self.publish();
     }
 
     fn handle_opened(&mut self, entry: DeviceEntry, format: CaptureFormat) {
-        self.station.update_source(|status| {
-            status.name = entry.name;
-            status.id = Some(entry.id);
-            status.rate_hz = format.rate_hz;
-            status.channels = format.channels;
-            status.sample_format = format.sample_format.to_string();
-            status.state = SourceState::Silent;
-        });
+        let status = &mut self.status;
+        status.name = entry.name;
+        status.id = Some(entry.id);
+        status.rate_hz = format.rate_hz;
+        status.channels = format.channels;
+        status.sample_format = format.sample_format.to_string();
+        status.state = SourceState::Silent;
+        self.publish();
     }
 }
 

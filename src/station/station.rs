@@ -47,8 +47,8 @@ impl Station {
         Arc::clone(&self.source.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Changes what [`Station::source`] says. Called by the runner only.
-    pub(super) fn update_source(&self, change: impl FnOnce(&mut SourceStatus)) {
-        change(Arc::make_mut(&mut self.source.write().unwrap_or_else(PoisonError::into_inner)));
+    /// Sets what [`Station::source`] returns. Called by the runner only, when something has changed.
+    pub(super) fn publish_source(&self, status: Arc<SourceStatus>) {
+        *self.source.write().unwrap_or_else(PoisonError::into_inner) = status;
     }
 }

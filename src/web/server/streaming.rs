@@ -154,9 +154,12 @@ impl Sender<'_> {
                         }
                     });
                 }
+                // An empty chunk would end the body as if it were complete.
+                Next::Bytes(count) if count == 0 || count > self.piece.len() => {
+                    return Err(io::Error::other(format!("bug: a stream returned {count} bytes")));
+                }
                 Next::Bytes(count) => self.set_outgoing(|outgoing, is_chunked, piece| {
-                    // An empty chunk would end the body.
-                    let data = &piece[..count.clamp(1, piece.len())];
+                    let data = &piece[..count];
                     if is_chunked { chunked::write_chunk(data, outgoing) } else { outgoing.extend_from_slice(data) }
                 }),
             }

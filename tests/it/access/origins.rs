@@ -36,8 +36,8 @@ fn a_page_of_another_site_may_use_whep_and_nothing_else() {
 #[test]
 fn a_page_of_an_allowed_origin_may_use_rooms_and_offers_and_read_the_answers() {
     let club = "https://club.example:444";
-    let gate = Authorizer::new(false, TokenStore::open(None).unwrap(), vec![Origin::parse(club).unwrap()]);
-    let server = TestServer::with_authorizer(gate);
+    let authorizer = Authorizer::new(false, TokenStore::open(None).unwrap(), vec![Origin::parse(club).unwrap()]);
+    let server = TestServer::with_authorizer(authorizer);
     let answer = offer_as_json(&server, &format!("Origin: {club}\r\n"));
     assert_eq!((answer.status, answer.field("access-control-allow-origin")), (200, Some(club)));
     assert_eq!(answer.field("vary"), Some("Origin"));

@@ -175,6 +175,16 @@ fn for_http_1_0_the_body_ends_with_the_connection() {
 }
 
 #[test]
+fn a_stream_that_breaks_its_contract_does_not_look_complete() {
+    let (server, feed) = started(Limits::default());
+    let (mut client, _) = open(&server, &feed, "1.1");
+    feed.send(Some(b""));
+    // Neither a byte of an earlier piece nor the last chunk.
+    client.expect_end();
+    wait_until("the stream is dropped", || feed.open_streams() == 0);
+}
+
+#[test]
 fn a_thread_that_has_nothing_to_send_sleeps() {
     let (server, feed) = started(Limits::default());
     let (mut client, _) = open(&server, &feed, "1.1");
