@@ -4,3 +4,4 @@ pub mod gcm;
 pub mod keys;
 pub mod prefetch;
 pub mod provider;
+mod records;

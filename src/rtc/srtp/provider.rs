@@ -3,14 +3,17 @@
 //! 1. One DTLS configuration for all sessions. The wrapped provider builds one for each session, with a self-test of every
 //!    cipher and curve, which costs more than the handshake.
 //! 2. A forged datagram does not end a session: what DTLS cannot authenticate or read is dropped (RFC 6347 §4.1.2.7),
-//!    alerts in clear included.
-//! 3. Packets can be sealed beside the engine: [`SessionKeys`] hands out a session's SRTP keys, and [`with_sent`] puts the
+//!    alerts in clear included, and certificates that are not the client's. The engine learns of a certificate once the
+//!    handshake has proved it.
+//! 3. Data channels are not negotiated here, so application data is dropped before the engine opens an association for it.
+//! 4. Packets can be sealed beside the engine: [`SessionKeys`] hands out a session's SRTP keys, and [`with_sent`] puts the
 //!    counts of such packets into the engine's sender reports.
 //!
 //! Runs on whatever thread drives a session. Decides nothing about packets, addresses or time.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::mem;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
@@ -23,13 +26,10 @@ use str0m::crypto::{
 };
 
 use crate::rtc::srtp::keys::{Key, Keys, SALT_BYTES};
+use crate::rtc::srtp::records;
 
 /// Bytes GCM appends (RFC 7714 §12).
 const TAG_BYTES: usize = 16;
-
-/// DTLS record header (RFC 6347 §4.1): type, version, epoch, sequence, length.
-const RECORD_HEADER_BYTES: usize = 13;
-const ALERT: u8 = 21;
 
 /// RTCP packet type of a sender report (RFC 3550 §6.4.1).
 const SENDER_REPORT: u8 = 200;
@@ -61,15 +61,23 @@ pub fn take_session_keys() -> Option<Arc<SessionKeys>> {
     LATEST_INSTANCE.with(RefCell::take)
 }
 
-/// A session's own SRTP keys, from the moment that DTLS is up.
+/// A session's own SRTP keys, from the moment that DTLS is up, and the certificate that its client must have.
 #[derive(Default)]
-pub struct SessionKeys(OnceLock<Keys>);
+pub struct SessionKeys {
+    keys: OnceLock<Keys>,
+    certificate: OnceLock<[u8; 32]>,
+}
 
 impl SessionKeys {
     /// The keys with which this host protects what it sends; None before DTLS is up, and for profiles other than GCM
     /// (RFC 7714).
     pub fn get(&self) -> Option<&Keys> {
-        self.0.get()
+        self.keys.get()
+    }
+
+    /// From now on, certificates of another digest (SHA-256) are dropped. The first call counts.
+    pub fn expect_certificate(&self, digest: [u8; 32]) {
+        let _ = self.certificate.set(digest);
     }
 }
 
@@ -137,7 +145,7 @@ impl DtlsProvider for Wrapped {
         let dtls = Dtls::new_12(shared_config(mtu)?, certificate, now);
         let keys = Arc::<SessionKeys>::default();
         LATEST_INSTANCE.with(|latest| latest.replace(Some(keys.clone())));
-        Ok(Box::new(Instance { dtls, keys }))
+        Ok(Box::new(Instance { dtls, keys, certificate: vec![], due: Due::Nothing, now }))
     }
 }
 
@@ -157,6 +165,20 @@ fn shared_config(mtu: Option<usize>) -> Result<Arc<dimpl::Config>, CryptoError> 
 struct Instance {
     dtls: Dtls,
     keys: Arc<SessionKeys>,
+    /// The client's certificate, which is not proved before the handshake is complete.
+    certificate: Vec<u8>,
+    /// What the engine is told next.
+    due: Due,
+    /// The latest time that is known.
+    now: Instant,
+}
+
+/// What was held back until the handshake was complete.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Due {
+    Nothing,
+    Certificate,
+    Connected,
 }
 
 impl fmt::Debug for Instance {
@@ -171,10 +193,12 @@ impl DtlsInstance for Instance {
     }
 
     fn handle_packet(&mut self, packet: &[u8]) -> Result<(), Error> {
-        if !is_plausible(packet) {
+        // An empty packet is how the engine starts a handshake of its own.
+        let read = records::readable(packet, self.keys.certificate.get());
+        if read.is_empty() && !packet.is_empty() {
             return Ok(());
         }
-        match self.dtls.handle_packet(packet) {
+        match self.dtls.handle_packet(read) {
             // Alerts in clear were dropped above, so the client itself sent this one.
             Err(error @ Error::SecurityError(SecurityError::FatalAlert { .. })) => Err(error),
             // A handshake that a forged datagram has spoilt is given up by its own time-out.
@@ -183,19 +207,46 @@ impl DtlsInstance for Instance {
     }
 
     fn poll_output<'a>(&mut self, buf: &'a mut [u8]) -> Output<'a> {
+        match mem::replace(&mut self.due, Due::Nothing) {
+            Due::Certificate => {
+                let needed = self.certificate.len();
+                let Some(told) = buf.get_mut(..needed) else {
+                    self.due = Due::Certificate;
+                    return Output::BufferTooSmall { needed };
+                };
+                self.due = Due::Connected;
+                told.copy_from_slice(&mem::take(&mut self.certificate));
+                return Output::PeerCert(told);
+            }
+            Due::Connected => return Output::Connected,
+            Due::Nothing => {}
+        }
         let are_client = self.dtls.is_active();
         let output = self.dtls.poll_output(buf);
+        // "Now" as the next time-out has the engine ask again at once.
+        match &output {
+            Output::PeerCert(certificate) => {
+                self.certificate = certificate.to_vec();
+                return Output::Timeout(self.now);
+            }
+            Output::Connected if !self.certificate.is_empty() => {
+                self.due = Due::Certificate;
+                return Output::Timeout(self.now);
+            }
+            _ => {}
+        }
         if let Output::KeyingMaterial(exported, profile) = &output
             && matches!(profile, SrtpProfile::AEAD_AES_128_GCM | SrtpProfile::AEAD_AES_256_GCM)
             && let Some(keys) = Keys::derive(exported, are_client, &aes_block)
         {
             // Exported once; a second export would be the same keys.
-            let _ = self.keys.0.set(keys);
+            let _ = self.keys.keys.set(keys);
         }
         output
     }
 
     fn handle_timeout(&mut self, now: Instant) -> Result<(), Error> {
+        self.now = now;
         self.dtls.handle_timeout(now)
     }
 
@@ -222,20 +273,6 @@ impl DtlsInstance for Instance {
     fn close(&mut self) -> Result<(), Error> {
         self.dtls.close()
     }
-}
-
-/// False for a datagram with an alert in clear (epoch zero), which anybody could have sent, and for one whose records do
-/// not fill it exactly.
-fn is_plausible(mut packet: &[u8]) -> bool {
-    while let Some((header, rest)) = packet.split_first_chunk::<RECORD_HEADER_BYTES>() {
-        let length = usize::from(u16::from_be_bytes([header[11], header[12]]));
-        if header[0] == ALERT && header[3..5] == [0, 0] {
-            return false;
-        }
-        let Some(next) = rest.get(length..) else { return false };
-        packet = next;
-    }
-    packet.is_empty()
 }
 
 fn aes_block(key: &[u8], block: &[u8; 16]) -> [u8; 16] {
