@@ -37,10 +37,13 @@
 //!                       who gets which datagram; one WebRTC session
 //! rtc/tracks            forward* · send*
 //!                       one receiver's RTP stream
-//! rtc/srtp              provider · gcm · keys* · prefetch
+//! rtc/srtp              provider · gcm · keys* · records* · prefetch
 //!                       keys, and the sealing of packets beside the engine
-//! rtc/udp               socket · sendmmsg · classify* · batch* · stun*
-//! rtc                   sdp* · mailbox
+//! rtc                   sdp*
+//! rtc/ice               agent* · candidates* · credentials
+//!                       which paths lead to the client
+//! rtc/udp               socket · sendmmsg · classify* · batch* · stun* · stun_shares* · stun_writer*
+//! rtc                   mailbox
 //! station               runner · feed · pipeline · meter · directory · station · source · metrics · timeline*
 //!                       one programme of host sound: its source, its encoder, its latest packets
 //! signal                hub · peer_channel · rooms* · moderation* · registry* · peer* · room* · events* · heartbeat* · metrics

@@ -56,6 +56,7 @@ impl RunningStation {
             sockets: vec![socket],
             max_sessions: usize::MAX,
             max_sessions_per_address: usize::MAX,
+            offers_per_s: usize::MAX,
             seal: true,
             metrics: RtcMetrics::default(),
         };

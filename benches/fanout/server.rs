@@ -40,6 +40,7 @@ impl Server {
             sockets: (0..threads).map(|_| socket::bind(None, 0).expect("a UDP port")).collect(),
             max_sessions: usize::MAX,
             max_sessions_per_address: usize::MAX,
+            offers_per_s: usize::MAX,
             seal: !through_engine,
             metrics: RtcMetrics::default(),
         };

@@ -185,6 +185,13 @@ pub(crate) const FLAGS: &[Flag] = &[
         |c, v| values::number(v, COUNT).map(|n| c.web.limits.max_listeners_per_address = n),
     ),
     Flag::value(
+        "offers-per-second",
+        "N",
+        "new listeners from one address; five times as many at once",
+        |c| c.rtc.offers_per_s.to_string(),
+        |c, v| values::number(v, COUNT).map(|n| c.rtc.offers_per_s = n),
+    ),
+    Flag::value(
         "rtc-threads",
         "N",
         "threads that send to listeners, each on the next UDP port; no more than there are processors",

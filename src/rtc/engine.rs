@@ -30,6 +30,9 @@ pub struct EngineSetup {
     pub max_sessions: usize,
     /// The same for one client's address.
     pub max_sessions_per_address: usize,
+    /// Offers a second from one client's address, on average; five times as many at once. Each costs an rtc thread a DTLS
+    /// handshake.
+    pub offers_per_s: usize,
     /// Whether packets are sealed beside str0m. If not, every packet passes through it: the reference that benches and tests
     /// compare with.
     pub seal: bool,
@@ -42,7 +45,7 @@ pub struct EngineSetup {
 /// # Errors
 /// If there is no socket or too many, or if the operating system denies a poll, a thread or what UDP needs.
 pub fn start(setup: EngineSetup, reports: Sender<Report>) -> io::Result<Running<Handle>> {
-    let EngineSetup { sockets, max_sessions, max_sessions_per_address, seal, metrics } = setup;
+    let EngineSetup { sockets, max_sessions, max_sessions_per_address, offers_per_s, seal, metrics } = setup;
     if sockets.is_empty() || sockets.len() > 256 {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "the engine needs 1 to 256 UDP sockets"));
     }
@@ -53,7 +56,7 @@ pub fn start(setup: EngineSetup, reports: Sender<Report>) -> io::Result<Running<
         polled.push(socket);
         links.push(ThreadLink::new(waker, local));
     }
-    let shared = Arc::new(Shared::new(links, max_sessions, max_sessions_per_address, metrics));
+    let shared = Arc::new(Shared::new(links, max_sessions, max_sessions_per_address, offers_per_s, metrics));
     let handle = Handle::new(shared.clone(), profile(seal)?);
     let ask_to_stop = move |shared: Arc<Shared>| {
         shared.stopping.store(true, Ordering::Release);
@@ -96,6 +99,7 @@ mod tests {
             sockets: (0..sockets).map(|_| socket()).collect(),
             max_sessions: 0,
             max_sessions_per_address: 0,
+            offers_per_s: 0,
             seal: true,
             metrics: RtcMetrics::default(),
         }

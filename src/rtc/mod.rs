@@ -1,6 +1,7 @@
 //! WebRTC sessions and the threads that drive them.
 
 pub mod engine;
+pub mod ice;
 pub mod mailbox;
 pub mod metrics;
 pub mod profile;

@@ -1,6 +1,7 @@
 //! What `web` asks of the rtc threads and what it is answered. Plain data.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use crate::ids::session::SessionId;
 use crate::media::track::TrackId;
@@ -39,10 +40,25 @@ pub enum Refusal {
     Full,
     /// The limit of sessions from this client's address is reached.
     FullFromAddress,
+    /// Offers from this client's address come too fast; when there may be another one.
+    TooFast(Duration),
     /// There is no such track, or it has not sent anything yet.
     NotOnAir,
     /// The rtc thread is behind.
     Busy,
+}
+
+/// A client sends candidates or restarts ICE.
+#[derive(Clone, Debug)]
+pub struct Patch {
+    /// The `application/trickle-ice-sdpfrag` (RFC 8840), as it came.
+    pub fragment: String,
+    /// Which ICE session it means.
+    pub if_match: IfMatch,
+    /// The client's address; `PATCH`es per address are limited.
+    pub client: IpAddr,
+    /// As in [`Offer`].
+    pub reached_at: Option<IpAddr>,
 }
 
 /// The `If-Match` of a `PATCH`.
@@ -83,6 +99,8 @@ pub enum PatchRefusal {
     TagRequired,
     /// A fragment that this session cannot take, and why. (422)
     Unprocessable(String),
+    /// `PATCH`es from this address, or restarts of this session, come too fast; when there may be another one. (429)
+    TooFast(Duration),
     /// The rtc thread is behind. (503)
     Busy,
 }

@@ -1,10 +1,14 @@
 //! SDP as text: reduces an offer to the one section that a listener needs, and completes the answer.
 //!
 //! Pure. The engine (str0m) negotiates the audio section; everything around it is decided here: video is rejected, the answer
-//! is `sendonly`, ICE fragments are read and written. Remote candidates are read and dropped: this is an ICE-lite agent
-//! (RFC 8445 §2.5), which answers checks and sends none.
+//! is `sendonly`, ICE is our own agent's, ICE fragments are read and written. Remote candidates are read and dropped: this is
+//! an ICE-lite agent (RFC 8445 §2.5), which waits for checks. Nothing here is kept once the answer is written.
 
 use std::fmt::Write;
+
+use data_encoding::HEXLOWER_PERMISSIVE;
+
+use crate::rtc::ice::credentials::{LocalCredentials, RemoteCredentials};
 
 /// Longest accepted a=mid. Browsers use one or two digits.
 const MID_BYTES: usize = 16;
@@ -18,11 +22,18 @@ struct RejectedSection {
     mid: Option<String>,
 }
 
+/// The digest of a certificate by SHA-256, as `a=fingerprint` has it (RFC 8122 §5).
+pub type Fingerprint = [u8; 32];
+
 /// An offer, reduced to the audio section that will carry the track.
 #[derive(Debug)]
 pub struct AudioOffer {
     /// Session part and one audio section, `recvonly`, without candidates: what the engine reads.
     text: String,
+    /// The client's ICE credentials.
+    pub credentials: RemoteCredentials,
+    /// The client's certificate, if it says so by SHA-256.
+    pub fingerprint: Option<Fingerprint>,
     /// The payload type of Opus, if the client would report lost packets (RFC 4585 §4.2).
     nack: Option<String>,
     /// Which of the offer's sections it was.
@@ -33,8 +44,8 @@ pub struct AudioOffer {
 /// The content of an `application/trickle-ice-sdpfrag` (RFC 8840 §9).
 #[derive(Debug, PartialEq, Eq)]
 pub struct IceFragment {
-    /// The client's ICE credentials (user fragment, password), if given.
-    pub credentials: Option<(String, String)>,
+    /// The client's ICE credentials, if given.
+    pub credentials: Option<RemoteCredentials>,
     /// The section it is about, if it says so.
     pub mid: Option<String>,
 }
@@ -57,8 +68,16 @@ impl AudioOffer {
         if !(1..=MID_BYTES).contains(&mid.len()) || !mid.bytes().all(|b| b.is_ascii_graphic()) {
             return Err(format!("the audio section's a=mid is not 1 to {MID_BYTES} plain characters"));
         }
+        let credentials = credentials(&audio, LENIENT)?.or(credentials(&session, LENIENT)?);
         let rejected = sections.iter().map(|lines| RejectedSection::of(lines)).collect::<Result<_, _>>()?;
-        Ok(AudioOffer { text: engine_offer(&session, &audio, &mid), nack: nack(&audio), index, rejected })
+        Ok(AudioOffer {
+            text: engine_offer(&session, &audio, &mid),
+            credentials: credentials.ok_or("the offer has no a=ice-ufrag and a=ice-pwd")?,
+            fingerprint: fingerprint(&audio).or_else(|| fingerprint(&session)),
+            nack: nack(&audio),
+            index,
+            rejected,
+        })
     }
 
     /// The offer as the engine reads it.
@@ -66,31 +85,9 @@ impl AudioOffer {
         &self.text
     }
 
-    /// The same offer with other ICE credentials: to the engine an ICE restart (RFC 8839 §4.4.3.1).
-    pub fn with_credentials(&self, ufrag: &str, pwd: &str) -> String {
-        let mut text = String::with_capacity(self.text.len() + 64);
-        for line in self.text.lines() {
-            match line {
-                l if l.starts_with("a=ice-ufrag:") => push_line(&mut text, &format!("a=ice-ufrag:{ufrag}")),
-                l if l.starts_with("a=ice-pwd:") => push_line(&mut text, &format!("a=ice-pwd:{pwd}")),
-                l => push_line(&mut text, l),
-            }
-        }
-        text
-    }
-
-    /// The client's present ICE user fragment.
-    pub fn ufrag(&self) -> Option<&str> {
-        self.text.lines().find_map(|l| l.strip_prefix("a=ice-ufrag:"))
-    }
-
-    /// The client has these credentials from now on.
-    pub fn adopt_credentials(&mut self, ufrag: &str, pwd: &str) {
-        self.text = self.with_credentials(ufrag, pwd);
-    }
-
-    /// The full answer: the engine's audio section at its place, every other section rejected.
-    pub fn answer(&self, engine_answer: &str) -> String {
+    /// The full answer: the engine's audio section at its place with our own ICE agent's credentials and candidates, every
+    /// other section rejected.
+    pub fn answer(&self, engine_answer: &str, local: &LocalCredentials, candidates: &[String]) -> String {
         let (session, audio) = match engine_answer.find("m=") {
             Some(at) => engine_answer.split_at(at),
             None => (engine_answer, ""),
@@ -101,14 +98,18 @@ impl AudioOffer {
             section.write_to(&mut answer);
         }
         for line in audio.lines() {
-            push_line(&mut answer, line);
+            match line {
+                l if l.starts_with("a=ice-ufrag:") => push_line(&mut answer, &format!("a=ice-ufrag:{}", local.ufrag)),
+                l if l.starts_with("a=ice-pwd:") => push_line(&mut answer, &format!("a=ice-pwd:{}", local.password)),
+                l if l.starts_with("a=candidate:") || l == "a=end-of-candidates" => {}
+                l => push_line(&mut answer, l),
+            }
             if let Some(number) = opus(line).filter(|number| self.nack.as_deref() == Some(number)) {
                 push_line(&mut answer, &format!("a=rtcp-fb:{number} nack"));
             }
         }
-        if !audio.contains("a=end-of-candidates") {
-            push_line(&mut answer, "a=end-of-candidates");
-        }
+        candidates.iter().for_each(|line| push_line(&mut answer, line));
+        push_line(&mut answer, "a=end-of-candidates");
         for section in &self.rejected[self.index.min(self.rejected.len())..] {
             section.write_to(&mut answer);
         }
@@ -155,35 +156,46 @@ impl IceFragment {
         {
             return Err(format!("`{}` is not a candidate", excerpt(odd)));
         }
-        let credentials = match (attribute(&lines, "ice-ufrag"), attribute(&lines, "ice-pwd")) {
-            (Some(ufrag), Some(pwd)) => {
-                if !is_ice_chars(ufrag, 4) || !is_ice_chars(pwd, 22) {
-                    return Err("a=ice-ufrag or a=ice-pwd is too short, too long or has odd characters".into());
-                }
-                Some((ufrag.to_owned(), pwd.to_owned()))
-            }
-            (None, None) => None,
-            _ => return Err("a=ice-ufrag and a=ice-pwd belong together".into()),
-        };
-        Ok(IceFragment { credentials, mid: attribute(&lines, "mid").map(str::to_owned) })
+        Ok(IceFragment { credentials: credentials(&lines, STRICT)?, mid: attribute(&lines, "mid").map(str::to_owned) })
     }
 }
 
-/// The fragment that answers an ICE restart, cut from the engine's full answer.
-pub fn answer_fragment(engine_answer: &str) -> String {
-    let lines: Vec<&str> = engine_answer.lines().collect();
+/// The fragment that answers an ICE restart (RFC 9725 §4.3.3) of the section with this mid. The formats of its m= line mean
+/// nothing (RFC 8840 §9).
+pub fn answer_fragment(mid: &str, local: &LocalCredentials, candidates: &[String]) -> String {
     let mut fragment = String::new();
     push_line(&mut fragment, "a=ice-lite");
-    if let Some(media) = lines.iter().find(|l| l.starts_with("m=")) {
-        push_line(&mut fragment, media);
-    }
-    for wanted in ["a=mid:", "a=ice-ufrag:", "a=ice-pwd:", "a=candidate:"] {
-        for line in lines.iter().filter(|l| l.starts_with(wanted)) {
-            push_line(&mut fragment, line);
-        }
-    }
+    push_line(&mut fragment, "m=audio 9 UDP/TLS/RTP/SAVPF 0");
+    push_line(&mut fragment, &format!("a=mid:{mid}"));
+    push_line(&mut fragment, &format!("a=ice-ufrag:{}", local.ufrag));
+    push_line(&mut fragment, &format!("a=ice-pwd:{}", local.password));
+    candidates.iter().for_each(|line| push_line(&mut fragment, line));
     push_line(&mut fragment, "a=end-of-candidates");
     fragment
+}
+
+/// Least characters of user fragment and password: as RFC 8839 §5.4 has it, and as offers have it that play elsewhere.
+const STRICT: [usize; 2] = [4, 22];
+const LENIENT: [usize; 2] = [1, 1];
+
+/// The ICE credentials among these lines, if there are any.
+fn credentials(lines: &[&str], [least_ufrag, least_password]: [usize; 2]) -> Result<Option<RemoteCredentials>, String> {
+    let (ufrag, password) = match (attribute(lines, "ice-ufrag"), attribute(lines, "ice-pwd")) {
+        (Some(ufrag), Some(password)) => (ufrag, password),
+        (None, None) => return Ok(None),
+        _ => return Err("a=ice-ufrag and a=ice-pwd belong together".into()),
+    };
+    if !is_ice_chars(ufrag, least_ufrag) || !is_ice_chars(password, least_password) {
+        return Err("a=ice-ufrag or a=ice-pwd is too short, too long or has odd characters".into());
+    }
+    Ok(Some(RemoteCredentials { ufrag: ufrag.to_owned(), password: password.to_owned() }))
+}
+
+/// The digest by SHA-256 among these lines.
+fn fingerprint(lines: &[&str]) -> Option<Fingerprint> {
+    let digests = lines.iter().filter_map(|l| l.strip_prefix("a=fingerprint:")?.split_once(' '));
+    let (_, digest) = digests.into_iter().find(|(hash, _)| hash.eq_ignore_ascii_case("sha-256"))?;
+    HEXLOWER_PERMISSIVE.decode(digest.trim().replace(':', "").as_bytes()).ok()?.try_into().ok()
 }
 
 fn split_sections(offer: &str) -> Result<Vec<Vec<&str>>, String> {
@@ -317,12 +329,17 @@ mod tests {
         m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:1\r\na=ice-ufrag:abcd\r\na=ice-pwd:0123456789012345678901\r\n\
         a=candidate:1 1 udp 1 10.0.0.1 5 typ host\r\na=sendrecv\r\na=rtpmap:111 opus/48000/2\r\n";
 
+    fn answered(offer: &str, engine_answer: &str) -> String {
+        AudioOffer::parse(offer).unwrap().answer(engine_answer, &LocalCredentials::random(), &[])
+    }
+
     #[test]
     fn video_is_rejected_in_place_and_audio_is_kept() {
         let offer = AudioOffer::parse(AUDIO_VIDEO).unwrap();
         assert!(offer.text().contains("a=group:BUNDLE 1\r\n") && offer.text().contains("a=recvonly\r\n"));
         assert!(!offer.text().contains("video") && !offer.text().contains("candidate"));
-        let answer = offer.answer("v=0\r\na=group:BUNDLE 1\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:1\r\n");
+        let engine_answer = "v=0\r\na=group:BUNDLE 1\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:1\r\n";
+        let answer = offer.answer(engine_answer, &LocalCredentials::random(), &[]);
         let lines: Vec<&str> = answer.lines().filter(|l| l.starts_with("m=")).collect();
         assert_eq!(lines, ["m=video 0 UDP/TLS/RTP/SAVPF 96 97", "m=audio 9 UDP/TLS/RTP/SAVPF 111"]);
     }
@@ -333,8 +350,7 @@ mod tests {
             + "a=rtcp-fb:111 transport-cc\r\na=rtcp-fb:111 nack\r\na=extmap:1 urn:ietf:params:rtp-hdrext:ssrc-audio-level\r\n\
                a=extmap:4 urn:ietf:params:rtp-hdrext:sdes:mid\r\n";
         let engine_answer = "v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:1\r\na=rtpmap:111 opus/48000/2\r\n";
-        let promised =
-            |offer: &str| AudioOffer::parse(offer).unwrap().answer(engine_answer).contains("a=rtcp-fb:111 nack\r\n");
+        let promised = |offer: &str| answered(offer, engine_answer).contains("a=rtcp-fb:111 nack\r\n");
         assert!(promised(&asking) && promised(&asking.replace("fb:111 nack", "fb:* nack")));
         assert!(!promised(AUDIO_VIDEO) && !promised(&asking.replace("111 nack", "111 nack pli")));
         let offer = AudioOffer::parse(&asking).unwrap();
@@ -369,7 +385,8 @@ mod tests {
     #[test]
     fn fragments_are_read_or_refused() {
         let restart = "a=ice-ufrag:wxyz\r\na=ice-pwd:0123456789012345678901\r\nm=audio 9 X 0\r\na=mid:0\r\n";
-        let credentials = Some(("wxyz".to_owned(), "0123456789012345678901".to_owned()));
+        let credentials =
+            Some(RemoteCredentials { ufrag: "wxyz".to_owned(), password: "0123456789012345678901".to_owned() });
         let mid = Some("0".to_owned());
         assert_eq!(IceFragment::parse(restart), Ok(IceFragment { credentials, mid: mid.clone() }));
         let trickle = "m=audio 9 X 0\r\na=mid:0\r\na=candidate:1 1 udp 1 x.local 5 typ host\r\na=end-of-candidates\r\n";
@@ -380,9 +397,35 @@ mod tests {
     }
 
     #[test]
-    fn an_ice_restart_changes_the_credentials_and_nothing_else() {
-        let offer = AudioOffer::parse(AUDIO_VIDEO).unwrap();
-        let again = offer.with_credentials("wxyz", "pppppppppppppppppppppp");
-        assert_eq!(again.replace("wxyz", "abcd").replace(&"p".repeat(22), "0123456789012345678901"), offer.text());
+    fn the_answer_has_our_own_agents_credentials_and_candidates() {
+        let engine_answer = "v=0\r\na=ice-lite\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:1\r\na=ice-ufrag:engine\r\n\
+            a=ice-pwd:engines\r\na=candidate:1 1 udp 1 192.0.2.1 9 typ host\r\na=end-of-candidates\r\na=setup:passive\r\n";
+        let local = LocalCredentials::random();
+        let candidates = ["a=candidate:1 1 udp 2 192.168.1.5 8088 typ host".to_owned()];
+        let answer = AudioOffer::parse(AUDIO_VIDEO).unwrap().answer(engine_answer, &local, &candidates);
+        assert!(!answer.contains("engine") && !answer.contains("192.0.2.1"), "{answer}");
+        let fragment = answer_fragment("1", &local, &candidates);
+        for text in [&answer, &fragment] {
+            let has = |line: &str| text.lines().filter(|l| *l == line).count() == 1;
+            assert!(has(&format!("a=ice-ufrag:{}", local.ufrag)) && has(&format!("a=ice-pwd:{}", local.password)));
+            assert!(has("a=ice-lite") && has("a=mid:1") && has(&candidates[0]) && has("a=end-of-candidates"), "{text}");
+        }
+    }
+
+    #[test]
+    fn credentials_and_fingerprint_are_the_sections_own_or_else_the_sessions() {
+        let digest = |byte: &str| format!("a=fingerprint:SHA-256 {}\r\n", vec![byte; 32].join(":"));
+        let parse = |session: &str, section: &str| {
+            let offer = AUDIO_VIDEO.replace("a=ice-ufrag:abcd\r\na=ice-pwd:0123456789012345678901\r\n", "");
+            let offer = offer.replace("a=group:BUNDLE 0 1\r\n", &format!("a=group:BUNDLE 0 1\r\n{session}"));
+            AudioOffer::parse(&(offer + section))
+        };
+        let ice = |ufrag: &str| format!("a=ice-ufrag:{ufrag}\r\na=ice-pwd:0123456789012345678901\r\n");
+        let offer = parse(&(ice("sess") + &digest("0a")), "").unwrap();
+        assert_eq!((offer.credentials.ufrag.as_str(), offer.fingerprint), ("sess", Some([10; 32])));
+        let offer = parse(&(ice("sess") + &digest("0a")), &(ice("media") + &digest("FF"))).unwrap();
+        assert_eq!((offer.credentials.ufrag.as_str(), offer.fingerprint), ("media", Some([255; 32])));
+        assert!(parse("", "").unwrap_err().contains("a=ice-ufrag"));
+        assert!(parse("", "a=ice-ufrag:abcd\r\n").unwrap_err().contains("belong together"));
     }
 }

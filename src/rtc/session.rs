@@ -3,30 +3,39 @@
 //!
 //! Pure: it is told what happened and what time it is, and says what to send. After every change, poll
 //! [`Session::poll_output`] until it says [`Output::Wait`]; only then make the next change.
+//!
+//! ICE is [`Agent`]'s. The engine (str0m) does DTLS, SRTP and RTCP, and sees one path that never changes, between two
+//! addresses that no datagram ever has. So nothing in it grows with what a client sends, and nothing that it sends leaves
+//! for an address before the agent permits it.
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use str0m::change::SdpOffer;
+use str0m::ice::{IceCreds, StunMessage};
 use str0m::media::{Mid, Pt};
 use str0m::net::{Protocol, Receive, Transmit};
 use str0m::rtp::rtcp::{Nack, Rtcp};
 use str0m::rtp::{Extension, RawPacket, RtpWrite, SeqNo};
-use str0m::{Candidate, Event, IceConnectionState, Input, Output as EngineOutput, Rtc};
+use str0m::{Candidate, Event, Input, Output as EngineOutput, Rtc};
 
 use crate::ids::session::SessionId;
 use crate::media::packet::Packet;
+use crate::net::token_bucket::{Rate, TokenBucket};
+use crate::rtc::ice::agent::{self, Agent};
+use crate::rtc::ice::credentials::{LocalCredentials, RemoteCredentials};
 use crate::rtc::profile::Profile;
-use crate::rtc::requests::{IfMatch, PatchRefusal, Patched};
-use crate::rtc::sdp::{self, AudioOffer, IceFragment};
+use crate::rtc::requests::{IfMatch, PatchRefusal};
+use crate::rtc::sdp::AudioOffer;
 use crate::rtc::srtp::gcm::Gcm;
 use crate::rtc::srtp::provider::SessionKeys;
-use crate::rtc::tracks::send::{SendPath, SendTrack, StreamParameters};
+use crate::rtc::tracks::send::{SendTrack, StreamParameters};
 use crate::rtc::udp::batch::Route;
 use crate::rtc::udp::classify::{Datagram, Kind, kind};
+use crate::rtc::udp::stun_writer::{BINDING_REQUEST, ICE_CONTROLLING, PRIORITY, StunWriter, USE_CANDIDATE, USERNAME};
 
 /// A session that lost its path, or gets no further than ICE, is given up after this long: time enough for a phone to
 /// change networks and restart ICE.
@@ -39,6 +48,13 @@ pub const GIVE_UP_UNCHECKED_AFTER: Duration = Duration::from_secs(10);
 /// Missing packets that are read out of one report; older ones would come too late.
 const MISSING_PER_REPORT: usize = 64;
 
+/// ICE restarts of one session. A phone that changes networks needs one, and a page that gets no answer tries again.
+const RESTARTS: Rate = Rate { per_s: 0.5, burst: 5.0 };
+
+/// The two ends of the path that the engine sees (addresses for documentation, RFC 5737).
+const ENGINE_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 9);
+const CLIENT_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2)), 9);
+
 /// What a session wants done or known.
 #[derive(Debug)]
 pub enum Output {
@@ -46,8 +62,10 @@ pub enum Output {
     Transmit(Transmit),
     /// DTLS is up; its streams may be sent from now on.
     Connected,
-    /// The path to the client has changed.
-    PathChanged(SendPath),
+    /// The path to the client has changed; None if there is none.
+    PathChanged(Option<Route>),
+    /// What the ICE agent has learned of the client's addresses, or wants sent.
+    Ice(agent::Output),
     /// The client reports that it receives our stream.
     Received,
     /// The client misses packets of our stream with these sequence numbers (RFC 4585 §6.2.1).
@@ -84,19 +102,21 @@ pub struct Session {
     /// How the outside speaks of it.
     pub id: SessionId,
     engine: Rtc,
-    offer: AudioOffer,
+    agent: Agent,
+    /// The check by which the engine takes its path for good, until it has seen it.
+    nomination: Option<Vec<u8>>,
+    restarts: TokenBucket,
     mid: Mid,
     payload_type: Pt,
     keys: Option<Arc<SessionKeys>>,
     seal: bool,
+    is_dtls_up: bool,
     connectivity: Connectivity,
-    /// The route of the latest datagram that the engine sent, checks' answers apart, while nothing suggests another one.
-    route: Option<Route>,
     /// The path that was told last.
-    told_path: SendPath,
+    told_path: Option<Route>,
     gone: Option<Reason>,
     is_gone_told: bool,
-    /// Datagrams of a closed session that are still to be sent.
+    /// What a closed session still has to send.
     farewell: VecDeque<Transmit>,
 }
 
@@ -120,11 +140,32 @@ impl Connectivity {
     }
 }
 
+/// A `PATCH` as it was understood.
+#[derive(Clone, Debug)]
+pub struct IcePatch {
+    /// The section it is about, if it says so.
+    pub mid: Option<String>,
+    /// The client's credentials, if it tells them, and the session's own in case that they are new.
+    pub restart: Option<(LocalCredentials, RemoteCredentials)>,
+    /// Which ICE session it means.
+    pub if_match: IfMatch,
+}
+
+/// What a `PATCH` did to a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Patched {
+    /// Nothing: remote candidates are not used.
+    Trickled,
+    /// ICE was restarted; the mid of the session's section.
+    Restarted {
+        /// As in the offer.
+        mid: String,
+    },
+}
+
 impl Session {
-    /// Takes an offer: the session of that id, and the answer.
-    ///
-    /// `candidates` are this host's own addresses; `reached_at` is offered besides them as an address that some router
-    /// maps to the first of them.
+    /// Takes an offer: the session of that id, and the answer. The session has these credentials, and the answer these
+    /// lines of candidates.
     ///
     /// # Errors
     /// A sentence for the client, naming what is wrong with the offer.
@@ -132,18 +173,13 @@ impl Session {
         id: SessionId,
         offer: &str,
         profile: &Profile,
-        candidates: &[SocketAddr],
-        reached_at: Option<IpAddr>,
+        local: LocalCredentials,
+        candidates: &[String],
         now: Instant,
     ) -> Result<(Session, String), String> {
         let offer = AudioOffer::parse(offer)?;
         let (mut engine, keys) = profile.build_engine(now);
-        for address in candidates {
-            if let Ok(candidate) = Candidate::host(*address, Protocol::Udp) {
-                engine.add_local_candidate(candidate);
-            }
-        }
-        if let Some(candidate) = forwarded_candidate(candidates, reached_at) {
+        if let Ok(candidate) = Candidate::host(ENGINE_ADDRESS, Protocol::Udp) {
             engine.add_local_candidate(candidate);
         }
         let text = accept_offer(&mut engine, offer.text())?;
@@ -153,18 +189,24 @@ impl Session {
             .media(mid)
             .and_then(|media| media.remote_pts().first().copied())
             .ok_or("the Opus payload type cannot be used")?;
-        let answer = offer.answer(&text);
+        if let (Some(keys), Some(fingerprint)) = (&keys, offer.fingerprint) {
+            keys.expect_certificate(fingerprint);
+        }
+        let answer = offer.answer(&text, &local, candidates);
+        let nomination = nomination(&mut engine, &offer.credentials);
         let session = Session {
             id,
             engine,
-            offer,
+            agent: Agent::new(local, offer.credentials, now),
+            nomination: Some(nomination),
+            restarts: TokenBucket::full(RESTARTS, now),
             mid,
             payload_type,
             keys,
             seal: profile.seal,
+            is_dtls_up: false,
             connectivity: Connectivity::Unchecked(now),
-            route: None,
-            told_path: SendPath::None,
+            told_path: None,
             gone: None,
             is_gone_told: false,
             farewell: VecDeque::new(),
@@ -173,35 +215,58 @@ impl Session {
     }
 
     /// Our ICE user fragment: STUN checks name it, and it changes with every ICE restart.
-    pub fn ufrag(&mut self) -> String {
-        self.engine.direct_api().local_ice_credentials().ufrag
+    pub fn ufrag(&self) -> &str {
+        &self.agent.local().ufrag
     }
 
-    /// Strong entity tag of the present ICE session, quotes included (RFC 9725 §4.3.1).
-    pub fn etag(&mut self) -> String {
-        format!("\"{}\"", self.ufrag())
+    /// All addresses of the client that are remembered.
+    pub fn addresses(&self) -> impl Iterator<Item = (Protocol, SocketAddr)> {
+        self.agent.addresses()
     }
 
-    /// Whether a STUN message really comes from this session's client: its integrity is checked.
-    pub fn accepts(&self, datagram: &Datagram<'_>, now: Instant) -> bool {
-        receive(datagram, now).is_some_and(|input| self.engine.accepts(&input))
-    }
-
-    /// A datagram arrived from an address that a check of this session came from.
-    pub fn handle_datagram(&mut self, datagram: &Datagram<'_>, now: Instant) {
-        if let Connectivity::Unchecked(since) = self.connectivity {
+    /// A check of ICE arrived that names this session. False if it is not the client's, or comes too fast. `key` as in
+    /// [`Agent::handle_check`].
+    pub fn handle_check(&mut self, datagram: &Datagram<'_>, message: &StunMessage<'_>, key: u32, now: Instant) -> bool {
+        let is_genuine = self.agent.handle_check(datagram, message, key, now);
+        if let Connectivity::Unchecked(since) = self.connectivity
+            && is_genuine
+        {
             self.connectivity = Connectivity::Lost(since);
         }
-        // Only a check from elsewhere can make the engine change its route.
-        let from = Route { source: datagram.destination, destination: datagram.source };
-        if kind(datagram.bytes).is_stun() && self.route != Some(from) {
-            self.route = None;
-        }
-        let Some(input) = receive(datagram, now) else { return };
+        self.nominate(now);
+        is_genuine
+    }
+
+    /// What may be the response to a check of this session's agent. False if it is not.
+    pub fn handle_response(&mut self, datagram: &Datagram<'_>, key: u32, now: Instant) -> bool {
+        let is_genuine = self.agent.handle_response(datagram, key, now);
+        self.nominate(now);
+        is_genuine
+    }
+
+    /// A DTLS record or an RTP or RTCP packet arrived from an address that a check of this session came from.
+    pub fn handle_datagram(&mut self, datagram: &Datagram<'_>, now: Instant) {
         // Datagrams that anybody could have sent are dropped without an error, by the engine or by the crypto beneath it.
-        if self.engine.handle_input(input).is_err() {
+        if !self.tell_engine(datagram.bytes, now) {
             self.end(Reason::Broken);
         }
+    }
+
+    /// Lets the engine take its path once there is one in truth: from then on it sends what it has to send.
+    fn nominate(&mut self, now: Instant) {
+        if self.agent.selected(now).is_some()
+            && let Some(check) = self.nomination.take()
+            && !self.tell_engine(&check, now)
+        {
+            self.end(Reason::Broken);
+        }
+    }
+
+    /// False if the engine refuses to go on. A datagram of no kind that the engine knows is dropped.
+    fn tell_engine(&mut self, bytes: &[u8], now: Instant) -> bool {
+        let Ok(contents) = bytes.try_into() else { return true };
+        let (proto, source, destination) = (Protocol::Udp, CLIENT_ADDRESS, ENGINE_ADDRESS);
+        self.engine.handle_input(Input::Receive(now, Receive { proto, source, destination, contents })).is_ok()
     }
 
     /// Time passed.
@@ -249,33 +314,31 @@ impl Session {
         self.engine.direct_api().stream_tx_by_mid(self.mid, None).map(|stream| *stream.ssrc())
     }
 
-    /// Adds candidates or restarts ICE.
+    /// Adds candidates, which are not used, or restarts ICE with these credentials if the client has new ones.
     ///
     /// # Errors
     /// [`PatchRefusal`]; the session goes on as it was.
-    pub fn handle_patch(&mut self, fragment: &str, if_match: &IfMatch) -> Result<Patched, PatchRefusal> {
-        let fragment = IceFragment::parse(fragment).map_err(PatchRefusal::BadFragment)?;
-        let restart = fragment.credentials.filter(|(ufrag, _)| Some(ufrag.as_str()) != self.offer.ufrag());
-        let is_tag_current = match if_match {
+    pub fn handle_patch(&mut self, patch: IcePatch, now: Instant) -> Result<Patched, PatchRefusal> {
+        let is_tag_current = match &patch.if_match {
             IfMatch::Absent | IfMatch::Any => true,
-            IfMatch::Tags(tags) => tags.contains(&self.etag()),
+            IfMatch::Tags(tags) => tags.contains(&self.agent.local().etag()),
         };
         if !is_tag_current {
             return Err(PatchRefusal::StaleTag);
         }
-        if let Some(mid) = fragment.mid.filter(|mid| *mid != self.mid.to_string()) {
+        if let Some(mid) = patch.mid.filter(|mid| *mid != self.mid.to_string()) {
             let sentence = format!("this session carries a=mid:{}, not a=mid:{mid}", self.mid);
             return Err(PatchRefusal::Unprocessable(sentence));
         }
-        let Some((ufrag, pwd)) = restart else { return Ok(Patched::Trickled) };
+        let restart = patch.restart.filter(|(_, remote)| remote.ufrag != self.agent.remote().ufrag);
+        let Some((local, remote)) = restart else { return Ok(Patched::Trickled) };
         // RFC 9725 §4.3.3: a restart says `If-Match: *`; without it a late trickle request could restart a newer session.
-        if *if_match == IfMatch::Absent {
+        if patch.if_match == IfMatch::Absent {
             return Err(PatchRefusal::TagRequired);
         }
-        let text = accept_offer(&mut self.engine, &self.offer.with_credentials(&ufrag, &pwd))
-            .map_err(PatchRefusal::Unprocessable)?;
-        self.offer.adopt_credentials(&ufrag, &pwd);
-        Ok(Patched::Restarted { fragment: sdp::answer_fragment(&text), etag: self.etag() })
+        self.restarts.take(RESTARTS, now).map_err(PatchRefusal::TooFast)?;
+        self.agent.restart(local, remote);
+        Ok(Patched::Restarted { mid: self.mid.to_string() })
     }
 
     /// Closes the session: RTCP BYE and DTLS close_notify are the next outputs.
@@ -297,42 +360,47 @@ impl Session {
 
     /// The next thing to do.
     pub fn poll_output(&mut self, now: Instant) -> Output {
-        if let Some(transmit) = self.farewell.pop_front() {
-            return Output::Transmit(transmit);
+        if let Some(output) = self.agent.poll_output() {
+            return Output::Ice(output);
+        }
+        while let Some(transmit) = self.farewell.pop_front() {
+            if let Some(transmit) = self.addressed(transmit, now) {
+                return Output::Transmit(transmit);
+            }
         }
         loop {
             match self.engine.poll_output() {
                 Ok(EngineOutput::Transmit(transmit)) => {
-                    if !kind(&transmit.contents).is_stun() {
-                        self.route = Some(Route { source: transmit.source, destination: transmit.destination });
+                    if let Some(transmit) = self.addressed(transmit, now) {
+                        return Output::Transmit(transmit);
                     }
-                    return Output::Transmit(transmit);
                 }
                 Ok(EngineOutput::Event(event)) => {
-                    if let Some(output) = self.handle_event(event, now) {
+                    if let Some(output) = self.handle_event(event) {
                         return output;
                     }
                 }
-                Ok(EngineOutput::Timeout(deadline)) => return self.path_gone_or_wait(deadline),
+                Ok(EngineOutput::Timeout(deadline)) => return self.path_gone_or_wait(deadline, now),
                 // A session that was ended says `Timeout` next time.
                 Err(_) => self.end(Reason::Broken),
             }
         }
     }
 
-    fn handle_event(&mut self, event: Event, now: Instant) -> Option<Output> {
+    /// What the engine wants sent, with the addresses of the present path; None if there is none, and for what the engine
+    /// answers to its own check.
+    fn addressed(&self, mut transmit: Transmit, now: Instant) -> Option<Transmit> {
+        let route = self.agent.selected(now).filter(|_| !kind(&transmit.contents).is_stun())?;
+        (transmit.source, transmit.destination) = (route.source, route.destination);
+        Some(transmit)
+    }
+
+    fn handle_event(&mut self, event: Event) -> Option<Output> {
         match event {
             Event::Connected => {
+                self.is_dtls_up = true;
                 self.connectivity = Connectivity::Connected;
                 Some(Output::Connected)
-            }
-            Event::IceConnectionStateChange(IceConnectionState::Disconnected) if self.is_connected() => {
-                self.connectivity = Connectivity::Lost(now);
-                None
-            }
-            Event::IceConnectionStateChange(state) if state.is_connected() && self.engine.is_connected() => {
-                self.connectivity = Connectivity::Connected;
-                None
             }
             Event::Closed => {
                 self.gone.get_or_insert(Reason::Closed);
@@ -358,8 +426,14 @@ impl Session {
         receptions.iter().any(|reception| *reception.ssrc == ours).then_some(Output::Received)
     }
 
-    fn path_gone_or_wait(&mut self, deadline: Instant) -> Output {
-        let path = self.path();
+    fn path_gone_or_wait(&mut self, deadline: Instant, now: Instant) -> Output {
+        let selected = self.agent.selected(now);
+        match (self.connectivity, selected) {
+            (Connectivity::Connected, None) => self.connectivity = Connectivity::Lost(now),
+            (Connectivity::Lost(_), Some(_)) if self.is_dtls_up => self.connectivity = Connectivity::Connected,
+            _ => {}
+        }
+        let path = selected.filter(|_| self.is_connected());
         if path != self.told_path {
             self.told_path = path;
             return Output::PathChanged(path);
@@ -370,15 +444,11 @@ impl Session {
                 Output::Gone(reason)
             }
             Some(_) => Output::Wait(deadline),
-            None => Output::Wait(self.connectivity.give_up_at().map_or(deadline, |at| at.min(deadline))),
-        }
-    }
-
-    fn path(&self) -> SendPath {
-        match self.route {
-            _ if !self.is_connected() => SendPath::None,
-            Some(route) => SendPath::Direct(route),
-            None => SendPath::Engine,
+            None => {
+                let expires = self.agent.expires().filter(|_| self.is_connected());
+                let ours = [self.connectivity.give_up_at(), expires].into_iter().flatten().min();
+                Output::Wait(ours.map_or(deadline, |at| at.min(deadline)))
+            }
         }
     }
 
@@ -393,11 +463,18 @@ impl Session {
     }
 }
 
-/// What the engine is told of a datagram; None if it is of no kind that the engine knows.
-fn receive<'a>(datagram: &Datagram<'a>, now: Instant) -> Option<Input<'a>> {
-    let contents = datagram.bytes.try_into().ok()?;
-    let &Datagram { protocol: proto, source, destination, .. } = datagram;
-    Some(Input::Receive(now, Receive { proto, source, destination, contents }))
+/// The check that nominates the path that the engine sees.
+fn nomination(engine: &mut Rtc, remote: &RemoteCredentials) -> Vec<u8> {
+    let mut api = engine.direct_api();
+    let local = api.local_ice_credentials();
+    // The engine may have read other ones, of those that an offer can have.
+    api.set_remote_ice_credentials(IceCreds { ufrag: remote.ufrag.clone(), pass: remote.password.clone() });
+    StunWriter::new(BINDING_REQUEST, &[0; 12])
+        .attribute(USERNAME, format!("{}:{}", local.ufrag, remote.ufrag).as_bytes())
+        .attribute(PRIORITY, &1u32.to_be_bytes())
+        .attribute(USE_CANDIDATE, &[])
+        .attribute(ICE_CONTROLLING, &[0; 8])
+        .finish_with_integrity(&local.pass)
 }
 
 fn accept_offer(engine: &mut Rtc, offer: &str) -> Result<String, String> {
@@ -411,16 +488,6 @@ fn accept_offer(engine: &mut Rtc, offer: &str) -> Result<String, String> {
 fn without_pointers(error: &str) -> String {
     let telling = error.lines().filter(|line| !line.contains("PointerOffset"));
     telling.collect::<Vec<_>>().join("; ").chars().take(200).collect()
-}
-
-/// Behind a router that forwards our port, the address the client typed is a mapping of our own (RFC 8445 §5.1.1.1).
-fn forwarded_candidate(candidates: &[SocketAddr], reached_at: Option<IpAddr>) -> Option<Candidate> {
-    let ip = reached_at?;
-    let base = candidates.iter().find(|c| c.is_ipv4() == ip.is_ipv4())?;
-    if candidates.iter().any(|c| c.ip() == ip) {
-        return None;
-    }
-    Candidate::server_reflexive(SocketAddr::new(ip, base.port()), *base, Protocol::Udp).ok()
 }
 
 /// RFC 4585 §6.2.1: a sequence number, and a bit for each of the sixteen that follow it.

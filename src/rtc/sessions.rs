@@ -17,22 +17,17 @@ use str0m::net::{Protocol, Transmit};
 use crate::ids::session::SessionId;
 use crate::media::packet::Packet;
 use crate::media::track::TrackId;
-use crate::rtc::requests::{IfMatch, PatchRefusal, Patched};
-use crate::rtc::session::{self, Reason, Session};
+use crate::rtc::ice::agent;
+use crate::rtc::requests::PatchRefusal;
+use crate::rtc::session::{self, IcePatch, Patched, Reason, Session};
 use crate::rtc::srtp::provider;
 use crate::rtc::tracks::forward::{Forwarder, SendKey, Step};
 use crate::rtc::tracks::send::SendTrack;
 use crate::rtc::udp::batch::Batch;
 use crate::rtc::udp::classify::{Datagram, Kind, kind};
 use crate::rtc::udp::stun;
+use crate::rtc::udp::stun_shares::StunShares;
 use crate::station::timeline::Timeline;
-
-/// Addresses remembered for one session: a browser checks from every interface it has, and moves between networks.
-const ADDRESSES_PER_SESSION: usize = 16;
-
-/// Checks remembered for one session, so that a third party that repeats a check it has seen cannot take the session over.
-/// A connected browser makes one every few seconds.
-const CHECKS_PER_SESSION: usize = 64;
 
 /// The deadline when there is no session.
 const IDLE: Duration = Duration::from_secs(3600);
@@ -43,13 +38,6 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(1);
 /// Sessions get the time at full multiples of this, many in one turn: waking up costs more than most of them have to do.
 /// What they wait for, reports and retransmissions, takes tenths of seconds.
 const TICK: Duration = Duration::from_millis(10);
-
-/// Plain STUN answers a second, to all clients together. Several thousand browsers may ask in the same second, a few times
-/// each. More, and requests with forged addresses, would cost this thread's time and its listeners' bandwidth.
-const STUN_ANSWERS_PER_S: u32 = 5_000;
-const STUN_WINDOW: Duration = Duration::from_secs(1);
-/// Where a STUN message carries its transaction id (RFC 8489 §5).
-const TRANSACTION_ID: std::ops::Range<usize> = 8..20;
 
 /// What the sessions want done or known.
 #[derive(Debug)]
@@ -86,24 +74,28 @@ pub struct Sessions {
     entries: Slab<Entry>,
     by_id: HashMap<SessionId, usize>,
     by_ufrag: HashMap<String, usize>,
-    by_address: HashMap<(Protocol, SocketAddr), usize>,
+    by_address: HashMap<(Protocol, SocketAddr), Claim>,
     /// Earliest first. An element counts only if its entry has the same time in `scheduled`.
     deadlines: BinaryHeap<Reverse<(Instant, usize)>>,
     outputs: VecDeque<Output>,
     forwarder: Forwarder,
     /// From when ticks are counted.
     first_tick: Option<Instant>,
-    /// Since when plain STUN answers are counted, and how many there were.
-    stun_answers: Option<(Instant, u32)>,
+    stun_shares: StunShares,
+}
+
+/// The session that an address belongs to.
+#[derive(Clone, Copy)]
+struct Claim {
+    key: usize,
+    /// The session's client receives there. Until then, the latest claim counts; after that, only another proof does.
+    is_proved: bool,
 }
 
 struct Entry {
     /// Ten thousand bytes that need not move when the table grows, nor leave it as large as it ever was.
     session: Box<Session>,
     ufrag: String,
-    addresses: VecDeque<(Protocol, SocketAddr)>,
-    /// The first 32 bits of the transaction ids of its latest checks (RFC 8489 §5: 96 random bits).
-    checks: VecDeque<u32>,
     scheduled: Option<Instant>,
     /// What it asked to receive.
     track: TrackId,
@@ -122,6 +114,11 @@ impl Sessions {
         self.entries.is_empty()
     }
 
+    /// How many addresses of clients are remembered.
+    pub fn addresses(&self) -> usize {
+        self.by_address.len()
+    }
+
     /// Adds a track that sessions may receive.
     pub fn add_track(&mut self, track: TrackId, timeline: Timeline) {
         self.forwarder.add_track(track, timeline);
@@ -136,17 +133,9 @@ impl Sessions {
 
     /// Takes in a session that will receive a track; datagrams for it may arrive from now on.
     pub fn admit(&mut self, session: impl Into<Box<Session>>, track: TrackId, now: Instant) {
-        let mut session = session.into();
-        let (id, ufrag) = (session.id, session.ufrag());
-        let key = self.entries.insert(Entry {
-            session,
-            ufrag: ufrag.clone(),
-            addresses: VecDeque::new(),
-            checks: VecDeque::new(),
-            scheduled: None,
-            track,
-            sending: None,
-        });
+        let session = session.into();
+        let (id, ufrag) = (session.id, session.ufrag().to_owned());
+        let key = self.entries.insert(Entry { session, ufrag: ufrag.clone(), scheduled: None, track, sending: None });
         self.by_id.insert(id, key);
         self.by_ufrag.insert(ufrag, key);
         self.drain(key, now);
@@ -154,16 +143,18 @@ impl Sessions {
 
     /// A datagram arrived. False if no session takes it and it is no question that is answered.
     pub fn handle_datagram(&mut self, datagram: &Datagram<'_>, now: Instant) -> bool {
-        let key = match kind(datagram.bytes) {
-            Kind::PlainBinding => return self.answer_stun(datagram, now),
-            Kind::IceCheck => self.find_by_check(datagram, now),
-            // Known by where they come from, once a check has proved which session is there.
-            Kind::Dtls | Kind::Rtp => self.by_address.get(&(datagram.protocol, datagram.source)).copied(),
-            Kind::StunReply | Kind::Turn | Kind::Unknown => None,
-        };
-        let Some(key) = key else { return false };
-        self.drive(key, now, |session| session.handle_datagram(datagram, now));
-        true
+        match kind(datagram.bytes) {
+            Kind::PlainBinding => self.answer_stun(datagram, now),
+            Kind::IceCheck => self.handle_check(datagram, now).is_some(),
+            Kind::StunReply => self.handle_response(datagram, now).is_some(),
+            // Known by where they come from, once a check has told which session is there.
+            Kind::Dtls | Kind::Rtp => {
+                let Some(claim) = self.by_address.get(&(datagram.protocol, datagram.source)) else { return false };
+                self.drive(claim.key, now, |session| session.handle_datagram(datagram, now));
+                true
+            }
+            Kind::Turn | Kind::Unknown => false,
+        }
     }
 
     /// The next packet of a track, and its index in the timeline.
@@ -189,23 +180,16 @@ impl Sessions {
     ///
     /// # Errors
     /// [`PatchRefusal`]; the session goes on as it was.
-    pub fn handle_patch(
-        &mut self,
-        id: SessionId,
-        fragment: &str,
-        if_match: &IfMatch,
-        now: Instant,
-    ) -> Result<Patched, PatchRefusal> {
+    pub fn handle_patch(&mut self, id: SessionId, patch: IcePatch, now: Instant) -> Result<Patched, PatchRefusal> {
         let key = *self.by_id.get(&id).ok_or(PatchRefusal::Unknown)?;
         let mut result = Err(PatchRefusal::Unknown);
-        self.drive(key, now, |session| result = session.handle_patch(fragment, if_match));
-        if let Some(entry) = self.entries.get_mut(key) {
-            let ufrag = entry.session.ufrag();
-            if ufrag != entry.ufrag {
-                self.by_ufrag.remove(&entry.ufrag);
-                entry.ufrag.clone_from(&ufrag);
-                self.by_ufrag.insert(ufrag, key);
-            }
+        self.drive(key, now, |session| result = session.handle_patch(patch, now));
+        if let Some(entry) = self.entries.get_mut(key)
+            && entry.ufrag != entry.session.ufrag()
+        {
+            self.by_ufrag.remove(&entry.ufrag);
+            entry.ufrag = entry.session.ufrag().to_owned();
+            self.by_ufrag.insert(entry.ufrag.clone(), key);
         }
         result
     }
@@ -251,10 +235,7 @@ impl Sessions {
 
     fn answer_stun(&mut self, datagram: &Datagram<'_>, now: Instant) -> bool {
         let Some(answer) = stun::answer(datagram.bytes, datagram.source) else { return false };
-        let fresh = (now, 0);
-        let (since, count) = self.stun_answers.filter(|(since, _)| now < *since + STUN_WINDOW).unwrap_or(fresh);
-        self.stun_answers = Some((since, count + 1));
-        if count >= STUN_ANSWERS_PER_S {
+        if !self.stun_shares.take(datagram.source.ip(), now) {
             return false;
         }
         // The answer leaves from the address that was asked, or the client would not accept it.
@@ -267,45 +248,43 @@ impl Sessions {
         true
     }
 
-    /// A check names its session by the user fragment.
-    fn find_by_check(&mut self, datagram: &Datagram<'_>, now: Instant) -> Option<usize> {
-        let address = (datagram.protocol, datagram.source);
-        let known = self.by_address.get(&address).copied();
+    /// A check names its session by the user fragment. None if it is not the client's.
+    fn handle_check(&mut self, datagram: &Datagram<'_>, now: Instant) -> Option<()> {
         let message = StunMessage::parse(datagram.bytes).ok()?;
-        let (ours, _) = message.split_username()?;
-        let key = *self.by_ufrag.get(ours)?;
-        let entry = self.entries.get_mut(key)?;
-        let check = u32::from_be_bytes(*datagram.bytes.get(TRANSACTION_ID)?.first_chunk()?);
-        let is_repeated = entry.checks.contains(&check);
-        if known == Some(key) && is_repeated {
-            return Some(key);
-        }
-        // Others can see the user fragment. Only a message with the session's own integrity makes an address known, and each
-        // only once: the same check from another address is a third party's. From a known address, the engine verifies.
-        let is_genuine = || entry.session.accepts(datagram, now);
-        if known != Some(key) && (is_repeated || !is_genuine()) {
-            return None;
-        }
-        if entry.checks.len() == CHECKS_PER_SESSION {
-            entry.checks.pop_front();
-        }
-        entry.checks.push_back(check);
-        if known != Some(key) {
-            self.remember_address(key, address);
-        }
-        Some(key)
+        let key = *self.by_ufrag.get(message.split_username()?.0)?;
+        let mut is_genuine = false;
+        self.drive(key, now, |session| is_genuine = session.handle_check(datagram, &message, key as u32, now));
+        is_genuine.then_some(())
     }
 
-    fn remember_address(&mut self, key: usize, address: (Protocol, SocketAddr)) {
-        let Some(entry) = self.entries.get_mut(key) else { return };
-        if entry.addresses.len() == ADDRESSES_PER_SESSION
-            && let Some(oldest) = entry.addresses.pop_front()
-            && self.by_address.get(&oldest) == Some(&key)
-        {
-            self.by_address.remove(&oldest);
+    /// The response to a check of a session's agent names its session by the transaction id. None if it is not one.
+    fn handle_response(&mut self, datagram: &Datagram<'_>, now: Instant) -> Option<()> {
+        let key = agent::session_key(datagram.bytes)?;
+        let mut is_genuine = false;
+        self.drive(key as usize, now, |session| is_genuine = session.handle_response(datagram, key, now));
+        is_genuine.then_some(())
+    }
+
+    fn handle_ice(&mut self, key: usize, output: agent::Output) {
+        match output {
+            agent::Output::Transmit(transmit) => self.outputs.push_back(Output::Transmit(transmit)),
+            agent::Output::Claimed(protocol, address) => {
+                let claim = self.by_address.entry((protocol, address)).or_insert(Claim { key, is_proved: false });
+                if !claim.is_proved {
+                    claim.key = key;
+                }
+            }
+            agent::Output::Proved(protocol, address) => {
+                self.by_address.insert((protocol, address), Claim { key, is_proved: true });
+            }
+            agent::Output::Forgotten(protocol, address) => self.forget_address(key, (protocol, address)),
         }
-        entry.addresses.push_back(address);
-        self.by_address.insert(address, key);
+    }
+
+    fn forget_address(&mut self, key: usize, address: (Protocol, SocketAddr)) {
+        if self.by_address.get(&address).is_some_and(|claim| claim.key == key) {
+            self.by_address.remove(&address);
+        }
     }
 
     /// Makes one change to one session and drains it. A panic is a bug of ours or of the engine's; it ends that session and no
@@ -333,10 +312,11 @@ impl Sessions {
             };
             match output {
                 session::Output::Transmit(transmit) => self.outputs.push_back(Output::Transmit(transmit)),
+                session::Output::Ice(output) => self.handle_ice(key, output),
                 session::Output::Connected => self.connect(key),
                 session::Output::PathChanged(path) => {
                     if let Some(track) = self.send_track(key) {
-                        track.path = path;
+                        track.route = path;
                     }
                 }
                 session::Output::Received => {
@@ -404,10 +384,8 @@ impl Sessions {
         if let Some(sending) = entry.sending {
             self.forwarder.remove_receiver(sending);
         }
-        for address in &entry.addresses {
-            if self.by_address.get(address) == Some(&key) {
-                self.by_address.remove(address);
-            }
+        for address in entry.session.addresses() {
+            self.forget_address(key, address);
         }
         self.outputs.push_back(Output::Gone {
             session: entry.session.id,

@@ -1,8 +1,9 @@
-//! How other threads reach the rtc threads. A new session is built on the thread that asks for it, so that reading a
-//! stranger's SDP costs the listeners nothing. Every call waits for the reply, for 5 s at most.
+//! How other threads reach the rtc threads. A new session is built on the thread that asks for it, and the SDP fragment of a
+//! `PATCH` is read there, so that no SDP costs the listeners anything. Every call waits for the reply, for 5 s at most.
 
 use std::fmt;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -12,9 +13,12 @@ use crate::media::packet::Packet;
 use crate::media::track::TrackId;
 use crate::net::interfaces;
 use crate::observe::metrics::{Counter, Gauge};
+use crate::rtc::ice::candidates;
+use crate::rtc::ice::credentials::LocalCredentials;
 use crate::rtc::profile::{OpusTrack, Profile, Role};
-use crate::rtc::requests::{Admitted, IfMatch, Offer, PatchRefusal, Patched, Refusal};
-use crate::rtc::session::Session;
+use crate::rtc::requests::{Admitted, Offer, Patch, PatchRefusal, Patched, Refusal};
+use crate::rtc::sdp::{self, IceFragment};
+use crate::rtc::session::{self, IcePatch, Session};
 use crate::station::timeline::Timeline;
 
 use super::shared::{Command, Shared, ThreadLink, Track};
@@ -103,6 +107,7 @@ impl Handle {
             return Err(Refusal::Full);
         }
         // Before the SDP is read, so that a flood costs little.
+        shared.take_offer(offer.client, Instant::now()).map_err(Refusal::TooFast)?;
         let Some(permit) = shared.per_address.take(offer.client) else { return Err(Refusal::FullFromAddress) };
         if track.timeline.head() == 0 {
             return Err(Refusal::NotOnAir);
@@ -110,11 +115,11 @@ impl Handle {
         let nth = self.next_thread.fetch_add(1, Ordering::Relaxed) % shared.threads.len();
         let thread = &shared.threads[nth];
         let id = SessionId::random(nth as u8);
-        let addresses = interfaces::local_addresses(thread.local, offer.reached_at);
-        let reached_at = offer.reached_at.filter(|ip| !ip.is_loopback());
-        let accepted = Session::accept(id, &offer.sdp, &track.profile, &addresses, reached_at, Instant::now());
-        let (mut session, answer) = accepted.map_err(Refusal::BadOffer)?;
-        let etag = session.etag();
+        let local = LocalCredentials::random();
+        let etag = local.etag();
+        let candidates = candidate_lines(thread, offer.reached_at);
+        let accepted = Session::accept(id, &offer.sdp, &track.profile, local, &candidates, Instant::now());
+        let (session, answer) = accepted.map_err(Refusal::BadOffer)?;
         let session = Box::new(session);
         match thread.ask(|reply| Command::Admit { session, track: track.id, permit, reply }) {
             Some(true) => Ok(Admitted { session: id, answer, etag }),
@@ -123,13 +128,24 @@ impl Handle {
         }
     }
 
-    /// Adds candidates or restarts ICE, as an `application/trickle-ice-sdpfrag` (RFC 8840) says.
+    /// Adds candidates or restarts ICE.
     ///
     /// # Errors
     /// [`PatchRefusal`]; the session goes on as it was.
-    pub fn patch(&self, id: SessionId, fragment: String, if_match: IfMatch) -> Result<Patched, PatchRefusal> {
+    pub fn patch(&self, id: SessionId, patch: Patch) -> Result<Patched, PatchRefusal> {
         let thread = self.thread_of(id).ok_or(PatchRefusal::Unknown)?;
-        thread.ask(|reply| Command::Patch { id, fragment, if_match, reply }).unwrap_or(Err(PatchRefusal::Busy))
+        self.shared.take_patch(patch.client, Instant::now()).map_err(PatchRefusal::TooFast)?;
+        let fragment = IceFragment::parse(&patch.fragment).map_err(PatchRefusal::BadFragment)?;
+        let local = LocalCredentials::random();
+        let restart = fragment.credentials.map(|remote| (local.clone(), remote));
+        let patched = IcePatch { mid: fragment.mid, restart, if_match: patch.if_match };
+        match thread.ask(|reply| Command::Patch { id, patch: patched, reply }).unwrap_or(Err(PatchRefusal::Busy))? {
+            session::Patched::Trickled => Ok(Patched::Trickled),
+            session::Patched::Restarted { mid } => {
+                let fragment = sdp::answer_fragment(&mid, &local, &candidate_lines(thread, patch.reached_at));
+                Ok(Patched::Restarted { fragment, etag: local.etag() })
+            }
+        }
     }
 
     /// Closes a session. False if there is none of that id.
@@ -145,6 +161,12 @@ impl Handle {
     fn thread_of(&self, id: SessionId) -> Option<&ThreadLink> {
         self.shared.threads.get(usize::from(id.thread()))
     }
+}
+
+/// The candidates of a session of this thread.
+fn candidate_lines(thread: &ThreadLink, reached_at: Option<IpAddr>) -> Vec<String> {
+    let addresses = interfaces::local_addresses(thread.local, reached_at);
+    candidates::lines(&addresses, reached_at.filter(|ip| !ip.is_loopback()))
 }
 
 fn no_answer() -> io::Error {

@@ -1,10 +1,10 @@
 //! What the rtc threads, their handles and the encoders share: how each thread is reached, and what all of them know.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use mio::Waker;
@@ -13,12 +13,13 @@ use crate::ids::session::SessionId;
 use crate::media::packet::Packet;
 use crate::media::track::TrackId;
 use crate::net::concurrency_limit::{ConcurrencyLimit, Permit};
+use crate::net::rate_limiter::RateLimiter;
 use crate::observe::metrics::{Counter, Gauge};
 use crate::rtc::mailbox::Mailbox;
 use crate::rtc::metrics::RtcMetrics;
 use crate::rtc::profile::Profile;
-use crate::rtc::requests::{IfMatch, PatchRefusal, Patched};
-use crate::rtc::session::Session;
+use crate::rtc::requests::PatchRefusal;
+use crate::rtc::session::{IcePatch, Patched, Session};
 use crate::station::timeline::Timeline;
 
 /// Commands that wait for one rtc thread. Full means that the caller is told to come again.
@@ -28,6 +29,13 @@ const COMMANDS: usize = 256;
 /// more than a second of sound, and a delay once built up would never go away.
 const PACKETS: usize = 64;
 
+/// After a pause, so many seconds' worth of offers may come at once: a class that presses play together, or all listeners
+/// of an office that come back after a restart.
+const BURST_S: f64 = 5.0;
+
+/// A client sends some candidates one by one after its offer, and later restarts ICE now and then.
+const PATCHES_PER_OFFER: f64 = 10.0;
+
 /// How long a command may wait for its reply.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -36,7 +44,7 @@ pub(super) enum Command {
     AddTrack { track: Arc<Track>, reply: Sender<()> },
     RemoveTrack { track: TrackId, reply: Sender<()> },
     Admit { session: Box<Session>, track: TrackId, permit: Permit, reply: Sender<bool> },
-    Patch { id: SessionId, fragment: String, if_match: IfMatch, reply: Sender<Result<Patched, PatchRefusal>> },
+    Patch { id: SessionId, patch: IcePatch, reply: Sender<Result<Patched, PatchRefusal>> },
     Close { id: SessionId, reply: Sender<bool> },
     Ping { reply: Sender<()> },
 }
@@ -104,6 +112,9 @@ pub(super) struct Shared {
     /// Sessions of all threads. The limit is decided here; the metric of this name is a copy.
     sessions: AtomicUsize,
     pub per_address: ConcurrencyLimit,
+    /// How fast each address may make offers, and how fast it may send `PATCH`es. Only threads that answer clients lock them.
+    offers: Mutex<RateLimiter>,
+    patches: Mutex<RateLimiter>,
     pub metrics: RtcMetrics,
     pub stopping: AtomicBool,
 }
@@ -113,14 +124,19 @@ impl Shared {
         threads: Vec<ThreadLink>,
         max_sessions: usize,
         max_sessions_per_address: usize,
+        offers_per_s: usize,
         metrics: RtcMetrics,
     ) -> Shared {
+        let offers_per_s = offers_per_s as f64;
+        let patches_per_s = PATCHES_PER_OFFER * offers_per_s;
         Shared {
             threads,
             tracks: RwLock::default(),
             max_sessions,
             sessions: AtomicUsize::new(0),
             per_address: ConcurrencyLimit::new(max_sessions_per_address),
+            offers: Mutex::new(RateLimiter::new(offers_per_s, BURST_S * offers_per_s)),
+            patches: Mutex::new(RateLimiter::new(patches_per_s, BURST_S * patches_per_s)),
             metrics,
             stopping: AtomicBool::new(false),
         }
@@ -136,6 +152,22 @@ impl Shared {
 
     pub fn remove_track(&self, id: TrackId) -> Option<Arc<Track>> {
         self.tracks.write().unwrap_or_else(PoisonError::into_inner).remove(&id)
+    }
+
+    /// Takes one offer from the budget of this address.
+    ///
+    /// # Errors
+    /// The time until there is one.
+    pub fn take_offer(&self, client: IpAddr, now: Instant) -> Result<(), Duration> {
+        self.offers.lock().unwrap_or_else(PoisonError::into_inner).take(client, now)
+    }
+
+    /// Takes one `PATCH` from the budget of this address.
+    ///
+    /// # Errors
+    /// The time until there is one.
+    pub fn take_patch(&self, client: IpAddr, now: Instant) -> Result<(), Duration> {
+        self.patches.lock().unwrap_or_else(PoisonError::into_inner).take(client, now)
     }
 
     pub fn is_full(&self) -> bool {

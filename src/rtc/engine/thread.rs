@@ -246,8 +246,8 @@ impl RtcThread {
                 }
                 let _ = reply.send(has_room);
             }
-            Command::Patch { id, fragment, if_match, reply } => {
-                let _ = reply.send(self.sessions.handle_patch(id, &fragment, &if_match, now));
+            Command::Patch { id, patch, reply } => {
+                let _ = reply.send(self.sessions.handle_patch(id, patch, now));
             }
             Command::Close { id, reply } => {
                 let _ = reply.send(self.sessions.close(id, now));

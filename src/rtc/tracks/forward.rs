@@ -12,7 +12,7 @@ use slab::Slab;
 use crate::media::packet::Packet;
 use crate::media::track::TrackId;
 use crate::rtc::srtp::prefetch::prefetch;
-use crate::rtc::tracks::send::{SendPath, SendTrack};
+use crate::rtc::tracks::send::SendTrack;
 use crate::rtc::udp::batch::{Batch, Route};
 use crate::station::timeline::Timeline;
 
@@ -128,16 +128,15 @@ impl Forwarder {
             let receiver = track.receivers.get_mut(round.served);
             round.served += 1;
             let Some(receiver) = receiver else { continue };
-            match receiver.path {
-                SendPath::Direct(_) if receiver.can_seal() => {
-                    receiver.seal(&round.packet, round.index, round.at, batch);
-                }
-                SendPath::Direct(_) | SendPath::Engine => {
-                    let sequence = receiver.next_engine_sequence(&round.packet, round.at);
-                    let (session, packet) = (receiver.session, round.packet.clone());
-                    return Step::Engine { session, sequence, packet, at: round.at };
-                }
-                SendPath::None => {}
+            if receiver.route.is_none() {
+                continue;
+            }
+            if receiver.can_seal() {
+                receiver.seal(&round.packet, round.index, round.at, batch);
+            } else {
+                let sequence = receiver.next_engine_sequence(&round.packet, round.at);
+                let (session, packet) = (receiver.session, round.packet.clone());
+                return Step::Engine { session, sequence, packet, at: round.at };
             }
         }
         Step::Sealed

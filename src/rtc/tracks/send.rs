@@ -1,9 +1,8 @@
 //! One receiver's RTP stream: sequence numbers, counts, and the sealing of packets beside the engine.
 //!
 //! Pure. The payload, which is the same for all receivers, is encrypted straight into the batch that leaves; nothing is
-//! allocated, queued or copied twice. Only GCM is sealed here (RFC 7714), which every browser of today speaks. A session
-//! with an older profile, and every packet while the path to the client is uncertain, goes through the engine, which stays
-//! in step because the sequence numbers are assigned here in both cases.
+//! allocated, queued or copied twice. Only GCM is sealed here (RFC 7714), which every browser of today speaks. The packets
+//! of a session with an older profile go through the engine; the sequence numbers are assigned here in both cases.
 
 use std::time::{Duration, Instant};
 
@@ -23,18 +22,6 @@ const LONG_HEADER_BYTES: usize = SHORT_HEADER_BYTES + 4 + 20;
 const RETRANSMIT_COST: u8 = 4;
 const RETRANSMIT_BUDGET: u8 = 16 * RETRANSMIT_COST;
 
-/// How a receiver's packets leave at present.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum SendPath {
-    /// There is no path to the client. Packets are left out, and no sequence number is used.
-    #[default]
-    None,
-    /// The session is connected, but only its engine knows where to.
-    Engine,
-    /// The session is connected over this route.
-    Direct(Route),
-}
-
 /// What SDP has negotiated about a stream, as RTP says it in every packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamParameters {
@@ -48,8 +35,9 @@ pub struct StreamParameters {
 
 /// One receiver's RTP stream.
 pub struct SendTrack {
-    /// The present path. The session it belongs to is the only one that knows, and tells every change.
-    pub path: SendPath,
+    /// Between which addresses its packets travel at present; without a path to the client they are left out, and no sequence
+    /// number is used. The session it belongs to is the only one that knows, and tells every change.
+    pub route: Option<Route>,
     /// Key of the session that it belongs to.
     pub session: usize,
     next_sequence: u64,
@@ -80,7 +68,7 @@ impl SendTrack {
     /// A stream of the session with that key; its packets go through the engine.
     pub fn new(session: usize, first_sequence: u64) -> SendTrack {
         SendTrack {
-            path: SendPath::None,
+            route: None,
             session,
             next_sequence: first_sequence,
             packets: 0,
@@ -130,7 +118,7 @@ impl SendTrack {
 
     /// Seals the packet with that timeline index into the batch. False if there is no direct path, no key or no room.
     pub fn seal(&mut self, packet: &Packet, index: u64, now: Instant, batch: &mut Batch) -> bool {
-        let (SendPath::Direct(route), Some(sealer)) = (self.path, &self.sealer) else { return false };
+        let (Some(route), Some(sealer)) = (self.route, &self.sealer) else { return false };
         let sequence = self.next_sequence;
         let length = sealer.sealed_bytes(sequence, packet);
         if !batch.push(route, length, |out| sealer.seal(sequence, packet, out)) {
@@ -156,7 +144,7 @@ impl SendTrack {
 
     /// Seals a packet once more, the same to the bit.
     pub fn reseal(&mut self, packet: &Packet, index: u64) -> Option<(Route, Vec<u8>)> {
-        let (SendPath::Direct(route), Some(sealer)) = (self.path, &self.sealer) else { return None };
+        let (Some(route), Some(sealer)) = (self.route, &self.sealer) else { return None };
         let sequence = self.run_start.0 + index.checked_sub(self.run_start.1)?;
         let mut bytes = vec![0; sealer.sealed_bytes(sequence, packet).min(DATAGRAM_BYTES)];
         if !sealer.seal(sequence, packet, &mut bytes) {
@@ -293,7 +281,7 @@ mod tests {
     fn send_track(first_sequence: u64, mid: Option<(u8, &str)>) -> SendTrack {
         let mut track = SendTrack::new(0, first_sequence);
         track.seal_with(Gcm::new(&key()).unwrap(), SALT, &stream(SSRC, mid));
-        track.path = SendPath::Direct(route());
+        track.route = Some(route());
         track
     }
 
@@ -312,7 +300,7 @@ mod tests {
         // RFC 7714 §16.1.1: sequence number 0xf17b, time 0x8041f8d3, source 0x5501a0b2.
         let mut track = SendTrack::new(0, 0xf17b);
         track.seal_with(Gcm::new(&key()).unwrap(), SALT, &stream(0x5501_a0b2, None));
-        track.path = SendPath::Direct(route());
+        track.route = Some(route());
         let mut batch = Batch::default();
         let packet = packet(b"Gallia est omnis divisa in partes tres", 0x8041_f8d3);
         assert!(track.seal(&packet, 0, Instant::now(), &mut batch));

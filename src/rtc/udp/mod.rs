@@ -6,3 +6,5 @@ pub mod classify;
 mod sendmmsg;
 pub mod socket;
 pub mod stun;
+pub mod stun_shares;
+pub mod stun_writer;

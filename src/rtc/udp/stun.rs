@@ -4,15 +4,12 @@
 //! The checks of ICE carry a USERNAME and are not handled here. The answer is hardly longer than the request (32 bytes for 20
 //! over IPv4, 44 over IPv6), so a forged source address gains an attacker little.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
-const HEADER_BYTES: usize = 20;
-/// RFC 8489 §5: method Binding (0x001), class request and success response.
-const BINDING_REQUEST: [u8; 2] = [0x00, 0x01];
-const BINDING_SUCCESS: [u8; 2] = [0x01, 0x01];
-const MAGIC_COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
-/// RFC 8489 §18.3.
-const XOR_MAPPED_ADDRESS: [u8; 2] = [0x00, 0x20];
+use crate::rtc::udp::stun_writer::{
+    BINDING_REQUEST, BINDING_SUCCESS, HEADER_BYTES, MAGIC_COOKIE, StunWriter, transaction_id,
+};
+
 /// Attributes below must be understood, or the request is not to be answered with success (RFC 8489 §14).
 const OPTIONAL: u16 = 0x8000;
 
@@ -22,16 +19,14 @@ pub fn answer(request: &[u8], source: SocketAddr) -> Option<Vec<u8>> {
     let (header, attributes) = request.split_at_checked(HEADER_BYTES)?;
     let length = usize::from(u16::from_be_bytes([header[2], header[3]]));
     let whole = length == attributes.len() && length.is_multiple_of(4);
-    if header[..2] != BINDING_REQUEST || header[4..8] != MAGIC_COOKIE || !whole || !are_optional(attributes) {
+    if header[..2] != BINDING_REQUEST.to_be_bytes()
+        || header[4..8] != MAGIC_COOKIE
+        || !whole
+        || !are_optional(attributes)
+    {
         return None;
     }
-    let address = xor_mapped_address(source, &header[4..]);
-    let mut answer = Vec::with_capacity(HEADER_BYTES + address.len());
-    answer.extend(BINDING_SUCCESS);
-    answer.extend(u16::try_from(address.len()).ok()?.to_be_bytes());
-    answer.extend(&header[4..]);
-    answer.extend(address);
-    Some(answer)
+    Some(StunWriter::new(BINDING_SUCCESS, &transaction_id(request)?).xor_mapped_address(source).finish())
 }
 
 /// RFC 8489 §14: type, length, value, padded to four bytes.
@@ -45,20 +40,6 @@ fn are_optional(mut attributes: &[u8]) -> bool {
         attributes = next;
     }
     attributes.is_empty()
-}
-
-/// RFC 8489 §14.2: the address, masked against routers that rewrite addresses in payloads. `key` is cookie and transaction.
-fn xor_mapped_address(source: SocketAddr, key: &[u8]) -> Vec<u8> {
-    let (family, ip) = match source.ip().to_canonical() {
-        IpAddr::V4(ip) => (1, ip.octets().to_vec()),
-        IpAddr::V6(ip) => (2, ip.octets().to_vec()),
-    };
-    let xor = |bytes: &[u8]| bytes.iter().zip(key).map(|(a, b)| a ^ b).collect::<Vec<u8>>();
-    let mut attribute = XOR_MAPPED_ADDRESS.to_vec();
-    attribute.extend([0, 4 + ip.len() as u8, 0, family]);
-    attribute.extend(xor(&source.port().to_be_bytes()));
-    attribute.extend(xor(&ip));
-    attribute
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! makes its reply a response. It does not read SDP.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::json;
@@ -11,7 +12,7 @@ use crate::ids::names::StationName;
 use crate::ids::session::SessionId;
 use crate::net::authority::Authority;
 use crate::net::ice_server::IceServer;
-use crate::rtc::requests::{Admitted, IfMatch, Offer, PatchRefusal, Patched, Refusal};
+use crate::rtc::requests::{Admitted, IfMatch, Offer, Patch, PatchRefusal, Patched, Refusal};
 use crate::station::station::Station;
 use crate::web::handlers::context::Context;
 use crate::web::http::error_code::ErrorCode;
@@ -97,7 +98,7 @@ pub(crate) fn patch(context: &Context, request: &Request, name: &str, id: &str) 
     }
     match text(&request.body, "fragment") {
         Err(response) => response,
-        Ok(fragment) => patched(context.rtc.patch(id, fragment, if_match(request))),
+        Ok(fragment) => patched(context.rtc.patch(id, patch_of(request, fragment))),
     }
 }
 
@@ -153,6 +154,11 @@ fn offer(request: &Request, sdp: String, station: &Station) -> Offer {
     Offer { sdp, track: station.track, client: request.client.address.ip(), reached_at }
 }
 
+fn patch_of(request: &Request, fragment: String) -> Patch {
+    let (client, reached_at) = (request.client.address.ip(), reached_at(&request.host));
+    Patch { fragment, if_match: if_match(request), client, reached_at }
+}
+
 fn text(body: &[u8], what: &str) -> Result<String, Response> {
     if body.is_empty() {
         return Err(Response::error(ErrorCode::EmptyBody, format!("The body is empty, a {what} was expected.")));
@@ -200,6 +206,7 @@ fn refused(refusal: Refusal) -> Response {
             let message = "As many listeners as one address may have are here.";
             Response::error(ErrorCode::TooManyFromAddress, message).retry_after(FULL_RETRY_S)
         }
+        Refusal::TooFast(wait) => too_fast(wait),
         Refusal::NotOnAir => Response::error(ErrorCode::NotOnAir, "The station is not on the air yet.").retry_after(1),
         Refusal::Busy => busy(),
     }
@@ -219,8 +226,14 @@ fn patched(reply: Result<Patched, PatchRefusal>) -> Response {
         }
         Err(PatchRefusal::TagRequired) => Response::error(ErrorCode::TagRequired, "An ICE restart needs If-Match: *."),
         Err(PatchRefusal::Unprocessable(wrong)) => Response::error(ErrorCode::Unprocessable, format!("{wrong}.")),
+        Err(PatchRefusal::TooFast(wait)) => too_fast(wait),
         Err(PatchRefusal::Busy) => busy(),
     }
+}
+
+fn too_fast(wait: Duration) -> Response {
+    let response = Response::error(ErrorCode::TooManyFromAddress, "Requests from this address come too fast.");
+    response.retry_after(1 + wait.as_secs().min(60) as u32)
 }
 
 fn busy() -> Response {

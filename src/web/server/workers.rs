@@ -168,6 +168,7 @@ mod tests {
             sockets: vec![socket],
             max_sessions: 0,
             max_sessions_per_address: 0,
+            offers_per_s: 0,
             seal: true,
             metrics: Default::default(),
         };

@@ -8,7 +8,10 @@ use std::time::{Duration, Instant};
 use roomtone::ids::session::SessionId;
 use roomtone::media::packet::Packet;
 use roomtone::media::track::TrackId;
+use roomtone::rtc::ice::credentials::LocalCredentials;
 use roomtone::rtc::requests::IfMatch;
+use roomtone::rtc::sdp::IceFragment;
+use roomtone::rtc::session::IcePatch;
 
 use super::setup::{accept, client, datagram_from, drain, recvonly_offer, sessions_with_tracks};
 
@@ -42,8 +45,9 @@ pub fn sessions(bytes: &[u8]) {
             2 => {
                 let fragment = String::from_utf8_lossy(take(&mut rest, nth));
                 let if_match = [IfMatch::Absent, IfMatch::Any, IfMatch::Tags(vec!["\"x\"".into()])][nth % 3].clone();
-                if let Some(&id) = ids.get(nth % ids.len().max(1)) {
-                    let _ = sessions.handle_patch(id, &fragment, &if_match, now);
+                if let (Some(&id), Ok(fragment)) = (ids.get(nth % ids.len().max(1)), IceFragment::parse(&fragment)) {
+                    let restart = fragment.credentials.map(|remote| (LocalCredentials::random(), remote));
+                    let _ = sessions.handle_patch(id, IcePatch { mid: fragment.mid, restart, if_match }, now);
                 }
             }
             3 => {

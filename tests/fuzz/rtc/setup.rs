@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use roomtone::ids::session::SessionId;
 use roomtone::media::track::TrackId;
+use roomtone::rtc::ice::candidates;
+use roomtone::rtc::ice::credentials::LocalCredentials;
 use roomtone::rtc::profile::{OpusTrack, Profile, Role};
 use roomtone::rtc::session::Session;
 use roomtone::rtc::sessions::{Output, Sessions};
@@ -48,7 +50,8 @@ pub fn sessions_with_tracks(count: u64, now: Instant) -> (Sessions, Vec<Timeline
 /// # Errors
 /// A sentence that says what is wrong with the offer.
 pub fn accept(offer: &str, now: Instant) -> Result<(Session, String), String> {
-    Session::accept(SessionId::random(0), offer, profile(), &[server()], None, now)
+    let candidates = candidates::lines(&[server()], None);
+    Session::accept(SessionId::random(0), offer, profile(), LocalCredentials::random(), &candidates, now)
 }
 
 /// Takes everything that the sessions want to send, and returns the sessions that have ended. Panics if there is no end.

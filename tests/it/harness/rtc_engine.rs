@@ -11,7 +11,7 @@ use roomtone::rtc::engine::handle::{Handle, PacketSender, TrackSetup};
 use roomtone::rtc::engine::{self, EngineSetup};
 use roomtone::rtc::metrics::RtcMetrics;
 use roomtone::rtc::profile::OpusTrack;
-use roomtone::rtc::requests::Offer;
+use roomtone::rtc::requests::{IfMatch, Offer, Patch};
 use roomtone::rtc::udp::socket;
 use roomtone::station::timeline::{self, Capacity, TimelineWriter};
 use str0m::Rtc;
@@ -25,6 +25,7 @@ pub fn start(threads: usize, max_sessions: usize, metrics: RtcMetrics) -> Runnin
         sockets: (0..threads).map(|_| socket()).collect(),
         max_sessions,
         max_sessions_per_address: max_sessions,
+        offers_per_s: max_sessions,
         seal: true,
         metrics,
     };
@@ -45,6 +46,12 @@ pub fn add_track(engine: &Handle, id: TrackId) -> (TimelineWriter, PacketSender)
         packets_dropped: Counter::default(),
     };
     (writer, engine.add_track(setup).unwrap())
+}
+
+/// A `PATCH` that says that no more candidates will come.
+pub fn end_of_candidates() -> Patch {
+    let fragment = "a=end-of-candidates\r\n".into();
+    Patch { fragment, if_match: IfMatch::Any, client: Ipv4Addr::LOCALHOST.into(), reached_at: None }
 }
 
 /// An offer to receive a track, from a client that never connects.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, bounded};
 use roomtone::audio::encoder::Encoding;
+use roomtone::config::RtcConfig;
 use roomtone::ids::names::StationName;
 use roomtone::media::packet::Packet;
 use roomtone::media::track::TrackId;
@@ -172,6 +173,7 @@ fn start_engine(stations: &Directory, registry: &Registry, per_address: usize) -
         sockets: vec![socket],
         max_sessions: MAX_LISTENERS,
         max_sessions_per_address: per_address,
+        offers_per_s: RtcConfig::default().offers_per_s,
         seal: true,
         metrics: RtcMetrics::register(registry),
     };

@@ -9,11 +9,16 @@ use std::time::{Duration, Instant};
 use roomtone::ids::session::SessionId;
 use roomtone::media::packet::Packet;
 use roomtone::media::track::TrackId;
+use roomtone::rtc::ice::candidates;
+use roomtone::rtc::ice::credentials::LocalCredentials;
 use roomtone::rtc::profile::{OpusTrack, Profile, Role};
 use roomtone::rtc::session::{Reason, Session};
 use roomtone::rtc::sessions::{Output, Sessions};
 use roomtone::rtc::udp::batch::Batch;
-use roomtone::rtc::udp::classify::Datagram;
+use roomtone::rtc::udp::classify::{Datagram, Kind, kind};
+use roomtone::rtc::udp::stun_writer::{
+    BINDING_REQUEST, ICE_CONTROLLING, PRIORITY, StunWriter, USE_CANDIDATE, USERNAME,
+};
 use roomtone::station::timeline::{self, Capacity, TimelineWriter};
 use str0m::change::SdpAnswer;
 use str0m::net::{Protocol, Receive};
@@ -80,6 +85,10 @@ pub struct VirtualNetwork {
     pub sealed: usize,
     /// Datagrams from and to this address are lost.
     pub blocked: Option<SocketAddr>,
+    /// DTLS datagrams that the server sent.
+    pub dtls_sent: usize,
+    /// What arrived at addresses of no client.
+    pub strays: Vec<(SocketAddr, Vec<u8>)>,
     /// What the clients sent (source, bytes), while this is Some.
     pub recorded: Option<Vec<(SocketAddr, Vec<u8>)>>,
 }
@@ -111,6 +120,8 @@ impl VirtualNetwork {
             ended: vec![],
             sealed: 0,
             blocked: None,
+            dtls_sent: 0,
+            strays: vec![],
             recorded: None,
         }
     }
@@ -122,6 +133,16 @@ impl VirtualNetwork {
 
     /// The same for a client that has a second address.
     pub fn add_client_with(&mut self, second_address: Option<SocketAddr>) -> usize {
+        self.add(second_address, "actpass")
+    }
+
+    /// The same for a client that leaves it to the server to begin the DTLS handshake.
+    pub fn add_client_that_waits_for_dtls(&mut self) -> usize {
+        self.add(None, "passive")
+    }
+
+    /// `setup` is the client's role in DTLS (RFC 5763 §5).
+    fn add(&mut self, second_address: Option<SocketAddr>, setup: &str) -> usize {
         let n = self.clients.len();
         let address: SocketAddr = format!("198.51.100.{}:5000", n + 1).parse().unwrap();
         let mut rtc = client_engine(self.now);
@@ -130,9 +151,12 @@ impl VirtualNetwork {
             rtc.add_local_candidate(Candidate::host(second, Protocol::Udp).unwrap());
         }
         let (offer, pending) = recvonly_offer(&mut rtc);
+        let offer = offer.replace("a=setup:actpass", &format!("a=setup:{setup}"));
         let server = SERVER.parse().unwrap();
         let id = SessionId::random(0);
-        let (session, answer) = Session::accept(id, &offer, &self.profile, &[server], None, self.now).unwrap();
+        let local = LocalCredentials::random();
+        let candidates = candidates::lines(&[server], None);
+        let (session, answer) = Session::accept(id, &offer, &self.profile, local, &candidates, self.now).unwrap();
         assert!(answer.contains("a=sendonly") && answer.contains("stereo=1") && answer.contains("sprop-stereo=1"));
         assert!(answer.contains("a=ice-lite") && answer.contains("192.0.2.1 8088 typ host"), "{answer}");
         assert!(!answer.contains("transport-cc") && !answer.contains("transport-wide-cc"), "{answer}");
@@ -206,6 +230,8 @@ impl VirtualNetwork {
                 let receive = Receive { proto: Protocol::Udp, source, destination, contents };
                 client.rtc.handle_input(Input::Receive(self.now, receive)).unwrap();
                 client.deadline = self.now;
+            } else {
+                self.strays.push((destination, bytes));
             }
             self.drain();
         }
@@ -217,12 +243,31 @@ impl VirtualNetwork {
         self.sessions.handle_datagram(&datagram, self.now)
     }
 
+    /// A genuine check of a client, with a transaction id of this number.
+    pub fn check(&mut self, n: usize, nth: u32, priority: u32) -> Vec<u8> {
+        let client = &mut self.clients[n];
+        let value = |name: &str| client.answer.lines().find_map(|l| l.strip_prefix(name)).unwrap();
+        let (ufrag, password) = (value("a=ice-ufrag:"), value("a=ice-pwd:"));
+        let username = format!("{ufrag}:{}", client.rtc.direct_api().local_ice_credentials().ufrag);
+        let mut transaction = [0xc4; 12];
+        transaction[..4].copy_from_slice(&nth.to_be_bytes());
+        StunWriter::new(BINDING_REQUEST, &transaction)
+            .attribute(USERNAME, username.as_bytes())
+            .attribute(PRIORITY, &priority.to_be_bytes())
+            .attribute(USE_CANDIDATE, &[])
+            .attribute(ICE_CONTROLLING, &[1; 8])
+            .finish_with_integrity(password)
+    }
+
     /// Puts what the sessions and the clients want to send on its way, and takes note of their events.
     pub fn drain(&mut self) {
         let mut batch = Batch::default();
         loop {
             match self.sessions.poll_output(self.now, &mut batch) {
-                Output::Transmit(t) => self.send(t.source, t.destination, t.contents.to_vec()),
+                Output::Transmit(t) => {
+                    self.dtls_sent += usize::from(kind(&t.contents) == Kind::Dtls);
+                    self.send(t.source, t.destination, t.contents.to_vec());
+                }
                 Output::Batch => {
                     for (route, bytes) in batch.iter() {
                         self.sealed += 1;

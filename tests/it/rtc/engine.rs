@@ -6,7 +6,7 @@ use roomtone::media::track::TrackId;
 use roomtone::observe::service::Running;
 use roomtone::rtc::engine::handle::Handle;
 use roomtone::rtc::metrics::RtcMetrics;
-use roomtone::rtc::requests::{IfMatch, PatchRefusal, Refusal};
+use roomtone::rtc::requests::{PatchRefusal, Patched, Refusal};
 
 use crate::harness::rtc_engine;
 
@@ -31,10 +31,10 @@ fn a_sessions_id_carries_its_thread_and_sessions_are_spread_evenly() {
     for thread in 0..THREADS {
         assert_eq!(sessions.iter().filter(|id| id.thread() == thread).count(), 2, "sessions of thread {thread}");
     }
-    // Each id finds its session: a fragment without content reaches it.
+    // Each id finds its session.
     for id in &sessions {
-        let patched = handle.patch(*id, String::new(), IfMatch::Any);
-        assert_ne!(patched, Err(PatchRefusal::Unknown));
+        let patched = handle.patch(*id, rtc_engine::end_of_candidates());
+        assert_eq!(patched, Ok(Patched::Trickled));
         assert!(handle.close(*id));
         assert!(!handle.close(*id), "a session is closed once");
     }
@@ -49,7 +49,7 @@ fn an_id_of_no_session_or_of_no_thread_is_unknown() {
     // Threads 0 and 1 exist; 2 is the first that does not, and 255 the last that an id can name.
     for thread in [0, 1, 2, 255] {
         let id = SessionId::random(thread);
-        assert_eq!(handle.patch(id, String::new(), IfMatch::Any), Err(PatchRefusal::Unknown), "thread {thread}");
+        assert_eq!(handle.patch(id, rtc_engine::end_of_candidates()), Err(PatchRefusal::Unknown), "thread {thread}");
         assert!(!handle.close(id), "thread {thread}");
     }
     // The admitted session's id with the number of another thread (bits 64 to 71) is the id of no session.
@@ -57,7 +57,7 @@ fn an_id_of_no_session_or_of_no_thread_is_unknown() {
         let digits = admitted.to_string();
         let id = SessionId::parse(&format!("{}{thread:02x}{}", &digits[..14], &digits[16..])).unwrap();
         assert_eq!(id.thread(), thread);
-        assert_eq!(handle.patch(id, String::new(), IfMatch::Any), Err(PatchRefusal::Unknown), "thread {thread}");
+        assert_eq!(handle.patch(id, rtc_engine::end_of_candidates()), Err(PatchRefusal::Unknown), "thread {thread}");
         assert!(!handle.close(id), "thread {thread}");
     }
     assert!(handle.close(admitted), "the admitted session is still there");

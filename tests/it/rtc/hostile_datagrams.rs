@@ -1,7 +1,10 @@
 //! Forged, broken and random datagrams, from unknown addresses and from a listener's own address, in virtual time.
 
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::time::Duration;
+
+use str0m::channel::ChannelConfig;
 
 use crate::harness::random::Random;
 use crate::harness::virtual_network::VirtualNetwork;
@@ -110,6 +113,74 @@ fn a_forged_alert_does_not_end_a_handshake() {
 }
 
 #[test]
+fn a_data_channel_that_nobody_has_negotiated_is_not_answered() {
+    let mut network = VirtualNetwork::new(9, 0, 0);
+    let n = network.add_client();
+    network.run(Duration::from_secs(2));
+    let before = network.dtls_sent;
+    let mut api = network.clients[n].rtc.direct_api();
+    api.start_sctp(true);
+    api.create_data_channel(ChannelConfig::default());
+    network.recorded = Some(vec![]);
+    network.run(Duration::from_secs(5));
+    let sent = network.recorded.take().unwrap();
+    assert!(sent.iter().any(|(_, bytes)| bytes[0] == 23), "the client has not asked for an association");
+    assert_eq!(network.dtls_sent, before, "the server has answered");
+    assert!(network.ended.is_empty());
+}
+
+/// A DTLS record with a Certificate message of this certificate, or with a fragment of it (RFC 6347 §4.2.3).
+fn forged_certificate(der: &[u8], fragment: Range<usize>) -> Vec<u8> {
+    let u24 = |number: usize| (number as u32).to_be_bytes()[1..].to_vec();
+    let body = [u24(der.len() + 3), u24(der.len()), der.to_vec()].concat();
+    let fragment = fragment.start..fragment.end.min(body.len());
+    let header = [vec![11], u24(body.len()), vec![0, 1], u24(fragment.start), u24(fragment.len())].concat();
+    let message = [&header, &body[fragment]].concat();
+    let mut bytes = vec![22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 9];
+    bytes.extend((message.len() as u16).to_be_bytes());
+    bytes.extend(message);
+    bytes
+}
+
+fn certificate() -> Vec<u8> {
+    str0m::crypto::from_feature_flags().dtls_provider.generate_certificate().unwrap().certificate
+}
+
+#[test]
+fn a_forged_certificate_does_not_disturb_a_handshake() {
+    let der = certificate();
+    for seed in 0..10 {
+        let mut network = VirtualNetwork::new(seed, 0, 0);
+        let n = network.add_client();
+        let address = network.clients[n].address;
+        for _ in 0..200 {
+            network.run(Duration::from_millis(1));
+            network.deliver_to_server(address, &forged_certificate(&der, 0..usize::MAX));
+            network.drain();
+        }
+        assert!(network.clients[n].is_connected, "seed {seed}");
+        assert!(network.ended.is_empty(), "seed {seed}: {:?}", network.ended);
+    }
+}
+
+#[test]
+fn a_session_does_not_end_by_a_certificate_that_no_handshake_has_proved() {
+    let mut network = VirtualNetwork::new(10, 0, 0);
+    let n = network.add_client();
+    let address = network.clients[n].address;
+    let der = certificate();
+    for _ in 0..300 {
+        network.run(Duration::from_millis(1));
+        // In two fragments, so that the whole is known only to the handshake.
+        for fragment in [0..40, 40..usize::MAX] {
+            network.deliver_to_server(address, &forged_certificate(&der, fragment));
+        }
+        network.drain();
+    }
+    assert!(network.ended.is_empty(), "{:?}", network.ended);
+}
+
+#[test]
 fn datagrams_from_unknown_addresses_reach_no_session() {
     let mut network = VirtualNetwork::new(6, 0, 0);
     network.recorded = Some(vec![]);
@@ -132,17 +203,19 @@ fn datagrams_from_unknown_addresses_reach_no_session() {
 }
 
 #[test]
-fn plain_stun_is_answered_up_to_a_rate() {
+fn plain_stun_is_answered_up_to_a_rate_for_each_subnet_and_for_all_together() {
     let mut network = VirtualNetwork::new(8, 0, 0);
     let request = [&[0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42][..], &[7; 12]].concat();
-    let send = |network: &mut VirtualNetwork| {
-        let unknown = "203.0.113.9:9".parse().unwrap();
-        let answered = network.deliver_to_server(unknown, &request);
+    let answered = |network: &mut VirtualNetwork, nth: u32| {
+        let source = SocketAddr::from((nth.to_be_bytes(), 9));
+        let is_answered = network.deliver_to_server(source, &request);
         network.drain();
-        answered
+        is_answered
     };
-    let answered = (0..20_000).filter(|_| send(&mut network)).count();
-    assert!((1_000..10_000).contains(&answered), "{answered}");
+    let of_one = (0..20_000).filter(|_| answered(&mut network, 1)).count();
+    assert!((100..1_000).contains(&of_one), "{of_one} answers to one address");
+    let of_many = (2..20_000).filter(|nth| answered(&mut network, *nth)).count();
+    assert!((1_000..10_000).contains(&of_many), "{of_many} answers to many addresses");
     network.run(Duration::from_secs(1));
-    assert!(send(&mut network), "answered again in the next second");
+    assert!(answered(&mut network, 1), "answered again in the next second");
 }

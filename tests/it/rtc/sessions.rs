@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use roomtone::rtc::requests::{IfMatch, PatchRefusal, Patched};
-use roomtone::rtc::session::{GIVE_UP_AFTER, GIVE_UP_UNCHECKED_AFTER, Reason};
+use roomtone::rtc::ice::credentials::{LocalCredentials, RemoteCredentials};
+use roomtone::rtc::requests::{IfMatch, PatchRefusal};
+use roomtone::rtc::session::{GIVE_UP_AFTER, GIVE_UP_UNCHECKED_AFTER, IcePatch, Patched, Reason};
 use str0m::change::SdpAnswer;
 use str0m::rtp::rtcp::Rtcp;
 
@@ -100,20 +101,23 @@ fn ice_restarts_only_with_the_right_entity_tag_and_packets_go_on() {
     let mut change = network.clients[n].rtc.sdp_api();
     let fresh = change.ice_restart(true);
     let (_offer, pending) = change.apply().unwrap();
-    let fragment =
-        format!("a=ice-ufrag:{}\r\na=ice-pwd:{}\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\n", fresh.ufrag, fresh.pass);
-    let mut patch = |if_match: IfMatch| network.sessions.handle_patch(id, &fragment, &if_match, network.now);
+    let local = LocalCredentials::random();
+    let mut patch = |if_match: IfMatch| {
+        let remote = RemoteCredentials { ufrag: fresh.ufrag.clone(), password: fresh.pass.clone() };
+        let patch = IcePatch { mid: None, restart: Some((local.clone(), remote)), if_match };
+        network.sessions.handle_patch(id, patch, network.now)
+    };
     assert_eq!(patch(IfMatch::Absent), Err(PatchRefusal::TagRequired));
     assert_eq!(patch(IfMatch::Tags(vec!["\"other\"".into()])), Err(PatchRefusal::StaleTag));
-    let Ok(Patched::Restarted { fragment: answer, etag }) = patch(IfMatch::Any) else { panic!("no restart") };
-    assert!(answer.contains("a=candidate:") && answer.contains("a=end-of-candidates"), "{answer}");
-    let value = |name: &str| answer.lines().find_map(|l| l.strip_prefix(name)).unwrap().to_owned();
-    assert_eq!(etag, format!("\"{}\"", value("a=ice-ufrag:")));
+    let Ok(Patched::Restarted { mid }) = patch(IfMatch::Any) else { panic!("no restart") };
+    assert!(network.clients[n].answer.contains(&format!("a=mid:{mid}\r\n")));
+    assert_eq!(patch(IfMatch::Any), Ok(Patched::Trickled), "the same credentials are no restart");
+    assert_eq!(patch(IfMatch::Tags(vec![local.etag()])), Ok(Patched::Trickled), "the new tag is the present one");
     // The client makes its new answer from the first one and the fragment, as a page does.
     let sdp: String = (network.clients[n].answer.lines())
         .map(|line| match line {
-            l if l.starts_with("a=ice-ufrag:") => format!("a=ice-ufrag:{}\r\n", value("a=ice-ufrag:")),
-            l if l.starts_with("a=ice-pwd:") => format!("a=ice-pwd:{}\r\n", value("a=ice-pwd:")),
+            l if l.starts_with("a=ice-ufrag:") => format!("a=ice-ufrag:{}\r\n", local.ufrag),
+            l if l.starts_with("a=ice-pwd:") => format!("a=ice-pwd:{}\r\n", local.password),
             l => format!("{l}\r\n"),
         })
         .collect();
