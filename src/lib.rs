@@ -33,17 +33,17 @@
 //!                       stations on the air: the only place that knows stations and the engine
 //! rtc                   engine · engine/thread · engine/handle · engine/shared
 //!                       the rtc threads, and how others reach them
-//! rtc                   sessions* · session* · profile · requests* · metrics
+//! rtc                   sessions* · session* · profile · metrics
 //!                       who gets which datagram; one WebRTC session
 //! rtc/tracks            forward* · send*
 //!                       one receiver's RTP stream
 //! rtc/srtp              provider · gcm · keys* · records* · prefetch
 //!                       keys, and the sealing of packets beside the engine
 //! rtc                   sdp*
-//! rtc/ice               agent* · candidates* · credentials
+//! rtc/ice               agent* · candidates* · patch* · credentials
 //!                       which paths lead to the client
 //! rtc/udp               socket · sendmmsg · classify* · batch* · stun* · stun_shares* · stun_writer*
-//! rtc                   mailbox
+//! rtc                   requests* · mailbox
 //! station               runner · feed · pipeline · meter · directory · station · source · metrics · timeline*
 //!                       one programme of host sound: its source, its encoder, its latest packets
 //! signal                hub · peer_channel · rooms* · moderation* · registry* · peer* · room* · events* · heartbeat* · metrics

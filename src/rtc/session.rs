@@ -27,6 +27,7 @@ use crate::media::packet::Packet;
 use crate::net::token_bucket::{Rate, TokenBucket};
 use crate::rtc::ice::agent::{self, Agent};
 use crate::rtc::ice::credentials::{LocalCredentials, RemoteCredentials};
+use crate::rtc::ice::patch::{IcePatch, Patched};
 use crate::rtc::profile::Profile;
 use crate::rtc::requests::{IfMatch, PatchRefusal};
 use crate::rtc::sdp::AudioOffer;
@@ -138,29 +139,6 @@ impl Connectivity {
             Connectivity::Unchecked(since) => Some(since + GIVE_UP_UNCHECKED_AFTER),
         }
     }
-}
-
-/// A `PATCH` as it was understood.
-#[derive(Clone, Debug)]
-pub struct IcePatch {
-    /// The section it is about, if it says so.
-    pub mid: Option<String>,
-    /// The client's credentials, if it tells them, and the session's own in case that they are new.
-    pub restart: Option<(LocalCredentials, RemoteCredentials)>,
-    /// Which ICE session it means.
-    pub if_match: IfMatch,
-}
-
-/// What a `PATCH` did to a session.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Patched {
-    /// Nothing: remote candidates are not used.
-    Trickled,
-    /// ICE was restarted; the mid of the session's section.
-    Restarted {
-        /// As in the offer.
-        mid: String,
-    },
 }
 
 impl Session {

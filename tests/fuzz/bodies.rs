@@ -23,12 +23,13 @@ use roomtone::web::transport::first_bytes::{self, Decision};
 type Body = fn(&[u8]);
 
 /// Every body by its name.
-const BODIES: [(&str, Body); 7] = [
+const BODIES: [(&str, Body); 8] = [
     ("first_bytes", first_bytes),
     ("head", head),
     ("message", message),
     ("names", names),
     ("offer", rtc::offer::offer),
+    ("fragment", rtc::fragment::fragment),
     ("datagrams", rtc::datagrams::datagrams),
     ("sessions", rtc::sessions::sessions),
 ];

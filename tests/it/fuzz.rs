@@ -13,7 +13,7 @@ use crate::harness::random::Random;
 /// Mutations of each body; those that set up sessions are slow.
 fn rounds(name: &str) -> usize {
     match name {
-        "offer" => 1_000,
+        "offer" | "fragment" => 1_000,
         "datagrams" | "sessions" => 200,
         _ => 50_000,
     }
@@ -85,6 +85,11 @@ fn any_name_is_accepted_unchanged_or_refused() {
 #[test]
 fn any_offer_is_answered_or_refused_in_one_sentence() {
     run("offer");
+}
+
+#[test]
+fn any_ice_fragment_is_understood_or_refused_in_one_sentence() {
+    run("fragment");
 }
 
 #[test]

@@ -15,10 +15,11 @@ use crate::net::interfaces;
 use crate::observe::metrics::{Counter, Gauge};
 use crate::rtc::ice::candidates;
 use crate::rtc::ice::credentials::LocalCredentials;
+use crate::rtc::ice::patch::{self, IcePatch};
 use crate::rtc::profile::{OpusTrack, Profile, Role};
 use crate::rtc::requests::{Admitted, Offer, Patch, PatchRefusal, Patched, Refusal};
 use crate::rtc::sdp::{self, IceFragment};
-use crate::rtc::session::{self, IcePatch, Session};
+use crate::rtc::session::Session;
 use crate::station::timeline::Timeline;
 
 use super::shared::{Command, Shared, ThreadLink, Track};
@@ -140,8 +141,8 @@ impl Handle {
         let restart = fragment.credentials.map(|remote| (local.clone(), remote));
         let patched = IcePatch { mid: fragment.mid, restart, if_match: patch.if_match };
         match thread.ask(|reply| Command::Patch { id, patch: patched, reply }).unwrap_or(Err(PatchRefusal::Busy))? {
-            session::Patched::Trickled => Ok(Patched::Trickled),
-            session::Patched::Restarted { mid } => {
+            patch::Patched::Trickled => Ok(Patched::Trickled),
+            patch::Patched::Restarted { mid } => {
                 let fragment = sdp::answer_fragment(&mid, &local, &candidate_lines(thread, patch.reached_at));
                 Ok(Patched::Restarted { fragment, etag: local.etag() })
             }

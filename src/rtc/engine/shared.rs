@@ -15,11 +15,12 @@ use crate::media::track::TrackId;
 use crate::net::concurrency_limit::{ConcurrencyLimit, Permit};
 use crate::net::rate_limiter::RateLimiter;
 use crate::observe::metrics::{Counter, Gauge};
+use crate::rtc::ice::patch::{IcePatch, Patched};
 use crate::rtc::mailbox::Mailbox;
 use crate::rtc::metrics::RtcMetrics;
 use crate::rtc::profile::Profile;
 use crate::rtc::requests::PatchRefusal;
-use crate::rtc::session::{IcePatch, Patched, Session};
+use crate::rtc::session::Session;
 use crate::station::timeline::Timeline;
 
 /// Commands that wait for one rtc thread. Full means that the caller is told to come again.

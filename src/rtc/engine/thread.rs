@@ -25,7 +25,8 @@ use crate::rtc::udp::socket::{Datagrams, Flushed};
 
 use super::shared::{Command, Shared};
 
-/// Batches of datagrams read in one turn before commands, packets and deadlines are looked after again.
+/// Batches of datagrams read in one turn before commands and deadlines are looked after again. A packet that is to be sent
+/// ends the turn at once: each datagram may be a part of a handshake, and a batch of them takes milliseconds.
 const READS_PER_TURN: usize = 16;
 
 /// How long the kernel may take over the last datagrams.
@@ -199,7 +200,10 @@ impl RtcThread {
 
     /// True if there may be more to read.
     fn handle_datagrams(&mut self, now: Instant) -> bool {
-        for _ in 0..READS_PER_TURN {
+        for nth in 0..READS_PER_TURN {
+            if nth > 0 && !self.shared.threads[self.nth].packets.is_empty() {
+                return true;
+            }
             let (sessions, metrics) = (&mut self.sessions, &self.shared.metrics);
             let read = self.datagrams.receive(|datagram| {
                 metrics.datagrams_in.add(1);

@@ -3,3 +3,4 @@
 pub mod agent;
 pub mod candidates;
 pub mod credentials;
+pub mod patch;

@@ -2,6 +2,7 @@
 
 mod connected_pair;
 pub mod datagrams;
+pub mod fragment;
 pub mod offer;
 pub mod sessions;
 mod setup;

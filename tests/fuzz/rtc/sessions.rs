@@ -9,9 +9,9 @@ use roomtone::ids::session::SessionId;
 use roomtone::media::packet::Packet;
 use roomtone::media::track::TrackId;
 use roomtone::rtc::ice::credentials::LocalCredentials;
+use roomtone::rtc::ice::patch::IcePatch;
 use roomtone::rtc::requests::IfMatch;
 use roomtone::rtc::sdp::IceFragment;
-use roomtone::rtc::session::IcePatch;
 
 use super::setup::{accept, client, datagram_from, drain, recvonly_offer, sessions_with_tracks};
 

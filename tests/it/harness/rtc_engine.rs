@@ -20,12 +20,17 @@ use crate::harness::media::rtc_client::recvonly_offer;
 
 /// Starts an engine with a port for each thread.
 pub fn start(threads: usize, max_sessions: usize, metrics: RtcMetrics) -> Running<Handle> {
+    start_with(threads, max_sessions, max_sessions, metrics)
+}
+
+/// The same with a budget of offers for each address.
+pub fn start_with(threads: usize, max_sessions: usize, offers_per_s: usize, metrics: RtcMetrics) -> Running<Handle> {
     let socket = || socket::bind(Some(Ipv4Addr::LOCALHOST.into()), 0).unwrap();
     let setup = EngineSetup {
         sockets: (0..threads).map(|_| socket()).collect(),
         max_sessions,
         max_sessions_per_address: max_sessions,
-        offers_per_s: max_sessions,
+        offers_per_s,
         seal: true,
         metrics,
     };

@@ -6,7 +6,7 @@ use roomtone::media::track::TrackId;
 use roomtone::observe::service::Running;
 use roomtone::rtc::engine::handle::Handle;
 use roomtone::rtc::metrics::RtcMetrics;
-use roomtone::rtc::requests::{PatchRefusal, Patched, Refusal};
+use roomtone::rtc::requests::{Offer, Patch, PatchRefusal, Patched, Refusal};
 
 use crate::harness::rtc_engine;
 
@@ -15,10 +15,14 @@ const TRACK: TrackId = TrackId::new(0);
 /// An engine with a track that has sent a packet, so that sessions can receive it.
 fn engine_on_air(threads: usize, max_sessions: usize, metrics: RtcMetrics) -> Running<Handle> {
     let engine = rtc_engine::start(threads, max_sessions, metrics);
-    let (mut timeline, sender) = rtc_engine::add_track(&engine.handle, TRACK);
+    put_on_air(&engine.handle);
+    engine
+}
+
+fn put_on_air(engine: &Handle) {
+    let (mut timeline, sender) = rtc_engine::add_track(engine, TRACK);
     let packet = Packet { payload: vec![0xfc; 20].into(), rtp_time_samples: 960, captured: std::time::Instant::now() };
     sender.send(timeline.push(&packet), &packet);
-    engine
 }
 
 #[test]
@@ -81,5 +85,25 @@ fn the_limit_of_sessions_is_the_engines_own_count_and_not_the_metric() {
     assert!(engine.handle.close(first));
     admit().unwrap();
     assert_eq!(metrics.sessions.read(), 3, "the metric is a copy of the count");
+    engine.stop().unwrap();
+}
+
+#[test]
+fn offers_and_patches_have_a_budget_for_each_address() {
+    let engine = rtc_engine::start_with(1, 100, 2, RtcMetrics::default());
+    put_on_air(&engine.handle);
+    let admit = |client: [u8; 4]| engine.handle.admit(Offer { client: client.into(), ..rtc_engine::offer(TRACK) });
+    let admitted: Vec<_> = (0..20).map_while(|_| admit([192, 0, 2, 1]).ok()).collect();
+    assert!((10..20).contains(&admitted.len()), "{} offers at once", admitted.len());
+    assert!(matches!(admit([192, 0, 2, 1]), Err(Refusal::TooFast(wait)) if wait.as_secs() < 2));
+    assert!(admit([192, 0, 2, 2]).is_ok(), "another address has a budget of its own");
+    let patch = |client: [u8; 4]| {
+        let patch = Patch { client: client.into(), ..rtc_engine::end_of_candidates() };
+        engine.handle.patch(admitted[0].session, patch)
+    };
+    let patched = (0..1_000).take_while(|_| patch([192, 0, 2, 1]).is_ok()).count();
+    assert!((100..300).contains(&patched), "{patched} at once");
+    assert!(matches!(patch([192, 0, 2, 1]), Err(PatchRefusal::TooFast(_))));
+    assert!(patch([192, 0, 2, 2]).is_ok());
     engine.stop().unwrap();
 }

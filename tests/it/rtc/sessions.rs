@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use roomtone::rtc::ice::credentials::{LocalCredentials, RemoteCredentials};
+use roomtone::rtc::ice::patch::{IcePatch, Patched};
 use roomtone::rtc::requests::{IfMatch, PatchRefusal};
-use roomtone::rtc::session::{GIVE_UP_AFTER, GIVE_UP_UNCHECKED_AFTER, IcePatch, Patched, Reason};
+use roomtone::rtc::session::{GIVE_UP_AFTER, GIVE_UP_UNCHECKED_AFTER, Reason};
 use str0m::change::SdpAnswer;
 use str0m::rtp::rtcp::Rtcp;
 
@@ -126,4 +127,23 @@ fn ice_restarts_only_with_the_right_entity_tag_and_packets_go_on() {
     network.run(Duration::from_secs(40));
     assert!(network.clients[n].packets.len() >= before + 1_990, "{}", network.clients[n].packets.len() - before);
     assert!(network.ended.is_empty());
+}
+
+#[test]
+fn ice_restarts_have_a_budget_for_each_session() {
+    let mut network = VirtualNetwork::new(6, 0, 0);
+    let (n, other) = (network.add_client(), network.add_client());
+    network.run(Duration::from_secs(2));
+    let restart = |network: &mut VirtualNetwork, n: usize, nth: u32| {
+        let remote = RemoteCredentials { ufrag: format!("ufrag{nth}"), password: "0123456789012345678901".into() };
+        let patch = IcePatch { mid: None, restart: Some((LocalCredentials::random(), remote)), if_match: IfMatch::Any };
+        network.sessions.handle_patch(network.clients[n].id, patch, network.now)
+    };
+    let restarted = (0..1_000).filter(|nth| restart(&mut network, n, *nth).is_ok()).count();
+    assert!((2..20).contains(&restarted), "{restarted} restarts at once");
+    let Err(PatchRefusal::TooFast(wait)) = restart(&mut network, n, 1_001) else { panic!("one more restart") };
+    assert!(wait <= Duration::from_secs(10));
+    assert!(restart(&mut network, other, 1_002).is_ok(), "another session has a budget of its own");
+    network.run(wait + Duration::from_millis(1));
+    assert!(restart(&mut network, n, 1_003).is_ok());
 }
