@@ -106,6 +106,8 @@ pub struct Session {
     agent: Agent,
     /// The check by which the engine takes its path for good, until it has seen it.
     nomination: Option<Vec<u8>>,
+    /// Over which path the latest datagram came that was not STUN.
+    latest_path: Option<(Protocol, Route)>,
     restarts: TokenBucket,
     mid: Mid,
     payload_type: Pt,
@@ -177,6 +179,7 @@ impl Session {
             engine,
             agent: Agent::new(local, offer.credentials, now),
             nomination: Some(nomination),
+            latest_path: None,
             restarts: TokenBucket::full(RESTARTS, now),
             mid,
             payload_type,
@@ -224,6 +227,8 @@ impl Session {
 
     /// A DTLS record or an RTP or RTCP packet arrived from an address that a check of this session came from.
     pub fn handle_datagram(&mut self, datagram: &Datagram<'_>, now: Instant) {
+        let route = Route { source: datagram.destination, destination: datagram.source };
+        self.latest_path = Some((datagram.protocol, route));
         // Datagrams that anybody could have sent are dropped without an error, by the engine or by the crypto beneath it.
         if !self.tell_engine(datagram.bytes, now) {
             self.end(Reason::Broken);
@@ -354,7 +359,7 @@ impl Session {
                     }
                 }
                 Ok(EngineOutput::Event(event)) => {
-                    if let Some(output) = self.handle_event(event) {
+                    if let Some(output) = self.handle_event(event, now) {
                         return output;
                     }
                 }
@@ -373,7 +378,7 @@ impl Session {
         Some(transmit)
     }
 
-    fn handle_event(&mut self, event: Event) -> Option<Output> {
+    fn handle_event(&mut self, event: Event, now: Instant) -> Option<Output> {
         match event {
             Event::Connected => {
                 self.is_dtls_up = true;
@@ -385,7 +390,13 @@ impl Session {
                 None
             }
             Event::RawPacket(packet) => match *packet {
-                RawPacket::RtcpRx(report) => self.handle_report(&report),
+                RawPacket::RtcpRx(report) => {
+                    // The client is there, even if it makes no checks.
+                    if let Some(path) = self.latest_path {
+                        self.agent.handle_report(path, now);
+                    }
+                    self.handle_report(&report)
+                }
                 _ => None,
             },
             _ => None,

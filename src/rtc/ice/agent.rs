@@ -32,7 +32,8 @@ const CHECKS: Rate = Rate { per_s: 50.0, burst: 200.0 };
 /// a check that was not answered, too, over the path that it has checked; that has a budget of its own.
 const REMEMBERED_CHECKS: usize = 64;
 
-/// A path without a check for so long is gone. Clients check every 2 to 6 s (RFC 7675 §5.1: consent expires after 30 s).
+/// A path on which nothing genuine has arrived for so long is gone. Browsers check every 2 to 6 s (RFC 7675 §5.1: consent
+/// expires after 30 s); some clients only if they have sent nothing else.
 const PATH_LIFETIME: Duration = Duration::from_secs(15);
 
 /// A path that was nominated within this time is preferred to one that was not: a client that has moved nominates its
@@ -83,7 +84,8 @@ struct Path {
     route: Route,
     /// As the client sees it (RFC 8445 §7.1.1).
     priority: u32,
-    checked: Instant,
+    /// When the latest check or report of the client arrived.
+    heard: Instant,
     /// When the client last asked to use it.
     nominated: Option<Instant>,
     is_proved: bool,
@@ -95,7 +97,7 @@ impl Path {
     }
 
     fn is_alive(&self, now: Instant) -> bool {
-        now < self.checked + PATH_LIFETIME
+        now < self.heard + PATH_LIFETIME
     }
 
     /// What is preferred has the larger one.
@@ -157,7 +159,7 @@ impl Agent {
         }
         let nth = self.find_or_insert(datagram, now);
         let path = &mut self.paths[nth];
-        path.checked = now;
+        path.heard = now;
         path.priority = message.prio().unwrap_or(0);
         if message.use_candidate() {
             path.nominated = Some(now);
@@ -195,16 +197,23 @@ impl Agent {
         true
     }
 
+    /// A report arrived over this path that only the client can have sent.
+    pub fn handle_report(&mut self, datagram: (Protocol, Route), now: Instant) {
+        if let Some(path) = self.paths.iter_mut().find(|path| path.is(datagram.0, datagram.1)) {
+            path.heard = now;
+        }
+    }
+
     /// The path over which datagrams may leave now; None if there is none.
     pub fn selected(&self, now: Instant) -> Option<Route> {
         let (protocol, route) = self.selected?;
         self.paths.iter().any(|path| path.is(protocol, route) && path.is_alive(now)).then_some(route)
     }
 
-    /// When the selected path is gone, unless a check comes.
+    /// When the selected path is gone, unless something comes.
     pub fn expires(&self) -> Option<Instant> {
         let (protocol, route) = self.selected?;
-        self.paths.iter().find(|path| path.is(protocol, route)).map(|path| path.checked + PATH_LIFETIME)
+        self.paths.iter().find(|path| path.is(protocol, route)).map(|path| path.heard + PATH_LIFETIME)
     }
 
     /// All addresses that are remembered.
@@ -258,12 +267,12 @@ impl Agent {
             let is_selected = |path: &Path| self.selected.is_some_and(|(protocol, route)| path.is(protocol, route));
             let candidates = self.paths.iter().enumerate().filter(|(_, path)| !is_selected(path));
             if let Some((nth, _)) =
-                candidates.min_by_key(|(_, path)| (path.is_proved && path.is_alive(now), path.checked))
+                candidates.min_by_key(|(_, path)| (path.is_proved && path.is_alive(now), path.heard))
             {
                 self.forget(nth);
             }
         }
-        self.paths.push(Path { protocol, route, priority: 0, checked: now, nominated: None, is_proved: false });
+        self.paths.push(Path { protocol, route, priority: 0, heard: now, nominated: None, is_proved: false });
         self.paths.len() - 1
     }
 

@@ -85,6 +85,8 @@ pub struct VirtualNetwork {
     pub sealed: usize,
     /// Datagrams from and to this address are lost.
     pub blocked: Option<SocketAddr>,
+    /// The clients' STUN is lost, as if they made no checks.
+    pub loses_stun: bool,
     /// DTLS datagrams that the server sent.
     pub dtls_sent: usize,
     /// What arrived at addresses of no client.
@@ -120,6 +122,7 @@ impl VirtualNetwork {
             ended: vec![],
             sealed: 0,
             blocked: None,
+            loses_stun: false,
             dtls_sent: 0,
             strays: vec![],
             recorded: None,
@@ -320,7 +323,8 @@ impl VirtualNetwork {
             recorded.push((source, bytes.clone()));
         }
         let is_blocked = self.blocked.is_some_and(|address| address == source || address == destination);
-        if self.random.is_within_percent(self.loss_percent) || is_blocked {
+        let is_lost_stun = self.loses_stun && destination == SERVER.parse().unwrap() && kind(&bytes).is_stun();
+        if self.random.is_within_percent(self.loss_percent) || is_blocked || is_lost_stun {
             return;
         }
         let delay_ms = 5 + if self.jitter_ms == 0 { 0 } else { self.random.below(self.jitter_ms) };

@@ -94,6 +94,18 @@ fn sessions_of_clients_that_never_connect_or_vanish_end_after_a_time_out() {
 }
 
 #[test]
+fn a_client_that_reports_but_makes_no_checks_stays_connected() {
+    let mut network = VirtualNetwork::new(7, 0, 0);
+    let n = network.add_client();
+    network.run(Duration::from_secs(3));
+    network.loses_stun = true;
+    let before = network.clients[n].packets.len();
+    network.run(Duration::from_secs(60));
+    assert!(network.clients[n].packets.len() >= before + 2_990, "{}", network.clients[n].packets.len() - before);
+    assert!(network.ended.is_empty());
+}
+
+#[test]
 fn ice_restarts_only_with_the_right_entity_tag_and_packets_go_on() {
     let mut network = VirtualNetwork::new(5, 0, 0);
     let n = network.add_client();
