@@ -97,7 +97,7 @@ impl App {
             sockets,
             max_sessions: config.rtc.max_listeners,
             max_sessions_per_address: config.web.limits.max_listeners_per_address,
-            offers_per_s: config.rtc.offers_per_s,
+            offers_per_s: config.web.limits.offers_per_s,
             seal: true,
             metrics: RtcMetrics::register(&metrics),
         };

@@ -74,8 +74,6 @@ pub struct RtcConfig {
     pub threads: usize,
     /// Listeners at the same time.
     pub max_listeners: usize,
-    /// Offers a second from one address, on average; five times as many at once.
-    pub offers_per_s: usize,
 }
 
 /// The station's sound.
@@ -192,7 +190,7 @@ impl Default for NetConfig {
 
 impl Default for RtcConfig {
     fn default() -> Self {
-        RtcConfig { threads: 1, max_listeners: 4_000, offers_per_s: 50 }
+        RtcConfig { threads: 1, max_listeners: 4_000 }
     }
 }
 

@@ -108,7 +108,7 @@ mod tests {
     fn every_limit_of_connections_and_requests_is_a_flag() {
         let config = served(
             "--max-connections 1 --max-connections-per-address 2 --connections-per-second 3 --max-listeners-per-address 4 \
-             --max-streamed-responses 9 --head-bytes 2000 --head-seconds 5 --body-bytes 3000 --body-seconds 6 --idle-seconds 7 --write-seconds 8",
+             --max-streamed-responses 9 --offers-per-second 10 --head-bytes 2000 --head-seconds 5 --body-bytes 3000 --body-seconds 6 --idle-seconds 7 --write-seconds 8",
             &[],
         );
         let expected = Limits {
@@ -116,6 +116,7 @@ mod tests {
             max_connections_per_address: 2,
             connections_per_s: 3,
             max_listeners_per_address: 4,
+            offers_per_s: 10,
             max_streamed_responses: 9,
             head_bytes: 2_000,
             head_timeout: Duration::from_secs(5),

@@ -188,8 +188,8 @@ pub(crate) const FLAGS: &[Flag] = &[
         "offers-per-second",
         "N",
         "new listeners from one address; five times as many at once",
-        |c| c.rtc.offers_per_s.to_string(),
-        |c, v| values::number(v, COUNT).map(|n| c.rtc.offers_per_s = n),
+        |c| c.web.limits.offers_per_s.to_string(),
+        |c, v| values::number(v, COUNT).map(|n| c.web.limits.offers_per_s = n),
     ),
     Flag::value(
         "rtc-threads",

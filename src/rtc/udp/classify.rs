@@ -33,7 +33,7 @@ pub enum Kind {
     IceCheck,
     /// A Binding request without USERNAME: a client asks for its own address (RFC 8489 §2).
     PlainBinding,
-    /// A STUN response or indication. An ICE-lite agent asks nothing, so it expects none.
+    /// A STUN response or indication: an answer to a check of a session's agent, or nothing that is expected.
     StunReply,
     /// A STUN message of another method, or ChannelData (RFC 8656).
     Turn,

@@ -41,6 +41,7 @@ pub(crate) fn status(context: &Context, _request: &Request) -> Response {
             limits: Limits {
                 listeners: context.max_listeners,
                 listeners_per_address: limits.max_listeners_per_address,
+                offers_per_s: limits.offers_per_s,
                 peers: context.hub.limits().max_peers,
                 room_size: context.hub.limits().room_size,
                 connections: limits.max_connections,
@@ -116,6 +117,7 @@ struct EncodingStatus {
 struct Limits {
     listeners: usize,
     listeners_per_address: usize,
+    offers_per_s: usize,
     peers: usize,
     room_size: usize,
     connections: usize,

@@ -15,6 +15,8 @@ pub struct Limits {
     pub connections_per_s: usize,
     /// Listeners at a time from one address.
     pub max_listeners_per_address: usize,
+    /// Offers a second from one address, on average; five times as many at once.
+    pub offers_per_s: usize,
     /// Streamed responses at a time. Each keeps its connection and that connection's thread.
     pub max_streamed_responses: usize,
     /// A request head, line ends included.
@@ -38,6 +40,7 @@ impl Default for Limits {
             max_connections_per_address: 1_000,
             connections_per_s: 200,
             max_listeners_per_address: 500,
+            offers_per_s: 50,
             max_streamed_responses: 1_000,
             head_bytes: 16 * 1024,
             head_timeout: Duration::from_secs(10),

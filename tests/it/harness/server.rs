@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, bounded};
 use roomtone::audio::encoder::Encoding;
-use roomtone::config::RtcConfig;
 use roomtone::ids::names::StationName;
 use roomtone::media::packet::Packet;
 use roomtone::media::track::TrackId;
@@ -102,7 +101,7 @@ impl Server {
         let metrics = ConnectionMetrics::register(&registry);
         let stations = Directory::default();
         let listener = bind(Some(Ipv4Addr::LOCALHOST.into()), 0).unwrap();
-        let (engine, media) = start_engine(&stations, &registry, limits.max_listeners_per_address);
+        let (engine, media) = start_engine(&stations, &registry, &limits);
         let room_metrics = RoomMetrics::register(&registry);
         let info = ServerInfo { instance: "0123456789abcdef".into(), ice_servers: vec![ice_server()], stun_port: 9 };
         let hub_setup = HubSetup { limits: rooms, server: info, metrics: room_metrics.clone() };
@@ -166,14 +165,14 @@ fn ice_server() -> IceServer {
     IceServer { urls: vec!["turn:turn.example.net".into()], username: Some("u".into()), credential: Some("c".into()) }
 }
 
-fn start_engine(stations: &Directory, registry: &Registry, per_address: usize) -> (Running<EngineHandle>, SocketAddr) {
+fn start_engine(stations: &Directory, registry: &Registry, limits: &Limits) -> (Running<EngineHandle>, SocketAddr) {
     let socket = socket::bind(Some(Ipv4Addr::LOCALHOST.into()), 0).unwrap();
     let media = socket.local_addr().unwrap();
     let setup = EngineSetup {
         sockets: vec![socket],
         max_sessions: MAX_LISTENERS,
-        max_sessions_per_address: per_address,
-        offers_per_s: RtcConfig::default().offers_per_s,
+        max_sessions_per_address: limits.max_listeners_per_address,
+        offers_per_s: limits.offers_per_s,
         seal: true,
         metrics: RtcMetrics::register(registry),
     };

@@ -1,10 +1,11 @@
 //! WHEP as in draft-ietf-wish-whep-03, and the plain `/offer` beside it: every status, header and refusal.
 
+use roomtone::web::transport::limits::Limits;
 use str0m::media::{Direction, MediaKind};
 use str0m::{Candidate, Rtc};
 
 use crate::harness::http_client::{HttpResponse, code};
-use crate::harness::server::{MAX_LISTENERS, Server};
+use crate::harness::server::{MAX_LISTENERS, Server, Setup};
 use crate::harness::wait::wait_until;
 
 pub const SDP: &str = "Content-Type: application/sdp\r\n";
@@ -234,4 +235,36 @@ fn an_offer_as_json_must_be_json_of_an_offer() {
     assert_eq!(server.ask("POST", "/offer", json, b"\xff\xfe").error(), code(400, "bad-json"));
     let answer = br#"{"sdp": "v=0", "type": "answer"}"#;
     assert_eq!(server.ask("POST", "/offer", json, answer).error(), code(400, "bad-offer"));
+}
+
+#[test]
+fn offers_and_patches_that_come_too_fast_are_told_when_to_come_again() {
+    let server = Server::start(Setup { limits: Limits { offers_per_s: 1, ..Limits::default() }, ..Setup::default() });
+    let location = post(&server, "/whep", &offer()).field("location").unwrap().to_owned();
+    let responses: Vec<_> = (0..7)
+        .map(|_| {
+            let response = post(&server, "/whep", &offer());
+            if let Some(location) = response.field("location") {
+                server.ask("DELETE", location, "", b"");
+            }
+            response
+        })
+        .collect();
+    let admitted = responses.iter().take_while(|response| response.status == 201).count();
+    assert!((4..7).contains(&admitted), "{admitted} offers at once");
+    let refused = &responses[admitted];
+    assert_eq!(refused.error(), code(429, "too-many-from-address"));
+    assert!(refused.field("retry-after").is_some());
+    let json = serde_json::json!({"sdp": offer(), "type": "offer"}).to_string();
+    let refused = server.ask("POST", "/offer", "Content-Type: application/json\r\n", json.as_bytes());
+    assert_eq!(refused.error(), code(429, "too-many-from-address"));
+    let restart = |nth: u32| {
+        let fragment = format!("a=ice-ufrag:ufrag{nth}\r\na=ice-pwd:0123456789012345678901\r\n");
+        server.ask("PATCH", &location, &format!("{FRAGMENT}If-Match: *\r\n"), fragment.as_bytes())
+    };
+    let responses: Vec<_> = (0..20).map(restart).collect();
+    assert_eq!(responses[0].status, 200);
+    let refused = responses.iter().find(|response| response.status != 200).expect("one that is refused");
+    assert_eq!(refused.error(), code(429, "too-many-from-address"));
+    assert!(refused.field("retry-after").is_some());
 }
