@@ -162,6 +162,7 @@ for (const browserName of ["Chromium", "Firefox"]) {
       const ada = await join(t, "double", "Ada");
       const bela = await openWithPrompt(t, "double", "Bela", () => {});
       await bela.hasPreview();
+      await ada.page.bringToFront();
       const { x, y } = await ada.page.$eval(".toolbar [data-action=leave]", (button) => {
         const { left, top, width, height } = button.getBoundingClientRect();
         return { x: left + width / 2, y: top + height / 2 };
@@ -170,7 +171,11 @@ for (const browserName of ["Chromium", "Firefox"]) {
       await bela.page.$eval("#join", (button, left, top) => {
         Object.assign(button.style, { position: "fixed", left: `${left - 50}px`, top: `${top - 22}px`, width: "100px", height: "44px" });
       }, x, y);
-      await bela.page.mouse.click(x, y, { count: 2 });
+      await bela.page.mouse.click(x, y);
+      await waitFor("the toolbar in its place", () => bela.page.evaluate(
+        (left, top) => document.elementFromPoint(left, top).closest("[data-action=leave]") !== null, x, y,
+      ));
+      await bela.page.mouse.click(x, y);
       await ada.receives([(await waitFor("Bela's tile", async () => (await ada.tiles())[0])).name]);
       assert.equal(await bela.page.$eval("body", (body) => body.dataset.view), "room");
       assert.equal(await bela.socketCount(), 1);
