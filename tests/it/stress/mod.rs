@@ -1,5 +1,4 @@
 //! Attacks and load against the running program. These tests need the machine for themselves: run them one by one with
-//! `cargo test --test it -- stress:: --test-threads 1`.
 
 mod background_load;
 mod chat_load;
@@ -12,4 +11,5 @@ mod server_under_load;
 mod shutdown;
 mod thread_priorities;
 mod tls_attacks;
+mod wake_up_probe;
 mod websocket_attacks;
