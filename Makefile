@@ -21,7 +21,7 @@ install = missing=""; for p in $(1); do dpkg -s $$p >/dev/null 2>&1 || missing="
 		$$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq $$missing >/dev/null; \
 	fi
 
-.PHONY: static static-test static-twice run build test check deny audit rust-test browser-test bench fuzz build-packages test-packages clean
+.PHONY: static static-test static-twice attack-test run build test check deny audit rust-test browser-test bench fuzz build-packages test-packages clean
 
 run: build
 	./target/release/roomtone $(ARGS)
@@ -98,6 +98,11 @@ static-test: build-packages static
 		ROOMTONE_STATIC=$(CURDIR)/target/static/$(TARGET)/roomtone \
 		CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="$$runner" \
 		cargo test --locked --test it deploy:: -- --ignored --nocapture --test-threads=1
+
+# Attacks that binary while listeners measure what they notice.
+attack-test: build-packages static
+	ROOMTONE_BINARY=$(CURDIR)/target/static/$(TARGET)/roomtone \
+		cargo test --locked --test it stress::under_attack:: -- --ignored --nocapture --test-threads=1
 
 build-packages:
 	@$(call install,$(BUILD_PACKAGES))
