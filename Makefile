@@ -8,6 +8,8 @@ STATIC_TEST_PACKAGES := openssl pulseaudio pulseaudio-utils nginx-light
 TEST_PACKAGES := openssl pulseaudio pulseaudio-utils chromium firefox-esr
 BROWSER_TESTS := tests/browser
 FUZZ_SECONDS := 60
+DENY := cargo deny --locked --config tests/deny.toml check
+ADVISORIES := https://github.com/RustSec/advisory-db
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 # Installs those of the Debian packages that are missing; as root or through sudo.
@@ -19,7 +21,7 @@ install = missing=""; for p in $(1); do dpkg -s $$p >/dev/null 2>&1 || missing="
 		$$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq $$missing >/dev/null; \
 	fi
 
-.PHONY: static static-test static-twice run build test check rust-test browser-test bench fuzz build-packages test-packages clean
+.PHONY: static static-test static-twice attack-test run build test check deny audit rust-test browser-test bench fuzz build-packages test-packages clean
 
 run: build
 	./target/release/roomtone $(ARGS)
@@ -27,12 +29,28 @@ run: build
 build: build-packages
 	cargo build --release --locked
 
-test: build-packages test-packages check rust-test browser-test
+test: build-packages test-packages check deny rust-test browser-test
 
 check:
 	cargo fmt --check
 	cargo clippy --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked
+
+# Licences and sources of all dependencies, and crates that roomtone avoids. Known vulnerabilities too, if the database can be
+# reached. Built without optimisation, cargo-deny is installed in a third of the time.
+deny:
+	@cargo deny --version >/dev/null 2>&1 || cargo install --locked --debug --version '~0.20' cargo-deny
+	$(DENY) licenses bans sources
+	@if GIT_TERMINAL_PROMPT=0 timeout 20 git ls-remote -q $(ADVISORIES) HEAD >/dev/null 2>&1; then \
+		$(DENY) advisories; \
+	else \
+		echo "not checked for known vulnerabilities: $(ADVISORIES) cannot be reached"; \
+	fi
+
+# Known vulnerabilities, of the browser tests' packages too. Fails if a database cannot be reached.
+audit: deny
+	$(DENY) advisories
+	cd $(BROWSER_TESTS) && npm audit
 
 # The stress tests run at the end, one by one: each needs the whole machine, and would disturb tests that measure time.
 rust-test:
@@ -80,6 +98,11 @@ static-test: build-packages static
 		ROOMTONE_STATIC=$(CURDIR)/target/static/$(TARGET)/roomtone \
 		CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="$$runner" \
 		cargo test --locked --test it deploy:: -- --ignored --nocapture --test-threads=1
+
+# Attacks that binary while listeners measure what they notice.
+attack-test: build-packages static
+	ROOMTONE_BINARY=$(CURDIR)/target/static/$(TARGET)/roomtone \
+		cargo test --locked --test it stress::under_attack:: -- --ignored --nocapture --test-threads=1
 
 build-packages:
 	@$(call install,$(BUILD_PACKAGES))

@@ -31,6 +31,8 @@ import { ScreenWakeLock } from "./ui/wakeLock.js";
 const LEVEL_INTERVAL_MS = 150;
 /** How long the copy button says "Copied". */
 const COPIED_MS = 2000;
+/** A second click within this time belongs to the first: the usual setting of desktops. */
+const DOUBLE_CLICK_MS = 500;
 /** Chat text, if the server does not tell its limit. */
 const CHAT_CHARS = 2000;
 
@@ -49,6 +51,9 @@ class RoomPage {
   #view = "prejoin";
   /** @type {RoomClient | null} while in the room */
   #client = null;
+  /** What the join button said when it was pressed. @type {import("./ui/joinIntent.js").JoinIntent} */
+  #joinedWith = "send";
+  #joinedAtMs = -Infinity;
   /** Only invited people can join, so the URL alone is of no use to others. */
   #isPrivate = false;
   /** We ended the room. */
@@ -154,7 +159,7 @@ class RoomPage {
     closeOnBackdropClick(this.#settings);
     byId("join-form", HTMLFormElement).addEventListener("submit", (event) => {
       event.preventDefault();
-      this.#join();
+      this.#join(this.#local.joinIntent);
     });
     byId("retry-devices", HTMLButtonElement).addEventListener("click", () => void this.#local.open());
     byId("play-audio", HTMLButtonElement).addEventListener("click", () => this.#playAll());
@@ -181,6 +186,8 @@ class RoomPage {
     const button = event.target instanceof Element ? event.target.closest("button") : null;
     const action = button?.dataset.action;
     if (button === null || action === undefined) return;
+    // The second click of a double click on the join button is not for the button that is now in its place.
+    if (event.detail > 0 && event.timeStamp - this.#joinedAtMs < DOUBLE_CLICK_MS) return;
     this.#actions[action]();
     // After a click, the space bar is for push-to-talk again. With the keyboard, the focus stays.
     if (event.detail > 0 && button.closest(".toolbar") !== null) button.blur();
@@ -198,25 +205,38 @@ class RoomPage {
     this.#local.setView(view);
   }
 
-  /** Asks for access before the permission prompt for devices, and shows a notice if it is refused. */
+  /**
+   * Asks for access before the permission prompt for devices, and shows a notice if it is refused. The user need not wait
+   * for the answer: in the room, the WebSocket tells whether the room lets us in, and devices are opened after the answer.
+   */
   async #checkAccess() {
+    const viewBefore = this.#view;
     const access = await checkAccess(this.#tokens, this.#scope, { linkToken: this.#linkToken });
     this.#linkToken = null;
-    if (this.#view === "room") return;
     if (access.kind === "refused") {
+      if (this.#view === "room") return;
       this.#local.media.close();
       this.#showNotice(endingFor({ ...access, message: "" }));
       return;
     }
-    if (access.kind === "allowed") this.#isPrivate = access.isPrivate;
-    setText("empty-room-text", emptyRoom(this.#isPrivate));
-    setHidden("empty-room-link", this.#isPrivate);
+    if (access.kind === "allowed") this.#showPrivate(access.isPrivate);
     void fetchStatus(this.#tokens.tokenFor("listen")).then((status) => {
       this.#station.title = stationTitle(findStation(status, null));
     });
-    if (this.#view === "prejoin" && this.#local.opened) return;
-    if (this.#view !== "prejoin") this.#setView("prejoin");
+    if (this.#view !== "notice" && this.#local.opened) return;
+    if (this.#view === "room" && this.#joinedWith === "watch") return;
+    // The user joined and left before the answer came.
+    if (this.#view === "notice" && viewBefore === "prejoin") return;
+    if (this.#view === "notice") this.#setView("prejoin");
     await this.#local.open();
+  }
+
+  /** @param {boolean} isPrivate */
+  #showPrivate(isPrivate) {
+    this.#isPrivate = isPrivate;
+    setText("empty-room-text", emptyRoom(isPrivate));
+    setHidden("empty-room-link", isPrivate);
+    setHidden("copy-link", this.#view !== "room" || isPrivate);
   }
 
   /** @param {import("./ui/roomStrings.js").Ending} ending */
@@ -240,16 +260,21 @@ class RoomPage {
     }
     const rejoin = this.#noticeAction === "rejoin";
     this.#setView("prejoin");
-    await this.#local.open();
-    if (rejoin && this.#view === "prejoin") this.#join();
+    const opened = rejoin && this.#joinedWith === "watch" ? Promise.resolve() : this.#local.open();
+    if (rejoin) this.#join(this.#joinedWith);
+    await opened;
   }
 
   // --- the room --------------------------------------------------------------------------------------------------------
 
-  #join() {
+  /** @param {import("./ui/joinIntent.js").JoinIntent} intent what the button said when it was pressed */
+  #join(intent) {
+    if (this.#view !== "prejoin") return;
+    this.#joinedWith = intent;
+    this.#joinedAtMs = performance.now();
     this.#endedByUs = false;
     this.#setView("room");
-    this.#local.join();
+    this.#local.join(intent);
     this.#client = this.#createClient();
     this.#local.update();
     this.#showPeopleCount();

@@ -8,6 +8,7 @@ import { assertLayout } from "../harness/layout.mjs";
 import { runMinimalClient } from "../harness/minimalClient.mjs";
 import { newContext, shows, textOf, unnamedControls } from "../harness/page.mjs";
 import { Participant } from "../harness/participant.mjs";
+import { answerPrompt, holdPrompts } from "../harness/permissionPrompt.mjs";
 import { assertNoErrors, joinAll, useBrowserAndServer } from "../harness/room.mjs";
 import { waitFor } from "../harness/waitFor.mjs";
 
@@ -129,6 +130,24 @@ describe("a moderator in Chromium", { timeout: 200_000 }, () => {
       assert.equal((await participant.tile(guest)).muted, true);
     }
     assertNoErrors([hanna, bela, cleo]);
+  });
+
+  test("mutes a person whose microphone is being opened: nobody hears it when it arrives", async (t) => {
+    const [hanna] = await joinWithModerator(t, "mutedearly", ["Hanna"]);
+    const bela = await Participant.open(t, fixture.browser, fixture.server, "mutedearly", "Bela", holdPrompts);
+    await bela.join();
+    await hanna.sees(["Bela"]);
+    // The dialog does not offer to mute a microphone that is off, but the command may cross the news that it is on.
+    await hanna.page.evaluate((targetId) => window.sockets.at(-1).send(JSON.stringify({ type: "mute", targetId, payload: {} })), (await hanna.tile("Bela")).id);
+    await shows(bela.page, "#muted-banner", /A moderator turned your microphone off\./);
+    await answerPrompt(bela.page, 1, "grant");
+    await hanna.receives(["Bela"], { audio: false });
+    const microphone = () => bela.page.evaluate(() => window.connections[0].getSenders().find(({ track }) => track?.kind === "audio").track.enabled);
+    assert.equal(await microphone(), false);
+    await hanna.tileIs("Bela", "muted");
+    await bela.press("mute");
+    await hanna.receives(["Bela"]);
+    assertNoErrors([hanna, bela]);
   });
 
   test("removes a person after one question, and that page does not reconnect", async (t) => {

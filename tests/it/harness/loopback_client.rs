@@ -32,6 +32,13 @@ pub fn post_offer(port: u16, from: Ipv4Addr, offer: &str) -> std::io::Result<Str
     std::io::read_to_string(stream)
 }
 
+/// Ends a session by the path from its `Location`.
+pub fn delete_session(port: u16, from: Ipv4Addr, path: &str) -> std::io::Result<String> {
+    let mut stream = connect(port, from)?;
+    write!(stream, "DELETE {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n")?;
+    std::io::read_to_string(stream)
+}
+
 /// Opens a WebSocket to a room and reads the response's head; what follows are frames (RFC 6455 §5.2).
 pub fn join_room(port: u16, from: Ipv4Addr, room: &str) -> TcpStream {
     let mut stream = connect(port, from).unwrap();

@@ -156,9 +156,10 @@ impl Drop for Listening {
     }
 }
 
-/// The program with an empty environment.
+/// The program with an empty environment: the build that belongs to these tests, or the one that `ROOMTONE_BINARY` names by
+/// an absolute path.
 pub fn command(args: &[&str], sound: Option<&SoundServer>) -> Command {
-    let mut command = Command::new(BINARY);
+    let mut command = Command::new(std::env::var_os("ROOMTONE_BINARY").unwrap_or(BINARY.into()));
     command.args(args).env_clear().stdin(Stdio::null()).stdout(Stdio::piped());
     if let Some(server) = sound {
         command.env("PULSE_SERVER", format!("unix:{}", server.socket().display())).env("HOME", server.folder());

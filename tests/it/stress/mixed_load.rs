@@ -2,15 +2,14 @@
 //! packets.
 
 use std::process::Command;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::thread;
+use std::time::Duration;
 
 use crate::harness::listener::Received;
 use crate::stress::background_load::BackgroundLoad;
 use crate::stress::chat_load;
 use crate::stress::server_under_load::ServerUnderLoad;
+use crate::stress::wake_up_probe::WakeUpProbe;
 
 /// What the listener receives during `time`, with the gaps from shortest to longest.
 fn listen(server: &ServerUnderLoad, time: Duration) -> Received {
@@ -44,37 +43,6 @@ fn pages_and_chat_cost_a_listener_no_packet() {
     assert!(pages_per_s > 10 && messages_per_s > 10, "too little load");
     assert_eq!(received.lost, 0);
     assert!(received.packets > 0 && received.last_arrival.elapsed() < Duration::from_secs(1), "no packets any more");
-}
-
-/// A thread with the priority of the station's threads that only sleeps: how late it wakes up is the delay that the
-/// machine causes by itself, for example because it is rented and shared.
-struct WakeUpProbe {
-    stopping: Arc<AtomicBool>,
-    thread: JoinHandle<Duration>,
-}
-
-impl WakeUpProbe {
-    fn start() -> WakeUpProbe {
-        let stopping = Arc::<AtomicBool>::default();
-        let stop = stopping.clone();
-        let thread = thread::spawn(move || {
-            roomtone::os::priority::raise();
-            let mut max_delay = Duration::ZERO;
-            while !stop.load(Ordering::Relaxed) {
-                let begun = Instant::now();
-                thread::sleep(Duration::from_millis(1));
-                max_delay = max_delay.max(begun.elapsed().saturating_sub(Duration::from_millis(1)));
-            }
-            max_delay
-        });
-        WakeUpProbe { stopping, thread }
-    }
-
-    /// Ends the thread. Returns the longest delay.
-    fn stop(self) -> Duration {
-        self.stopping.store(true, Ordering::Relaxed);
-        self.thread.join().unwrap()
-    }
 }
 
 /// cargo test --release --test it mixed_load_figures -- --ignored --nocapture

@@ -3,6 +3,9 @@
  *
  * A muted microphone stays open and sends silence, so that unmuting has no delay. A camera that is switched off is
  * closed, so that its light goes out.
+ *
+ * A device may take long to open, for example while the browser asks for permission. What happens to its track is decided
+ * when it arrives: it is used if it is still wanted then, and stopped otherwise.
  */
 
 import { anyPermissionGranted, problemOf } from "./devices.js";
@@ -32,9 +35,15 @@ export class LocalMedia {
   /** @type {import("../peer/transceivers.js").Outgoing} */
   outgoing;
 
-  // What the user wants, whether or not the devices can be opened.
+  /** Which devices are open or being opened. One that fails is not wanted any more. */
+  #wanted = { microphone: false, camera: false };
   #muted = false;
+  /** `open` opens the camera too. */
   #cameraOn = true;
+  /** The user joined to watch and listen: nothing is opened unless the user switches it on. */
+  #watching = false;
+  /** Changes when everything is closed: a screen that the user chooses after that is not shared. */
+  #session = 0;
   #pushToTalk = false;
   /** @type {Record<"microphone" | "camera", string | null>} */
   #deviceIds = { microphone: null, camera: null };
@@ -67,6 +76,21 @@ export class LocalMedia {
 
   get hasCamera() {
     return this.outgoing.tracks.camera !== null;
+  }
+
+  /** The microphone is open, or being opened. */
+  get wantsMicrophone() {
+    return this.#wanted.microphone;
+  }
+
+  /** The camera is on, or being opened. */
+  get wantsCamera() {
+    return this.#wanted.camera;
+  }
+
+  /** No audio will be sent once the microphone is open that is being opened. */
+  get willBeMuted() {
+    return !this.wantsMicrophone || (this.#muted && !this.#pushToTalk);
   }
 
   get sharesScreen() {
@@ -110,38 +134,48 @@ export class LocalMedia {
     this.outgoing.music = music;
   }
 
+  /**
+   * Tells that `open` will be called soon: until then, the user can already decide what it opens. Does nothing where no
+   * device can be opened.
+   */
+  expect() {
+    this.#watching = false;
+    if (this.#devices.unavailable !== null) return;
+    this.#wanted = { microphone: true, camera: this.#cameraOn };
+    this.#callbacks.onChange();
+  }
+
   /** Opens what the user wants. A device that fails is reported, and the other one is used. */
   open() {
+    this.expect();
     return this.#enqueue(async () => {
       const { unavailable } = this.#devices;
       if (unavailable !== null) {
-        this.#reportBoth(unavailable);
+        this.#failBoth(unavailable);
         return;
       }
-      if (this.#cameraOn) {
-        try {
-          const { microphone, camera } = this.#deviceIds;
-          for (const track of await this.#devices.openBoth(microphone, camera, this.music)) this.#useTrack(track);
-          return;
-        } catch (error) {
-          if (problemOf(error) === "denied" && !(await anyPermissionGranted())) {
-            this.#reportBoth("denied");
-            return;
-          }
-          // One of the two may still work.
-        }
-        await this.#openDevice("camera");
-      }
-      await this.#openDevice("microphone");
+      if (this.#isOpening("microphone") && this.#isOpening("camera") && await this.#openBoth()) return;
+      await this.#openIfMissing("camera");
+      await this.#openIfMissing("microphone");
     });
+  }
+
+  /** The user joins to watch and listen. From now on only the user's own switches open a device. */
+  watch() {
+    this.#watching = true;
+    this.close();
   }
 
   /** @param {boolean} muted */
   setMuted(muted) {
     this.#muted = muted;
-    if (!muted && !this.hasMicrophone) return this.#enqueue(() => this.#openDevice("microphone"));
-    this.#applyMute();
-    return this.#queue;
+    if (muted || this.hasMicrophone) {
+      this.#applyMute();
+      return Promise.resolve();
+    }
+    this.#wanted.microphone = true;
+    this.#callbacks.onChange();
+    return this.#enqueue(() => this.#openIfMissing("microphone"));
   }
 
   /** Unmutes as long as a key is held. @param {boolean} talking */
@@ -153,10 +187,13 @@ export class LocalMedia {
   /** @param {boolean} on */
   setCamera(on) {
     this.#cameraOn = on;
-    return this.#enqueue(async () => {
-      if (!on) this.#setTrack("camera", null);
-      else if (!this.hasCamera) await this.#openDevice("camera");
-    });
+    this.#wanted.camera = on;
+    if (!on) {
+      this.#setTrack("camera", null);
+      return Promise.resolve();
+    }
+    this.#callbacks.onChange();
+    return this.#enqueue(() => this.#openIfMissing("camera"));
   }
 
   /**
@@ -165,8 +202,11 @@ export class LocalMedia {
    */
   selectDevice(device, id) {
     this.#deviceIds[device] = id;
-    if (device === "camera" && !this.#cameraOn) return this.#queue;
-    return this.#enqueue(() => this.#openDevice(device));
+    const isOff = !this.#wanted[device] && (this.#watching || (device === "camera" && !this.#cameraOn));
+    if (isOff) return this.#queue;
+    this.#wanted[device] = true;
+    this.#callbacks.onChange();
+    return this.#enqueue(async () => void await this.#openDevice(device));
   }
 
   /** Opens the microphone again, with or without processing for speech. @param {boolean} music */
@@ -180,8 +220,13 @@ export class LocalMedia {
 
   /** Call it in a user gesture. */
   async shareScreen() {
+    const session = this.#session;
     try {
       for (const track of await this.#devices.openScreen()) {
+        if (this.#session !== session) {
+          track.stop();
+          continue;
+        }
         track.contentHint = track.kind === "video" ? "detail" : "music";
         track.addEventListener("ended", () => {
           if (this.#uses(track)) this.stopScreen();
@@ -202,8 +247,10 @@ export class LocalMedia {
     this.#setTrack("screen", null);
   }
 
-  /** Closes all devices. */
+  /** Closes all devices. Those that are being opened are closed as soon as they are open. */
   close() {
+    this.#wanted = { microphone: false, camera: false };
+    this.#session += 1;
     for (const role of /** @type {const} */ (["screenAudio", "screen", "camera", "microphone"])) this.#setTrack(role, null, false);
   }
 
@@ -214,20 +261,58 @@ export class LocalMedia {
   }
 
   /** @param {"microphone" | "camera"} device */
+  #isOpening(device) {
+    return this.#wanted[device] && this.outgoing.tracks[device] === null;
+  }
+
+  /**
+   * Opens both with one permission prompt.
+   * @returns {Promise<boolean>} false if one of the two may still work alone
+   */
+  async #openBoth() {
+    const { microphone, camera } = this.#deviceIds;
+    try {
+      for (const track of await this.#devices.openBoth(microphone, camera, this.music)) this.#useTrack(track);
+      return true;
+    } catch (error) {
+      if (problemOf(error) !== "denied" || (await anyPermissionGranted())) return false;
+      if (this.#wanted.microphone || this.#wanted.camera) this.#failBoth("denied");
+      return true;
+    }
+  }
+
+  /** @param {"microphone" | "camera"} device */
+  async #openIfMissing(device) {
+    if (this.#isOpening(device)) await this.#openDevice(device);
+  }
+
+  /**
+   * @param {"microphone" | "camera"} device
+   * @returns {Promise<boolean>} false if it failed
+   */
   async #openDevice(device) {
+    if (!this.#wanted[device]) return true;
     // Some browsers open only one microphone at a time, and no camera opens twice with another size.
     this.#setTrack(device, null, false);
     try {
       this.#useTrack(await this.#devices.open(device, this.#deviceIds[device], this.music));
     } catch (error) {
+      if (!this.#wanted[device]) return true;
+      this.#wanted[device] = false;
       this.#callbacks.onProblem(device, this.#devices.unavailable ?? problemOf(error));
       this.#callbacks.onChange();
+      return false;
     }
+    return true;
   }
 
   /** @param {MediaStreamTrack} track */
   #useTrack(track) {
     const device = track.kind === "audio" ? "microphone" : "camera";
+    if (!this.#wanted[device]) {
+      track.stop();
+      return;
+    }
     if (device === "microphone") track.contentHint = this.music ? "music" : "speech";
     else track.contentHint = "motion";
     track.addEventListener("ended", () => void this.#replaceEnded(device, track));
@@ -244,8 +329,7 @@ export class LocalMedia {
     if (!this.#uses(track)) return;
     this.#deviceIds[device] = null;
     return this.#enqueue(async () => {
-      await this.#openDevice(device);
-      if (this.outgoing.tracks[device] === null) this.#callbacks.onProblem(device, "unplugged");
+      if (!(await this.#openDevice(device))) this.#callbacks.onProblem(device, "unplugged");
     });
   }
 
@@ -273,9 +357,11 @@ export class LocalMedia {
     if (notify) this.#callbacks.onChange();
   }
 
-  /** @param {DeviceProblem} problem of microphone and camera */
-  #reportBoth(problem) {
+  /** Neither device can be opened. @param {DeviceProblem} problem */
+  #failBoth(problem) {
+    this.#wanted = { microphone: false, camera: false };
     this.#callbacks.onProblem("microphone", problem);
     this.#callbacks.onProblem("camera", problem);
+    this.#callbacks.onChange();
   }
 }

@@ -80,3 +80,14 @@ export function deviceProblems({ microphone, camera, screen }, address) {
   if (screen !== undefined) sentences.push(screenSentence(screen));
   return sentences.join(" ");
 }
+
+/**
+ * What to do while devices are being opened.
+ * @param {{ microphone: boolean, camera: boolean }} opening
+ * @returns {string} empty if none is
+ */
+export function openingSentence({ microphone, camera }) {
+  if (!microphone && !camera) return "";
+  const devices = ["camera", "microphone"].filter((device) => (device === "camera" ? camera : microphone)).join(" and ");
+  return `Opening your ${devices} … If your browser asks for permission, allow it.`;
+}

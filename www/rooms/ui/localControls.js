@@ -9,8 +9,9 @@ import { Devices } from "../media/devices.js";
 import { LocalMedia } from "../media/localMedia.js";
 import { Banner } from "./banner.js";
 import { DevicePickers } from "./devicePickers.js";
-import { deviceProblems } from "./deviceStrings.js";
+import { deviceProblems, openingSentence } from "./deviceStrings.js";
 import { displayName, normalizeName } from "./displayName.js";
+import { joinIntent } from "./joinIntent.js";
 import { LocalView } from "./localView.js";
 
 const DEVICE_BANNER_MS = 10_000;
@@ -39,10 +40,11 @@ export class LocalControls {
   /** Our peer id, empty while it is not known. */
   #peerId = "";
   #speakerId = loadSetting("speaker") ?? "";
-  /** The browser was asked for devices, whether or not it gave any. */
+  /** The browser was asked for devices, whether or not it has given any. */
   #opened = false;
   /** @type {Partial<Record<import("../media/devices.js").Device, import("../media/devices.js").DeviceProblem>>} */
   #problems = {};
+  #bannerText = "";
 
   /**
    * @param {HTMLElement} grid
@@ -84,10 +86,16 @@ export class LocalControls {
       music: loadSetting("music") !== null,
     });
     for (const button of buttonsFor("screen")) button.hidden = !this.#devices.canShareScreen;
+    this.media.expect();
   }
 
   get opened() {
     return this.#opened;
+  }
+
+  /** What a press of the join button means at this moment. */
+  get joinIntent() {
+    return joinIntent(this.media);
   }
 
   get #name() {
@@ -101,8 +109,8 @@ export class LocalControls {
 
   /** Opens the devices, with a permission prompt if the browser wants one. */
   async open() {
-    await this.media.open();
     this.#opened = true;
+    await this.media.open();
     this.update();
     await this.refreshPickers();
   }
@@ -117,8 +125,10 @@ export class LocalControls {
     this.#showProblems();
   }
 
-  join() {
+  /** @param {import("./joinIntent.js").JoinIntent} intent what the button said when it was pressed */
+  join(intent) {
     saveSetting("name", this.#name === "" ? null : this.#name);
+    if (intent === "watch") this.media.watch();
     this.resumeAudio();
     this.#peerId = "";
     this.#localView.join();
@@ -142,9 +152,9 @@ export class LocalControls {
 
   /** Shows the present state of local media. */
   update() {
-    const noVideoText = this.#problems.camera === undefined ? "Your camera is off." : "No camera picture.";
-    this.#localView.update(displayName(this.#name, this.#peerId), this.#opened ? noVideoText : "");
-    if (!this.media.muted) this.#mutedBanner.hide();
+    this.#localView.update(displayName(this.#name, this.#peerId), this.#noVideoText());
+    if (!this.media.willBeMuted) this.#mutedBanner.hide();
+    this.#showProblems();
   }
 
   /** @param {number} nowMs */
@@ -158,13 +168,13 @@ export class LocalControls {
   }
 
   toggleMute() {
-    const muted = this.media.hasMicrophone && !this.media.muted;
+    const muted = !this.media.willBeMuted;
     saveSetting("muted", muted ? "yes" : null);
     void this.media.setMuted(muted).then(() => announce(this.media.muted ? "Muted." : "Not muted."));
   }
 
   toggleCamera() {
-    const on = !this.media.hasCamera;
+    const on = !this.media.wantsCamera;
     saveSetting("dark", on ? null : "yes");
     void this.media.setCamera(on).then(() => announce(this.media.hasCamera ? "Camera on." : "Camera off."));
   }
@@ -181,7 +191,8 @@ export class LocalControls {
 
   /** The user can unmute again. */
   muteByModerator() {
-    if (this.media.muted) return;
+    // A microphone that is being opened counts too: it must not be heard when it arrives.
+    if (this.media.willBeMuted) return;
     this.media.setPushToTalk(false);
     void this.media.setMuted(true);
     this.#mutedBanner.show("A moderator turned your microphone off. You can turn it on again.", MUTED_BANNER_MS);
@@ -201,13 +212,36 @@ export class LocalControls {
     }
   }
 
-  /** Before joining, problems stay visible. In the room, they are shown for a while. */
+  #noVideoText() {
+    if (this.media.wantsCamera) return "Opening your camera …";
+    return this.#problems.camera === undefined ? "Your camera is off." : "No camera picture.";
+  }
+
+  /**
+   * Before joining, problems stay visible. In the room, they are shown for a while, and as long as a device is being opened,
+   * the banner says so.
+   */
   #showProblems() {
     const text = deviceProblems(this.#problems, location);
     setText("device-notice", this.#view === "prejoin" ? text : "");
-    this.#deviceBanner.show(this.#view === "room" ? text : "", DEVICE_BANNER_MS);
+    const opening = openingSentence({
+      microphone: this.media.wantsMicrophone && !this.media.hasMicrophone,
+      camera: this.media.wantsCamera && !this.media.hasCamera,
+    });
+    this.#showBanner(this.#view === "room" ? text || opening : "", text === "" ? Infinity : DEVICE_BANNER_MS);
     const { camera, microphone } = this.#problems;
     const hopeless = camera === "insecure" || camera === "unsupported";
     setHidden("retry-devices", hopeless || (camera ?? microphone) === undefined);
+  }
+
+  /**
+   * Shows the banner only if its text changed: one that has gone by itself does not come back with the next update.
+   * @param {string} text
+   * @param {number} durationMs
+   */
+  #showBanner(text, durationMs) {
+    if (text === this.#bannerText) return;
+    this.#bannerText = text;
+    this.#deviceBanner.show(text, durationMs);
   }
 }

@@ -4,6 +4,7 @@
 
 import { announce, buttonsFor, byId, setPressed, setText } from "../../shared/dom.js";
 import { MicrophoneMeter } from "./microphoneMeter.js";
+import { joinIntent } from "./joinIntent.js";
 import { joinLabel } from "./roomStrings.js";
 import { Tile } from "./tile.js";
 
@@ -46,19 +47,20 @@ export class LocalView {
 
   /**
    * @param {string} name
-   * @param {string} noVideoText for the preview without video; empty to keep the present text
+   * @param {string} noVideoText for the preview without video
    */
   update(name, noVideoText) {
     const media = this.#media;
     const { camera, screen, microphone } = media.outgoing.tracks;
-    setPressed(buttonsFor("mute"), media.muted, media.muted ? "Unmute" : "Mute");
-    setPressed(buttonsFor("camera"), camera === null, camera === null ? "Camera on" : "Camera off");
+    // While a device is being opened, its button shows what will be, so that a press can still decide otherwise.
+    setPressed(buttonsFor("mute"), media.willBeMuted, media.willBeMuted ? "Unmute" : "Mute");
+    setPressed(buttonsFor("camera"), !media.wantsCamera, media.wantsCamera ? "Camera off" : "Camera on");
     setPressed(buttonsFor("screen"), media.sharesScreen, media.sharesScreen ? "Stop sharing" : "Share screen");
     setPressed(buttonsFor("music"), media.music, "");
 
     this.#updatePreview(camera);
-    if (camera === null && noVideoText !== "") setText("preview-text", noVideoText);
-    setText("join", joinLabel(microphone !== null, camera !== null));
+    if (camera === null) setText("preview-text", noVideoText);
+    setText("join", joinLabel(joinIntent(media)));
 
     this.#tile?.setInfo({ name, suffix: " (you)", muted: media.muted, cameraOff: !media.hasCamera });
     this.#tile?.setTracks(camera, null);

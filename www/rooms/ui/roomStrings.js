@@ -72,13 +72,9 @@ export function invalidRoom(problem) {
   return { title: "This room does not exist.", text: problem, ...NO_ACTION };
 }
 
-/**
- * @param {boolean} microphone
- * @param {boolean} camera
- * @returns {string}
- */
-export function joinLabel(microphone, camera) {
-  return microphone || camera ? "Join the room" : "Join to watch and listen";
+/** @param {import("./joinIntent.js").JoinIntent} intent */
+export function joinLabel(intent) {
+  return { send: "Join the room", watch: "Join to watch and listen" }[intent];
 }
 
 /**

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { deviceProblems } from "../../../../www/rooms/ui/deviceStrings.js";
+import { deviceProblems, openingSentence } from "../../../../www/rooms/ui/deviceStrings.js";
 
 const ADDRESS = { host: "studio.local:8088", port: "8088" };
 const PROBLEMS = ["denied", "not-found", "busy", "unplugged", "insecure", "unsupported", "failed"];
@@ -30,4 +30,10 @@ test("on a page that is not secure, the text names addresses that are", () => {
   const text = deviceProblems({ microphone: "insecure", camera: "insecure" }, ADDRESS);
   assert.match(text, /https:\/\/studio\.local:8088/);
   assert.match(text, /http:\/\/localhost:8088/);
+});
+
+test("what is being opened is named, with what to do if the browser asks", () => {
+  assert.equal(openingSentence({ microphone: false, camera: false }), "");
+  assert.match(openingSentence({ microphone: false, camera: true }), /^Opening your camera … .*permission/);
+  assert.match(openingSentence({ microphone: true, camera: true }), /^Opening your camera and microphone … /);
 });

@@ -1,0 +1,5 @@
+//! Attacks on a release build while a hundred listeners measure what they notice: `make attack-test`. `ROOMTONE_BINARY` gives
+//! the absolute path of the build.
+
+mod listeners;
+mod session_attacks;
