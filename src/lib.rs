@@ -40,7 +40,7 @@
 //! rtc/srtp              provider · gcm · keys* · records* · prefetch
 //!                       keys, and the sealing of packets beside the engine
 //! rtc                   sdp*
-//! rtc/ice               agent* · candidates* · patch* · credentials
+//! rtc/ice               agent* · path* · candidates* · patch* · credentials
 //!                       which paths lead to the client
 //! rtc/udp               socket · sendmmsg · classify* · batch* · stun* · stun_shares* · stun_writer*
 //! rtc                   requests* · mailbox

@@ -8,13 +8,14 @@
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use str0m::ice::StunMessage;
 use str0m::net::{Protocol, Transmit};
 
 use crate::net::token_bucket::{Rate, TokenBucket};
 use crate::rtc::ice::credentials::{LocalCredentials, RemoteCredentials};
+use crate::rtc::ice::path::{PATH_LIFETIME, Path, route_to};
 use crate::rtc::udp::batch::Route;
 use crate::rtc::udp::classify::Datagram;
 use crate::rtc::udp::stun_writer::{
@@ -31,14 +32,6 @@ const CHECKS: Rate = Rate { per_s: 50.0, burst: 200.0 };
 /// Checks that are remembered, so that somebody who has seen one go by and repeats it makes no path known. A client repeats
 /// a check that was not answered, too, over the path that it has checked; that has a budget of its own.
 const REMEMBERED_CHECKS: usize = 64;
-
-/// A path on which nothing genuine has arrived for so long is gone. Browsers check every 2 to 6 s (RFC 7675 §5.1: consent
-/// expires after 30 s); some clients only if they have sent nothing else.
-const PATH_LIFETIME: Duration = Duration::from_secs(15);
-
-/// A path that was nominated within this time is preferred to one that was not: a client that has moved nominates its
-/// new path only.
-const NOMINATION_LIFETIME: Duration = Duration::from_secs(6);
 
 /// RFC 8445 §7.3.1.1.
 const ROLE_CONFLICT: [u8; 4] = [0, 0, 4, 87];
@@ -75,35 +68,6 @@ pub struct Agent {
     /// The first 32 bits of the transaction ids of its latest checks (RFC 8489 §5: 96 random bits).
     remembered: VecDeque<u32>,
     outputs: VecDeque<Output>,
-}
-
-/// A pair of addresses that a genuine check has used.
-#[derive(Debug)]
-struct Path {
-    protocol: Protocol,
-    route: Route,
-    /// As the client sees it (RFC 8445 §7.1.1).
-    priority: u32,
-    /// When the latest check or report of the client arrived.
-    heard: Instant,
-    /// When the client last asked to use it.
-    nominated: Option<Instant>,
-    is_proved: bool,
-}
-
-impl Path {
-    fn is(&self, protocol: Protocol, route: Route) -> bool {
-        self.protocol == protocol && self.route == route
-    }
-
-    fn is_alive(&self, now: Instant) -> bool {
-        now < self.heard + PATH_LIFETIME
-    }
-
-    /// What is preferred has the larger one.
-    fn rank(&self, now: Instant) -> (bool, u32) {
-        (self.nominated.is_some_and(|at| now < at + NOMINATION_LIFETIME), self.priority)
-    }
 }
 
 impl Agent {
@@ -244,13 +208,16 @@ impl Agent {
         true
     }
 
-    /// The best of the paths that the client has nominated and proved. While there is none, the present one stays.
+    /// The best of the paths that the client has nominated and proved. While there is none, the present one stays. Once
+    /// that is silent, any proved one will do: a router may have given the client another port, and not all clients
+    /// nominate again.
     fn select(&mut self, now: Instant) {
-        let usable = |path: &&Path| path.is_proved && path.nominated.is_some() && path.is_alive(now);
-        let best = self.paths.iter().filter(usable).max_by_key(|path| path.rank(now));
         let present =
             self.selected.and_then(|(protocol, route)| self.paths.iter().find(|path| path.is(protocol, route)));
-        let Some(best) = best else { return };
+        let needs_nomination = present.is_none_or(|path| path.is_recent(now));
+        let usable =
+            |path: &&Path| path.is_proved && path.is_alive(now) && (path.nominated.is_some() || !needs_nomination);
+        let Some(best) = self.paths.iter().filter(usable).max_by_key(|path| path.rank(now)) else { return };
         let is_as_good = |present: &Path| usable(&present) && present.rank(now) == best.rank(now);
         if !present.is_some_and(is_as_good) {
             self.selected = Some((best.protocol, best.route));
@@ -327,6 +294,173 @@ pub fn session_key(response: &[u8]) -> Option<u32> {
     transaction.first_chunk().map(|key| u32::from_be_bytes(*key))
 }
 
-fn route_to(datagram: &Datagram<'_>) -> Route {
-    Route { source: datagram.destination, destination: datagram.source }
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::rtc::ice::path::RECENT;
+
+    const KEY: u32 = 77;
+
+    /// An agent and what its client knows.
+    struct Pair {
+        agent: Agent,
+        local: LocalCredentials,
+        remote: RemoteCredentials,
+        now: Instant,
+        checks: u32,
+    }
+
+    impl Pair {
+        fn new() -> Pair {
+            let now = Instant::now();
+            let local = LocalCredentials::random();
+            let remote = RemoteCredentials { ufrag: "abcd".into(), password: "0123456789012345678901".into() };
+            Pair { agent: Agent::new(local.clone(), remote.clone(), now), local, remote, now, checks: 0 }
+        }
+
+        /// Sends a check from a port, with or without USE-CANDIDATE. Returns what the agent sends in turn.
+        fn check(&mut self, port: u16, priority: u32, nominates: bool) -> Vec<Vec<u8>> {
+            self.check_as(0x802a, port, priority, nominates)
+        }
+
+        /// The same with this attribute for the role.
+        fn check_as(&mut self, role: u16, port: u16, priority: u32, nominates: bool) -> Vec<Vec<u8>> {
+            self.checks += 1;
+            let mut transaction = [9; 12];
+            transaction[..4].copy_from_slice(&self.checks.to_be_bytes());
+            let username = format!("{}:{}", self.local.ufrag, self.remote.ufrag);
+            let check = StunWriter::new(BINDING_REQUEST, &transaction)
+                .attribute(USERNAME, username.as_bytes())
+                .attribute(PRIORITY, &priority.to_be_bytes())
+                .attribute(role, &[1; 8]);
+            let check = if nominates { check.attribute(0x0025, &[]) } else { check };
+            let bytes = check.finish_with_integrity(&self.local.password);
+            self.agent.handle_check(&datagram(port, &bytes), &StunMessage::parse(&bytes).unwrap(), KEY, self.now);
+            let outputs = std::iter::from_fn(|| self.agent.poll_output());
+            let sent = outputs.filter_map(|output| match output {
+                Output::Transmit(transmit) => Some(transmit.contents.to_vec()),
+                _ => None,
+            });
+            sent.collect()
+        }
+
+        /// Answers the agent's own check, which is the last message sent.
+        fn answer(&mut self, port: u16, sent: &[Vec<u8>], password: &str) -> bool {
+            let transaction = transaction_id(sent.last().unwrap()).unwrap();
+            let response = StunWriter::new(BINDING_SUCCESS, &transaction)
+                .xor_mapped_address(address(port))
+                .finish_with_integrity(password);
+            self.agent.handle_response(&datagram(port, &response), KEY, self.now)
+        }
+
+        /// A check that nominates, and an answer.
+        fn connect(&mut self, port: u16, priority: u32, nominates: bool) {
+            let sent = self.check(port, priority, nominates);
+            if sent.len() == 2 {
+                assert!(self.answer(port, &sent, &self.remote.password.clone()));
+            }
+        }
+
+        fn selected(&self) -> Option<u16> {
+            self.agent.selected(self.now).map(|route| route.destination.port())
+        }
+    }
+
+    fn address(port: u16) -> SocketAddr {
+        SocketAddr::from(([198, 51, 100, 1], port))
+    }
+
+    fn datagram(port: u16, bytes: &[u8]) -> Datagram<'_> {
+        let destination = SocketAddr::from(([192, 0, 2, 1], 8088));
+        Datagram { protocol: Protocol::Udp, source: address(port), destination, bytes }
+    }
+
+    #[test]
+    fn a_path_is_selected_once_the_client_has_answered_there_with_its_password() {
+        let mut pair = Pair::new();
+        let sent = pair.check(1, 5, true);
+        assert_eq!((sent.len(), pair.selected()), (2, None), "a response and a check of our own");
+        let password = pair.remote.password.clone();
+        assert!(!pair.answer(1, &sent, &pair.local.password.clone()), "with another password");
+        assert!(!pair.answer(2, &sent, &password), "from another address");
+        assert!(!pair.answer(1, &sent[..1], &password), "to another check");
+        assert_eq!(pair.selected(), None);
+        assert_eq!(session_key(&sent[1]), Some(KEY));
+        assert!(pair.answer(1, &sent, &password));
+        assert_eq!(pair.selected(), Some(1));
+        assert_eq!(pair.check(1, 5, true).len(), 1, "no further check of our own");
+    }
+
+    #[test]
+    fn of_the_nominated_paths_that_are_in_use_the_best_is_selected() {
+        let mut pair = Pair::new();
+        pair.connect(1, 5, true);
+        pair.connect(2, 4, true);
+        pair.connect(3, 9, false);
+        assert_eq!(pair.selected(), Some(1));
+        pair.connect(3, 9, true);
+        assert_eq!(pair.selected(), Some(3));
+        // The client has moved: it nominates another one only.
+        pair.now += RECENT;
+        pair.connect(2, 4, true);
+        assert_eq!(pair.selected(), Some(2));
+        pair.now += PATH_LIFETIME;
+        assert_eq!(pair.selected(), None);
+        assert!(pair.agent.expires().unwrap() <= pair.now);
+    }
+
+    #[test]
+    fn a_client_with_a_new_port_need_not_nominate_again() {
+        let mut pair = Pair::new();
+        pair.connect(1, 5, true);
+        pair.now += Duration::from_secs(5);
+        pair.connect(2, 5, false);
+        assert_eq!(pair.selected(), Some(1), "the first one may be in use");
+        pair.now += Duration::from_secs(2);
+        pair.connect(2, 5, false);
+        assert_eq!(pair.selected(), Some(2));
+    }
+
+    #[test]
+    fn a_report_keeps_a_path_alive_and_makes_none_known() {
+        let mut pair = Pair::new();
+        pair.connect(1, 5, true);
+        let path = |port| (Protocol::Udp, route_to(&datagram(port, &[])));
+        pair.agent.handle_report(path(2), pair.now);
+        assert_eq!(pair.agent.addresses().count(), 1);
+        for _ in 0..10 {
+            pair.now += PATH_LIFETIME / 2;
+            pair.agent.handle_report(path(1), pair.now);
+            assert_eq!(pair.selected(), Some(1));
+        }
+    }
+
+    #[test]
+    fn a_client_that_claims_our_role_is_told_so() {
+        let mut pair = Pair::new();
+        let sent = pair.check_as(ICE_CONTROLLED, 1, 5, true);
+        let error = StunMessage::parse(&sent[0]).unwrap();
+        assert_eq!((sent.len(), error.error_code().map(|(code, _)| code)), (1, Some(487)));
+        assert!(error.verify(pair.local.password.as_bytes(), hmac_sha1));
+        assert_eq!(pair.agent.addresses().count(), 0);
+    }
+
+    #[test]
+    fn a_restart_keeps_the_path_until_there_is_another_and_needs_the_new_credentials() {
+        let mut pair = Pair::new();
+        pair.connect(1, 5, true);
+        let old = (pair.local.clone(), pair.remote.clone());
+        pair.local = LocalCredentials::random();
+        pair.remote.ufrag = "wxyz".into();
+        pair.agent.restart(pair.local.clone(), pair.remote.clone());
+        assert_eq!(pair.selected(), Some(1));
+        let new = (pair.local.clone(), pair.remote.clone());
+        (pair.local, pair.remote) = old;
+        assert!(pair.check(2, 9, true).is_empty(), "a check with the old credentials");
+        (pair.local, pair.remote) = new;
+        pair.connect(2, 3, true);
+        assert_eq!(pair.selected(), Some(2), "even if the old one was better");
+    }
 }

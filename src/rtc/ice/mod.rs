@@ -4,3 +4,4 @@ pub mod agent;
 pub mod candidates;
 pub mod credentials;
 pub mod patch;
+mod path;

@@ -2,4 +2,5 @@
 //! the absolute path of the build.
 
 mod listeners;
+mod own_session;
 mod session_attacks;

@@ -1,19 +1,19 @@
 //! What a stranger can do to the thread of all sessions from a session of its own.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, UdpSocket};
+use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use aws_lc_rs::hmac;
-use str0m::ice::{StunMessage, TransId};
+use roomtone::rtc::udp::classify::kind;
 
-use crate::harness::loopback_client::{connect, post_offer};
+use crate::harness::loopback_client::post_offer;
+use crate::harness::media::rtc_client::{ClientEvent, RtcClient};
 use crate::harness::random::Random;
-use crate::stress::hostile_clients::{address, valid_offer};
+use crate::stress::hostile_clients::address;
 use crate::stress::under_attack::listeners::ListenersUnderAttack;
+use crate::stress::under_attack::own_session::OwnSession;
 
 /// Whom the listeners' packets must not wait for: 3,000 checks a second, each from an address and port of its own.
 #[test]
@@ -66,105 +66,94 @@ fn ice_restarts_of_large_offers_at_full_speed() {
     });
 }
 
-/// A session that was opened by hand and never connects.
-struct OwnSession {
-    /// USERNAME of its checks (RFC 8445 §7.2.2): the server's fragment, then its own.
-    username: String,
-    /// The server's, for MESSAGE-INTEGRITY.
-    password: String,
-    /// Of its media section.
-    mid: String,
-    path: String,
+/// One address makes as many sessions as it may at once, and all of them begin their handshake in the same moment.
+#[test]
+#[ignore = "measures the release build: make attack-test"]
+fn handshakes_of_two_hundred_sessions_in_the_same_moment() {
+    const SESSIONS: usize = 200;
+    let server = ListenersUnderAttack::start(&[]);
+    let port = server.program.port;
+    server.assert_withstands(|| {
+        let start = Arc::new(Barrier::new(SESSIONS));
+        let from = address(0);
+        let clients = (0..SESSIONS).map(|_| {
+            let (mut client, offer) = RtcClient::new(from, false);
+            let response = post_offer(port, from, &offer).unwrap();
+            assert!(response.starts_with("HTTP/1.1 201"), "{response}");
+            client.accept_answer(response.split_once("\r\n\r\n").unwrap().1);
+            let start = start.clone();
+            thread::spawn(move || {
+                start.wait();
+                let begun = Instant::now();
+                while !matches!(client.next_event(), Some(ClientEvent::Packet(..))) {
+                    assert!(begun.elapsed() < Duration::from_secs(20), "no packet");
+                }
+                begun.elapsed()
+            })
+        });
+        let clients: Vec<_> = clients.collect();
+        let slowest = clients.into_iter().map(|client| client.join().unwrap()).max();
+        println!("the last of {SESSIONS} handshakes took {slowest:?}");
+    });
 }
 
-impl OwnSession {
-    fn open(port: u16, from: Ipv4Addr, meaningless_lines: usize) -> OwnSession {
-        let offer = valid_offer() + &"a=x:y\r\n".repeat(meaningless_lines);
-        let response = post_offer(port, from, &offer).unwrap();
-        assert!(response.starts_with("HTTP/1.1 201"), "{response}");
-        let username = format!("{}:{}", value(&response, "a=ice-ufrag:"), value(&offer, "a=ice-ufrag:"));
-        let password = value(&response, "a=ice-pwd:").to_owned();
-        let [mid, path] = [value(&offer, "a=mid:"), value(&response, "Location: ")].map(str::to_owned);
-        OwnSession { username, password, mid, path }
-    }
+/// Somebody else's address is written on the checks of a session whose handshake the server has to begin.
+#[test]
+#[ignore = "measures the release build: make attack-test"]
+fn checks_in_the_name_of_somebody_else_bring_them_nothing_but_stun() {
+    const SESSIONS: usize = 50;
+    let server = ListenersUnderAttack::start(&[]);
+    let port = server.program.port;
+    server.assert_withstands(|| {
+        let victim = UdpSocket::bind((Ipv4Addr::new(127, 2, 0, 77), 0)).unwrap();
+        victim.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+        let sessions: Vec<_> = (0..SESSIONS).map(|n| OwnSession::open_with(port, address(n), 0, "passive")).collect();
+        let (begun, mut sent, mut received) = (Instant::now(), 0, 0);
+        while begun.elapsed() < Duration::from_secs(8) {
+            for session in &sessions {
+                let check = session.check();
+                sent += check.len();
+                // In place of a forged source address.
+                victim.send_to(&check, (Ipv4Addr::LOCALHOST, port)).unwrap();
+            }
+            let mut bytes = [0; 2_000];
+            while let Ok(length) = victim.recv(&mut bytes) {
+                assert!(kind(&bytes[..length]).is_stun(), "{} bytes that are not STUN", length);
+                received += length;
+            }
+        }
+        println!("{received} bytes arrived for {sent}");
+        assert!(received <= 3 * sent);
+    });
+}
 
-    /// A genuine check of a controlling agent that nominates (RFC 8445 §7.1).
-    fn check(&self) -> Vec<u8> {
-        let message = StunMessage::binding_request(&self.username, TransId::new(), true, 1, 1, true);
-        let mut bytes = vec![0; 300];
-        let length = message.to_bytes(Some(self.password.as_bytes()), &mut bytes, sha1_hmac).unwrap();
-        bytes.truncate(length);
-        bytes
-    }
-
-    fn is_answered(&self, port: u16) -> bool {
-        let socket = UdpSocket::bind((address(0), 0)).unwrap();
-        socket.connect(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).unwrap();
-        socket.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
-        socket.send(&self.check()).unwrap();
-        let mut bytes = [0; 300];
-        let length = socket.recv(&mut bytes).unwrap_or(0);
-        StunMessage::parse(&bytes[..length]).is_ok_and(|message| message.is_successful_binding_response())
-    }
-
-    /// Restarts ICE at full speed, on one connection. Returns how often each status was the response.
-    fn restart_for(&self, time: Duration, port: u16, from: Ipv4Addr, random: &mut Random) -> BTreeMap<String, usize> {
-        let mut statuses = BTreeMap::new();
-        let mut stream = connect(port, from).unwrap();
-        let mut responses = BufReader::new(stream.try_clone().unwrap());
+/// More than the whole budget of plain STUN answers from one address, while others ask too.
+#[test]
+#[ignore = "measures the release build: make attack-test"]
+fn plain_stun_of_one_address_leaves_answers_for_others() {
+    let server = ListenersUnderAttack::start(&[]);
+    let port = server.program.port;
+    let ask = |socket: &UdpSocket, nth: u32| {
+        let transaction = [[7; 8].as_slice(), &nth.to_be_bytes()].concat();
+        socket.send_to(&[&[0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42], &transaction[..]].concat(), (Ipv4Addr::LOCALHOST, port))
+    };
+    server.assert_withstands(|| {
+        let flooding = UdpSocket::bind((Ipv4Addr::new(127, 2, 0, 1), 0)).unwrap();
+        let other = UdpSocket::bind((Ipv4Addr::new(127, 3, 0, 1), 0)).unwrap();
+        other.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
         let begun = Instant::now();
-        while begun.elapsed() < time {
-            let (ufrag, password) = (hex(random, 4), hex(random, 12));
-            let mid = &self.mid;
-            let body = format!("a=ice-ufrag:{ufrag}\r\na=ice-pwd:{password}\r\nm=audio 9 X 0\r\na=mid:{mid}\r\n");
-            let request = format!(
-                "PATCH {} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nIf-Match: *\r\n\
-                 Content-Type: application/trickle-ice-sdpfrag\r\nContent-Length: {}\r\n\r\n{body}",
-                self.path,
-                body.len()
-            );
-            let status = stream.write_all(request.as_bytes()).ok().and_then(|()| read_status(&mut responses));
-            let Some(status) = status else {
-                *statuses.entry("closed".to_owned()).or_default() += 1;
-                stream = connect(port, from).unwrap();
-                responses = BufReader::new(stream.try_clone().unwrap());
-                continue;
-            };
-            *statuses.entry(status).or_default() += 1;
+        let (mut sent, mut asked) = (0, 0);
+        while begun.elapsed() < Duration::from_secs(8) {
+            for _ in 0..200 {
+                sent += u32::from(ask(&flooding, sent).is_ok());
+            }
+            if begun.elapsed() > Duration::from_millis(500) * asked {
+                asked += 1;
+                ask(&other, asked).unwrap();
+                other.recv(&mut [0; 100]).expect("another client is answered");
+            }
+            thread::sleep(Duration::from_millis(10));
         }
-        statuses
-    }
-}
-
-/// Reads a whole response. None if the connection is closed.
-fn read_status(responses: &mut BufReader<TcpStream>) -> Option<String> {
-    let (mut head, mut length) = (String::new(), 0);
-    while !head.ends_with("\r\n\r\n") {
-        if responses.read_line(&mut head).ok()? == 0 {
-            return None;
-        }
-    }
-    if let Some(line) = head.lines().find(|line| line.to_ascii_lowercase().starts_with("content-length:")) {
-        length = line.split_once(':')?.1.trim().parse().ok()?;
-    }
-    std::io::copy(&mut responses.take(length), &mut std::io::sink()).ok()?;
-    head.split(' ').nth(1).map(str::to_owned)
-}
-
-fn hex(random: &mut Random, bytes: usize) -> String {
-    random.bytes(bytes).iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
-fn value<'a>(text: &'a str, name: &str) -> &'a str {
-    text.lines().find_map(|line| line.strip_prefix(name)).expect(name)
-}
-
-fn sha1_hmac(key: &[u8], parts: &[&[u8]]) -> [u8; 20] {
-    let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, key);
-    let mut context = hmac::Context::with_key(&key);
-    parts.iter().for_each(|part| context.update(part));
-    context.sign().as_ref().try_into().unwrap()
+        println!("{sent} requests of one address, {asked} of another");
+    });
 }
