@@ -48,7 +48,7 @@
 //!                       rooms: who is in which room, who is told what; the messages of the protocol
 //! access                links · token_store · token_uses* · tokens*
 //!                       signed tokens, which were revoked or used, links that carry them
-//! audio/sources         capture · capture_callbacks · capture_event · stream_config · device
+//! audio/sources         capture · capture_callbacks · capture_event · openings · stream_config · device
 //! audio/sources/platform  linux · cpal_hosts
 //! audio/sources         device_choice* · device_entry · tone*
 //! audio/sources/pulse   host · stream · stream_reader · default_device · connection · server_paths · errors* · clock*
