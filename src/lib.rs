@@ -46,7 +46,7 @@
 //! signal                hub · peer_channel · rooms* · moderation* · registry* · peer* · room* · events* · heartbeat* · metrics
 //! signal                limits* · server_message* · client_message* · peer_state* · protocol_error*
 //!                       rooms: who is in which room, who is told what; the messages of the protocol
-//! access                links · token_store · token_uses* · tokens*
+//! access                links · token_store · use_reservations* · token_uses* · token_files · token_clock* · tokens*
 //!                       signed tokens, which were revoked or used, links that carry them
 //! audio/sources         capture · capture_callbacks · capture_event · openings · stream_config · device
 //! audio/sources/platform  linux · cpal_hosts
@@ -57,7 +57,7 @@
 //! audio                 encoder* · pcm*
 //!                       from a device, a sound server or an oscillator to Opus packets
 //! net                   page_addresses · interfaces · authority* · concurrency_limit · rate_limiter* · subnet* · token_bucket* · ice_server*
-//! os                    state_dir · priority · sd_notify · nss · memory · file_limits · threads
+//! os                    state_dir · secret_file · priority · sd_notify · nss · memory · file_limits · threads
 //!                       what the standard library has no safe call for, and the folder for state
 //! observe               log · log_output · log_file · line_queue · service · reports · prometheus · json · registry · metrics
 //!                       the log, metrics and their two renderings, how threads report to `main`

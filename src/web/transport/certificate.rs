@@ -11,7 +11,8 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use x509_cert::der::Decode;
 
-use crate::os::state_dir::{self, StateDir};
+use crate::os::secret_file::{self, Links};
+use crate::os::state_dir::StateDir;
 
 /// In the state folder.
 pub const CERT_FILE: &str = "tls-cert.pem";
@@ -47,8 +48,8 @@ impl Certificate {
     /// # Errors
     /// What is wrong with which of them, to be read by a person; without a full stop.
     pub fn read(cert: &Path, key: &Path) -> Result<Certificate, String> {
-        let bytes = |flag, path: &Path| match state_dir::read(path) {
-            Ok(Some(bytes)) => Ok(bytes),
+        let bytes = |flag, path: &Path| match secret_file::read(path, Links::Follow) {
+            Ok(Some((bytes, _))) => Ok(bytes),
             Ok(None) => Err(format!("{flag} {}: there is no such file", path.display())),
             Err(error) => Err(format!("{flag} {}: {error}", path.display())),
         };

@@ -11,7 +11,8 @@ use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::{NoServerSessionStorage, ProducesTickets};
 
-use crate::os::state_dir::{FileStamp, StateDir};
+use crate::os::secret_file::FileStamp;
+use crate::os::state_dir::StateDir;
 use crate::web::transport::certificate::{Certificate, names_of_this_host};
 
 /// The only protocol spoken here (RFC 7301 §6).
