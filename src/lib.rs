@@ -27,7 +27,7 @@
 //! web/http              routes* · redirect* · upgrade* · response_head* · head* · chunked* · message* · body*
 //! web/http              error_code* · origin* · query* · client_address*
 //!                       HTTP as values; the only list of paths
-//! web/transport         socket · first_bytes* · readiness · tls · certificate · limits* · metrics
+//! web/transport         socket · first_bytes* · readiness · tls · own_certificate · certificate · limits* · metrics
 //!                       sockets, TLS, certificates
 //! broadcast
 //!                       stations on the air: the only place that knows stations and the engine

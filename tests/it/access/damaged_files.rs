@@ -134,3 +134,17 @@ fn a_command_that_cannot_get_the_lock_says_so_and_fails() {
     assert!(output.status.code() == Some(5) && output.stdout.is_empty(), "{said}");
     assert!(said.contains("another process has held the lock"), "{said}");
 }
+
+#[test]
+fn a_key_and_a_certificate_that_do_not_belong_together_are_made_anew_with_one_line_of_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    let pair = || rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    // As an older version left them, whose renewal was cut short between its two files.
+    fs::create_dir(&state).unwrap();
+    fs::write(state.join("tls-cert.pem"), pair().cert.pem()).unwrap();
+    fs::write(state.join("tls-key.pem"), pair().signing_key.serialize_pem()).unwrap();
+    let program = Program::start_in(folder, &["--sine-wave", "--state-dir", "state", "--log-file", "none"], None);
+    wait_until("the certificate", || program.logged("SHA-256").is_some());
+    assert_eq!(program.log().matches("cannot be used").count(), 1, "{}", program.log());
+}

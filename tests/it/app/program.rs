@@ -88,7 +88,8 @@ fn a_self_signed_certificate_survives_restarts() {
     let printed = || {
         let program = Program::start(&["--sine-wave", "--state-dir", folder], None);
         assert!(program.logged("cannot be used").is_none() && program.logged("no state folder").is_none());
-        let line = program.logged("SHA-256").expect("the certificate's fingerprint");
+        wait_until("the certificate's fingerprint", || program.logged("SHA-256").is_some());
+        let line = program.logged("SHA-256").unwrap();
         line.rsplit(' ').next().unwrap().to_owned()
     };
     let first = printed();
