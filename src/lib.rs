@@ -27,7 +27,7 @@
 //! web/http              routes* · redirect* · upgrade* · response_head* · head* · chunked* · message* · body*
 //! web/http              error_code* · origin* · query* · client_address*
 //!                       HTTP as values; the only list of paths
-//! web/transport         socket · first_bytes* · readiness · tls · certificate · limits* · metrics
+//! web/transport         socket · first_bytes* · readiness · tls · own_certificate · certificate · limits* · metrics
 //!                       sockets, TLS, certificates
 //! broadcast
 //!                       stations on the air: the only place that knows stations and the engine
@@ -49,9 +49,9 @@
 //! signal                hub · peer_channel · rooms* · moderation* · registry* · peer* · room* · events* · heartbeat* · metrics
 //! signal                limits* · server_message* · client_message* · peer_state* · protocol_error*
 //!                       rooms: who is in which room, who is told what; the messages of the protocol
-//! access                links · token_store · token_uses* · tokens*
+//! access                links · token_store · use_reservations* · token_uses* · token_files · token_clock* · tokens*
 //!                       signed tokens, which were revoked or used, links that carry them
-//! audio/sources         capture · capture_callbacks · capture_event · stream_config · device
+//! audio/sources         capture · capture_callbacks · capture_event · openings · stream_config · device
 //! audio/sources/platform  linux · cpal_hosts
 //! audio/sources         device_choice* · device_entry · tone*
 //! audio/sources/pulse   host · stream · stream_reader · default_device · connection · server_paths · errors* · clock*
@@ -60,7 +60,7 @@
 //! audio                 encoder* · pcm*
 //!                       from a device, a sound server or an oscillator to Opus packets
 //! net                   page_addresses · interfaces · authority* · concurrency_limit · rate_limiter* · subnet* · token_bucket* · ice_server*
-//! os                    state_dir · priority · sd_notify · nss · memory · file_limits · threads
+//! os                    state_dir · secret_file · priority · sd_notify · nss · memory · file_limits · threads
 //!                       what the standard library has no safe call for, and the folder for state
 //! observe               log · log_output · log_file · line_queue · service · reports · prometheus · json · registry · metrics
 //!                       the log, metrics and their two renderings, how threads report to `main`

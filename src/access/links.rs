@@ -4,7 +4,7 @@
 
 use std::io;
 
-use crate::access::token_store::TokenStore;
+use crate::access::token_store::{TokenError, TokenStore};
 use crate::access::tokens::{Permission, TOKEN_CHARS};
 use crate::os::state_dir::StateDir;
 
@@ -52,13 +52,18 @@ pub fn stored_base_url(dir: &StateDir) -> String {
 /// # Errors
 /// If a new one cannot be made or stored.
 pub fn admin_link(dir: Option<&StateDir>, store: &TokenStore, base_url: &str, now_s: u64) -> io::Result<String> {
-    let stored = dir.and_then(stored_admin_token);
-    let is_valid =
-        |token: &String| store.check(token, None, now_s).is_ok_and(|claims| claims.permission == Permission::Admin);
-    let token = match stored.filter(is_valid) {
-        Some(token) => token,
-        None => store.issue(Permission::Admin, None, None)?.0,
+    let token = match dir.and_then(stored_admin_token) {
+        None => None,
+        Some(token) => match store.check(&token, None, now_s) {
+            Ok(claims) => (claims.permission == Permission::Admin).then_some(token),
+            // It may be valid, so it is not replaced; nor would a new one be accepted.
+            Err(TokenError::Undecided | TokenError::ClockNotSet) => {
+                return Err(io::Error::other("no token can be checked at present"));
+            }
+            Err(_) => None,
+        },
     };
+    let token = token.map_or_else(|| store.issue(Permission::Admin, None, None).map(|(token, _)| token), Ok)?;
     let link = invitation_link(base_url, &Permission::Admin, &token);
     if let Some(dir) = dir {
         dir.write(ADMIN_LINK, format!("{link}\n").as_bytes())?;
@@ -111,7 +116,7 @@ mod tests {
         let moved = admin_link(Some(&dir), &TokenStore::open(Some(dir.clone())).unwrap(), "http://b", 0).unwrap();
         assert_eq!(moved, first.replace("http://a", "http://b"));
         assert_eq!(dir.read(ADMIN_LINK).unwrap().unwrap(), format!("{moved}\n").into_bytes());
-        store.revoke_all().unwrap();
+        TokenStore::revoke_all(&dir).unwrap();
         let second = admin_link(Some(&dir), &store, "http://b", 0).unwrap();
         assert_ne!(second, moved);
         let (_, token) = second.split_once("#t=").unwrap();

@@ -3,6 +3,10 @@
 use crate::access::tokens::{Claims, TokenId};
 use crate::ids::peer::PeerId;
 
+/// Uses of expired tokens are forgotten when there are more than this, and not before: should the clock be set back, the tokens
+/// are valid again, and were used nevertheless.
+const KEPT_USES: usize = 1_000;
+
 /// Uses of all tokens, oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct TokenUses(Vec<TokenUse>);
@@ -13,14 +17,15 @@ struct TokenUse {
     token: TokenId,
     /// The peer that used it. A peer that comes back is not counted again. A listener has no id.
     peer: Option<PeerId>,
-    /// The token's own expiry; the use is forgotten after that.
+    /// The token's own expiry; the use may be forgotten after that.
     expires_s: Option<u64>,
 }
 
 impl TokenUses {
-    /// Reads a file of `TOKEN PEER EXPIRES` in each line. Lines that are damaged are left out.
-    pub fn parse(bytes: &[u8]) -> TokenUses {
-        TokenUses(String::from_utf8_lossy(bytes).lines().filter_map(TokenUse::parse).collect())
+    /// Reads a file of `TOKEN PEER EXPIRES` in each line. None if a line is something else: it may have been a use.
+    pub fn parse(bytes: &[u8]) -> Option<TokenUses> {
+        let lines = std::str::from_utf8(bytes).ok()?.lines().filter(|line| !line.is_empty());
+        lines.map(TokenUse::parse).collect::<Option<_>>().map(TokenUses)
     }
 
     /// The content of the file.
@@ -28,30 +33,35 @@ impl TokenUses {
         self.0.iter().map(TokenUse::to_line).collect()
     }
 
+    /// Whether this peer has used the token.
+    pub fn has(&self, claims: &Claims, peer: PeerId) -> bool {
+        self.0.iter().any(|used| used.token == claims.id && used.peer == Some(peer))
+    }
+
     /// Whether the token has been used as often as it may be. Not for a peer that has used it before.
     pub fn is_used_up(&self, claims: &Claims, peer: Option<PeerId>) -> bool {
         let Some(limit) = claims.uses else { return false };
-        let uses = self.0.iter().filter(|used| used.token == claims.id);
-        let used_before = peer.is_some() && uses.clone().any(|used| used.peer == peer);
-        !used_before && uses.count() >= limit as usize
+        let used_before = peer.is_some_and(|peer| self.has(claims, peer));
+        !used_before && self.0.iter().filter(|used| used.token == claims.id).count() >= limit as usize
     }
 
-    /// Records a use and forgets those of expired tokens. False if this use was recorded before: then nothing changes.
-    pub fn record(&mut self, claims: &Claims, peer: Option<PeerId>, now_s: u64) -> bool {
-        let used = TokenUse::new(claims, peer);
-        let recorded_before = peer.is_some() && self.0.contains(&used);
-        if !recorded_before {
-            self.0.retain(|used| used.expires_s.is_none_or(|expires_s| expires_s > now_s));
-            self.0.push(used);
+    /// Records a use. Nothing changes if this peer has used the token before.
+    pub fn record(&mut self, claims: &Claims, peer: Option<PeerId>, now_s: u64) {
+        if peer.is_some_and(|peer| self.has(claims, peer)) {
+            return;
         }
-        !recorded_before
+        if self.0.len() >= KEPT_USES {
+            self.0.retain(|used| used.expires_s.is_none_or(|expires_s| expires_s > now_s));
+        }
+        self.0.push(TokenUse::new(claims, peer));
     }
 
-    /// Forgets the latest such use. False if there is none.
-    pub fn remove(&mut self, claims: &Claims, peer: Option<PeerId>) -> bool {
+    /// Forgets the latest such use, if there is one.
+    pub fn remove(&mut self, claims: &Claims, peer: Option<PeerId>) {
         let used = TokenUse::new(claims, peer);
-        let at = self.0.iter().rposition(|other| *other == used);
-        at.map(|at| self.0.remove(at)).is_some()
+        if let Some(at) = self.0.iter().rposition(|other| *other == used) {
+            self.0.remove(at);
+        }
     }
 }
 
@@ -68,12 +78,12 @@ impl TokenUse {
     }
 
     fn parse(line: &str) -> Option<TokenUse> {
-        let mut words = line.split(' ');
+        let mut words = line.split_ascii_whitespace();
         let token = TokenId::parse(words.next()?)?;
         let (peer, expires) = (words.next()?, words.next()?);
         let peer = if peer == "-" { None } else { Some(PeerId::parse(peer)?) };
         let expires_s = if expires == "-" { None } else { Some(expires.parse().ok()?) };
-        Some(TokenUse { token, peer, expires_s })
+        words.next().is_none().then_some(TokenUse { token, peer, expires_s })
     }
 }
 
@@ -105,29 +115,38 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_line_is_left_out() {
-        let uses = TokenUses::parse(b"\xff nonsense\n0000000000000009 - -\n0000000000000009 - x\n\n");
-        assert_eq!(uses.to_lines(), "0000000000000009 - -\n");
+    fn a_file_with_a_damaged_line_is_not_read() {
+        let good = "0000000000000009 - -\n";
+        assert_eq!(TokenUses::parse(good.as_bytes()).unwrap().to_lines(), good);
+        assert_eq!(TokenUses::parse(b""), Some(TokenUses::default()));
+        for bad in ["nonsense", "0000000000000009 - x", "0000000000000009 -", "0000000000000009 - - -", "\0"] {
+            assert_eq!(TokenUses::parse(format!("{good}{bad}\n{good}").as_bytes()), None, "{bad}");
+        }
+        assert_eq!(TokenUses::parse(b"\xff"), None);
     }
 
     #[test]
     fn a_peer_that_comes_back_uses_a_token_once() {
         let (mut uses, claims) = (TokenUses::default(), claims(2, None));
-        assert!(uses.record(&claims, peer(1), NOW_S));
-        assert!(!uses.record(&claims, peer(1), NOW_S));
+        uses.record(&claims, peer(1), NOW_S);
+        uses.record(&claims, peer(1), NOW_S);
         assert!(!uses.is_used_up(&claims, peer(2)));
         // Two listeners without an id are two uses.
-        assert!(uses.record(&claims, None, NOW_S) && uses.record(&claims, None, NOW_S));
+        uses.record(&claims, None, NOW_S);
         assert!(uses.is_used_up(&claims, peer(2)) && !uses.is_used_up(&claims, peer(1)));
-        assert!(uses.remove(&claims, None) && uses.remove(&claims, None) && !uses.remove(&claims, None));
-        assert!(!uses.is_used_up(&claims, peer(2)));
+        uses.remove(&claims, None);
+        uses.remove(&claims, None);
+        assert!(!uses.is_used_up(&claims, peer(2)) && uses.has(&claims, peer(1).unwrap()));
     }
 
     #[test]
-    fn uses_of_expired_tokens_are_forgotten() {
+    fn uses_of_expired_tokens_are_forgotten_when_there_are_many() {
         let mut uses = TokenUses::default();
-        uses.record(&claims(1, Some(NOW_S)), None, NOW_S - 1);
-        uses.record(&claims(1, Some(NOW_S + 1)), None, NOW_S);
-        assert_eq!(uses.to_lines(), format!("0000000000000009 - {}\n", NOW_S + 1));
+        for _ in 0..KEPT_USES {
+            uses.record(&claims(u32::MAX, Some(NOW_S)), None, NOW_S + 1);
+        }
+        assert_eq!(uses.0.len(), KEPT_USES, "the clock may be set back");
+        uses.record(&claims(1, Some(NOW_S + 2)), None, NOW_S + 1);
+        assert_eq!(uses.to_lines(), format!("0000000000000009 - {}\n", NOW_S + 2));
     }
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::access::links;
+use crate::access::token_clock;
 use crate::access::token_store::TokenStore;
 use crate::config::start_error::{ExitCode, StartError};
 use crate::config::{Config, StateChoice, TlsChoice};
@@ -28,13 +29,14 @@ const PORT_TRIES: u32 = 20;
 pub(super) fn state_dir(config: &Config) -> Result<Option<StateDir>, StartError> {
     match &config.os.state_dir {
         StateChoice::Path(path) => StateDir::open(path).map(Some).map_err(|error| {
-            let message = format!("--state-dir {}: {error}. Name a folder that can be written.", path.display());
+            let message =
+                format!("--state-dir {}: {error}. Name a folder that only this user can write to.", path.display());
             StartError::new(ExitCode::File, message)
         }),
         StateChoice::Default(None) => Ok(None),
         StateChoice::Default(Some(path)) => Ok(StateDir::open(path)
             .inspect_err(|error| {
-                log::warn!("{} cannot be written ({error}): keys are lost when the program ends", path.display())
+                log::warn!("{} cannot be used ({error}): keys are lost when the program ends", path.display())
             })
             .ok()),
     }
@@ -49,7 +51,9 @@ pub(super) fn authorizer(config: &Config, state: Option<StateDir>) -> Result<Aut
     }
     let path = state.as_ref().map(|dir| dir.path().display().to_string()).unwrap_or_default();
     let store = TokenStore::open(state).map_err(|error| {
-        failed(format!("{path}: {error}. Repair or remove it, or name another folder with --state-dir DIR."))
+        let repair =
+            "Repair it, or run `roomtone revoke --all` for this folder, which revokes all links and begins anew";
+        failed(format!("{path}: {error}. {repair}, or name another folder with --state-dir DIR."))
     })?;
     Ok(Authorizer::new(config.access.is_private, store, config.access.allowed_origins.clone()))
 }
@@ -59,7 +63,7 @@ pub(super) fn authorizer(config: &Config, state: Option<StateDir>) -> Result<Aut
 pub(super) fn store_links(state: Option<&StateDir>, store: &TokenStore, addresses: &[String]) -> Option<String> {
     let reachable = addresses.iter().find(|address| !address.contains("//localhost"));
     let base = reachable.or(addresses.first())?.trim_end_matches('/');
-    let now_s = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let now_s = token_clock::seconds(SystemTime::now());
     let kept = state.map_or(Ok(()), |dir| links::store_base_url(dir, base));
     match kept.and_then(|()| links::admin_link(state, store, base, now_s)) {
         Ok(link) => Some(link),

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use time::OffsetDateTime;
 
 use crate::access::links;
+use crate::access::token_clock::{self, CLOCK_SET_SINCE_S};
 use crate::access::token_store::TokenStore;
 use crate::access::tokens::Claims;
 use crate::cli::command::{Invitation, Revocation};
@@ -27,37 +28,60 @@ pub struct Invited {
 /// Issues a token and makes a link of it.
 ///
 /// # Errors
-/// [`ExitCode::File`] if there is no state folder or it cannot be used.
+/// [`ExitCode::File`] if there is no state folder or it cannot be used, [`ExitCode::Usage`] if nobody knows when it expires.
 pub fn invite(invitation: &Invitation) -> Result<Invited, StartError> {
-    let (dir, store) = open(&invitation.state_dir)?;
-    let expires_s = invitation.expires_in.map(|time| now_s() + time.as_secs());
+    let now_s = token_clock::seconds(SystemTime::now());
+    if invitation.expires_in.is_some() && now_s < CLOCK_SET_SINCE_S {
+        let message = "--expires needs to know what time it is, and this computer's clock is not set. Set it first.";
+        return Err(StartError::new(ExitCode::Usage, message));
+    }
+    let (dir, is_new) = open_folder(&invitation.state_dir)?;
+    let store = open_store(&dir)?;
+    let expires_s = invitation.expires_in.map(|time| now_s + time.as_secs());
     let issued = store.issue(invitation.permission.clone(), expires_s, invitation.uses);
-    let (token, claims) = issued.map_err(|error| unusable(&dir, &error))?;
+    let (token, claims) = issued.map_err(|error| unchanged(&dir, &error))?;
     let link = links::invitation_link(&base(&dir, invitation.url.as_ref()), &claims.permission, &token);
-    Ok(Invited { link, note: note(&claims) })
+    let mut note = note(&claims);
+    if is_new && dir.owner_is_root() {
+        let path = dir.path().display();
+        note =
+            format!("{path} is new and belongs to root; for a server of another user, `chown -R USER {path}`.\n{note}");
+    }
+    Ok(Invited { link, note })
 }
 
 /// Revokes one link or all of them. Returns a sentence that says so.
 ///
 /// # Errors
-/// As [`invite`].
+/// [`ExitCode::File`] if the revocation is not in effect afterwards.
 pub fn revoke(revocation: &Revocation) -> Result<String, StartError> {
-    let (dir, store) = open(&revocation.state_dir)?;
-    let written = match revocation.id {
-        Some(id) => store.revoke(id),
-        None => store.revoke_all(),
+    let (dir, _) = open_folder(&revocation.state_dir)?;
+    let (store, done) = match revocation.id {
+        Some(id) => {
+            let store = open_store(&dir)?;
+            store.revoke(id).map_err(|error| not_revoked(&dir, &error))?;
+            (store, format!("{id} is revoked."))
+        }
+        // It repairs a damaged folder too, so the store is opened after it.
+        None => {
+            TokenStore::revoke_all(&dir).map_err(|error| not_revoked(&dir, &error))?;
+            (open_store(&dir)?, "All links are revoked.".to_owned())
+        }
     };
     // The admin link may be among those revoked; then a new one is made.
-    let base = base(&dir, revocation.url.as_ref());
-    let link = written.and_then(|()| links::admin_link(Some(&dir), &store, &base, now_s()));
-    let link = link.map_err(|error| unusable(&dir, &error))?;
-    Ok(match revocation.id {
-        Some(id) => format!("{id} is revoked."),
-        None => format!("All links are revoked. The new admin link: {link}"),
-    })
+    let now_s = token_clock::seconds(SystemTime::now());
+    match links::admin_link(Some(&dir), &store, &base(&dir, revocation.url.as_ref()), now_s) {
+        Ok(_) if revocation.id.is_some() => Ok(done),
+        Ok(link) => Ok(format!("{done} The new admin link: {link}")),
+        Err(error) => {
+            let message = format!("{done} But the admin link cannot be written to {}: {error}.", dir.path().display());
+            Err(StartError::new(ExitCode::File, message))
+        }
+    }
 }
 
-fn open(choice: &StateChoice) -> Result<(StateDir, TokenStore), StartError> {
+/// The folder, and whether it is new.
+fn open_folder(choice: &StateChoice) -> Result<(StateDir, bool), StartError> {
     let path = match choice {
         StateChoice::Path(path) | StateChoice::Default(Some(path)) => path,
         StateChoice::Default(None) => {
@@ -65,9 +89,19 @@ fn open(choice: &StateChoice) -> Result<(StateDir, TokenStore), StartError> {
             return Err(StartError::new(ExitCode::File, message));
         }
     };
-    let opened = StateDir::open(path).and_then(|dir| Ok((dir.clone(), TokenStore::open(Some(dir))?)));
-    opened.map_err(|error| {
+    let is_new = !path.exists();
+    let opened = StateDir::open(path).map_err(|error| {
         let message = format!("{}: {error}. Name the server's folder with --state-dir DIR.", path.display());
+        StartError::new(ExitCode::File, message)
+    })?;
+    Ok((opened, is_new))
+}
+
+fn open_store(dir: &StateDir) -> Result<TokenStore, StartError> {
+    TokenStore::open(Some(dir.clone())).map_err(|error| {
+        let repair =
+            "Repair it, or run `roomtone revoke --all` for this folder, which revokes all links and begins anew";
+        let message = format!("{}: {error}. Nothing was changed. {repair}.", dir.path().display());
         StartError::new(ExitCode::File, message)
     })
 }
@@ -76,8 +110,15 @@ fn base(dir: &StateDir, url: Option<&Origin>) -> String {
     url.map_or_else(|| links::stored_base_url(dir), ToString::to_string)
 }
 
-fn unusable(dir: &StateDir, error: &io::Error) -> StartError {
-    let message = format!("{}: {error}. Nothing was changed; make sure that it can be written.", dir.path().display());
+fn unchanged(dir: &StateDir, error: &io::Error) -> StartError {
+    let message = format!("{}: {error}. Nothing was changed.", dir.path().display());
+    StartError::new(ExitCode::File, message)
+}
+
+/// A write may have failed half-way.
+fn not_revoked(dir: &StateDir, error: &io::Error) -> StartError {
+    let path = dir.path().display();
+    let message = format!("{path}: {error}. The revocation is not in effect; make sure that the file can be written.");
     StartError::new(ExitCode::File, message)
 }
 
@@ -99,10 +140,6 @@ fn date(seconds: u64) -> String {
     let form = time::macros::format_description!("[year]-[month]-[day] [hour]:[minute] UTC");
     let date = i64::try_from(seconds).ok().and_then(|s| OffsetDateTime::from_unix_timestamp(s).ok());
     date.and_then(|date| date.format(form).ok()).unwrap_or_else(|| format!("{seconds} s after 1970"))
-}
-
-fn now_s() -> u64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 #[cfg(test)]

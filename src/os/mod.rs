@@ -5,5 +5,6 @@ pub mod memory;
 pub mod nss;
 pub mod priority;
 pub mod sd_notify;
+pub mod secret_file;
 pub mod state_dir;
 pub mod threads;

@@ -7,6 +7,7 @@ use crossbeam_channel::{Receiver, never};
 
 use crate::audio::encoder::Encoding;
 use crate::audio::sources::capture::{Capture, CaptureEvent, Finder};
+use crate::audio::sources::openings::Openings;
 use crate::audio::sources::tone::Sine;
 use crate::observe::metrics::Counter;
 use crate::station::source::Source;
@@ -106,11 +107,18 @@ impl Feed {
     }
 
     /// Begins to open the device.
-    pub fn open(&mut self, packet_samples: u32, blocks_dropped: Counter, thread_name: &str, now: Instant) {
+    pub fn open(
+        &mut self,
+        packet_samples: u32,
+        blocks_dropped: Counter,
+        thread_name: &str,
+        openings: &Openings,
+        now: Instant,
+    ) {
         let State::Device { finder, opening, .. } = &mut self.state else { return };
         let (Opening::Capture { back_off, .. } | Opening::Pause { back_off, .. }) = *opening;
         let wanted = packet_samples.min(MAX_BLOCK_SAMPLES);
-        let capture = Capture::open(finder.clone(), wanted, blocks_dropped, thread_name);
+        let capture = Capture::open(finder.clone(), wanted, blocks_dropped, thread_name, openings);
         *opening = Opening::Capture { capture, quiet_since: now, back_off };
     }
 

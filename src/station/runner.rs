@@ -13,6 +13,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, select};
 use crate::audio::pcm::{CaptureBlock, CaptureFormat};
 use crate::audio::sources::capture::CaptureEvent;
 use crate::audio::sources::device::DeviceEntry;
+use crate::audio::sources::openings::Openings;
 use crate::media::packet::SAMPLE_RATE_HZ;
 use crate::observe::reports::{self, Report};
 use crate::observe::service::Running;
@@ -86,6 +87,8 @@ struct Runner {
     /// The state of the source. What the station shows is a copy.
     status: SourceStatus,
     feed: Feed,
+    /// Of all sources that the station has had.
+    openings: Openings,
     pipeline: Pipeline,
     commands: Receiver<Command>,
 }
@@ -93,7 +96,8 @@ struct Runner {
 impl Runner {
     fn new(station: Station, source: Source, pipeline: Pipeline, commands: Receiver<Command>, now: Instant) -> Runner {
         let feed = Feed::new(source.clone(), now);
-        let mut runner = Runner { station, status: SourceStatus::default(), feed, pipeline, commands };
+        let (status, openings) = (SourceStatus::default(), Openings::default());
+        let mut runner = Runner { station, status, feed, openings, pipeline, commands };
         runner.announce(&source);
         runner
     }
@@ -172,7 +176,8 @@ impl Runner {
                 Due::Open => {
                     let thread = format!("cap-{}", self.station.name);
                     let blocks_dropped = self.station.metrics.blocks_dropped.clone();
-                    self.feed.open(self.station.encoding.packet_samples, blocks_dropped, &thread, now);
+                    let packet_samples = self.station.encoding.packet_samples;
+                    self.feed.open(packet_samples, blocks_dropped, &thread, &self.openings, now);
                 }
                 Due::Stalled => self.close("it delivers no sound", now),
             }

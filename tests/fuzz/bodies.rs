@@ -1,7 +1,8 @@
-//! What is done with bytes from the network, and what must hold whatever they are. `make fuzz` runs each body for a minute
+//! What is done with bytes from the network or from files, and what must hold whatever they are. `make fuzz` runs each body for a minute
 //! under a fuzzer (targets/); `make test` runs them on seeds and seeded mutations of those (tests/it/fuzz.rs).
 
 mod rtc;
+mod state_files;
 
 use std::time::Instant;
 
@@ -19,11 +20,11 @@ use roomtone::web::http::origin::Origin;
 use roomtone::web::http::{head, message as http, routes, upgrade};
 use roomtone::web::transport::first_bytes::{self, Decision};
 
-/// Takes bytes from the network; panics if something does not hold.
+/// Takes bytes from the network or from files; panics if something does not hold.
 type Body = fn(&[u8]);
 
 /// Every body by its name.
-const BODIES: [(&str, Body); 8] = [
+const BODIES: [(&str, Body); 9] = [
     ("first_bytes", first_bytes),
     ("head", head),
     ("message", message),
@@ -32,6 +33,7 @@ const BODIES: [(&str, Body); 8] = [
     ("fragment", rtc::fragment::fragment),
     ("datagrams", rtc::datagrams::datagrams),
     ("sessions", rtc::sessions::sessions),
+    ("state_files", state_files::state_files),
 ];
 
 /// Runs the body of this name.

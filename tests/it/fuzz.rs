@@ -10,11 +10,11 @@ use std::path::Path;
 
 use crate::harness::random::Random;
 
-/// Mutations of each body; those that set up sessions are slow.
+/// Mutations of each body; those that set up sessions or write files are slow.
 fn rounds(name: &str) -> usize {
     match name {
         "offer" | "fragment" => 1_000,
-        "datagrams" | "sessions" => 200,
+        "datagrams" | "sessions" | "state_files" => 200,
         _ => 50_000,
     }
 }
@@ -100,4 +100,9 @@ fn no_datagram_disturbs_a_connected_listener() {
 #[test]
 fn sessions_end_once_after_any_sequence_of_events() {
     run("sessions");
+}
+
+#[test]
+fn no_bytes_in_a_state_file_make_a_revoked_token_valid() {
+    run("state_files");
 }

@@ -16,6 +16,7 @@ pub use crate::audio::sources::capture_event::CaptureEvent;
 use crate::audio::sources::capture_event::EventSender;
 use crate::audio::sources::device_choice::FindError;
 use crate::audio::sources::device_entry::CaptureDevice;
+use crate::audio::sources::openings::{Opening, Openings};
 use crate::audio::sources::stream_config;
 use crate::observe::metrics::Counter;
 use crate::os::priority;
@@ -55,12 +56,22 @@ pub struct Capture {
 
 impl Capture {
     /// Begins to open the device that `finder` finds, in blocks of `wanted_samples` per channel at 48 kHz (limited to
-    /// 120 to 480, 2.5 to 10 ms).
-    pub fn open(finder: Finder, wanted_samples: u32, blocks_dropped: Counter, thread_name: &str) -> Capture {
+    /// 120 to 480, 2.5 to 10 ms). It fails at once if too many earlier attempts of the same station hang.
+    pub fn open(
+        finder: Finder,
+        wanted_samples: u32,
+        blocks_dropped: Counter,
+        thread_name: &str,
+        openings: &Openings,
+    ) -> Capture {
         let (event_sender, events) = bounded(EVENT_QUEUE_LENGTH);
         let (empty_blocks, empty_receiver) = bounded(POOL_MAX_BLOCKS);
         let (close_on_drop, closed) = bounded(0);
         let event_sender = EventSender::new(event_sender);
+        let Some(opening) = openings.begin() else {
+            event_sender.send_failed("Earlier attempts to open the device still hang in the sound system.".to_owned());
+            return Capture { events, empty_blocks, _close_on_drop: close_on_drop };
+        };
         let thread = CaptureThread {
             finder,
             block_samples: wanted_samples.clamp(BLOCK_MIN_SAMPLES, BLOCK_MAX_SAMPLES),
@@ -69,6 +80,7 @@ impl Capture {
             empty_sender: empty_blocks.clone(),
             empty_blocks: empty_receiver,
             closed,
+            _opening: opening,
         };
         // Not started by `reports::spawn`: this thread ends whenever its device fails or is closed, which is no reason
         // to end the process, and it may hang in a sound library for ever, so nothing may wait for it. Its failure is
@@ -101,6 +113,8 @@ struct CaptureThread {
     empty_blocks: Receiver<CaptureBlock>,
     /// Disconnected when the `Capture` is dropped.
     closed: Receiver<()>,
+    /// Until the thread ends.
+    _opening: Opening,
 }
 
 impl CaptureThread {
@@ -202,7 +216,7 @@ mod tests {
     #[test]
     fn a_device_that_cannot_be_found_fails_with_the_reason() {
         let finder: Finder = Arc::new(|| Err(FindError::NoInput { why: "no cable".to_owned() }));
-        let capture = Capture::open(finder, 480, Counter::default(), "cap-none");
+        let capture = Capture::open(finder, 480, Counter::default(), "cap-none", &Openings::default());
         match capture.events().recv_timeout(Duration::from_secs(5)) {
             Ok(CaptureEvent::Failed { reason }) => assert!(reason.contains("no cable"), "{reason}"),
             other => panic!("{other:?}"),
@@ -217,7 +231,33 @@ mod tests {
             Err(FindError::NoInput { why: String::new() })
         });
         let started = Instant::now();
-        drop(Capture::open(finder, 480, Counter::default(), "cap-hung"));
+        drop(Capture::open(finder, 480, Counter::default(), "cap-hung", &Openings::default()));
         assert!(started.elapsed() < Duration::from_millis(500));
+    }
+
+    #[test]
+    fn a_device_that_hangs_when_it_is_opened_takes_a_few_threads_and_is_opened_again_when_it_no_longer_hangs() {
+        let (hold, hung) = bounded::<()>(0);
+        let (begun, begins) = bounded(100);
+        let finder: Finder = Arc::new(move || {
+            let _ = begun.send(());
+            let _ = hung.recv();
+            Err(FindError::NoInput { why: "no cable".to_owned() })
+        });
+        let openings = Openings::default();
+        let open = || Capture::open(finder.clone(), 480, Counter::default(), "cap-hung", &openings);
+        let reason = |capture: &Capture| match capture.events().recv_timeout(Duration::from_secs(5)) {
+            Ok(CaptureEvent::Failed { reason }) => reason,
+            other => panic!("{other:?}"),
+        };
+        let refused = (0..50).filter(|_| open().events().try_recv().is_ok()).count();
+        assert_eq!((refused, begins.iter().take(50 - refused).count()), (47, 3));
+        assert!(reason(&open()).contains("still hang"));
+        drop(hold);
+        let started = Instant::now();
+        while !reason(&open()).contains("no cable") {
+            assert!(started.elapsed() < Duration::from_secs(5), "the threads have ended");
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 }

@@ -8,6 +8,7 @@ mod capture_event;
 pub mod device;
 mod device_choice;
 mod device_entry;
+pub mod openings;
 mod platform;
 #[cfg(target_os = "linux")]
 pub mod pulse;

@@ -8,10 +8,12 @@
 use std::borrow::Cow;
 use std::io;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::access::token_store::{TokenError, TokenStore};
+use crate::access::token_clock::{self, TokenClock};
+use crate::access::token_store::{Reservation, TokenError, TokenStore};
 use crate::access::tokens::{Claims, Permission};
 use crate::ids::peer::PeerId;
 use crate::net::rate_limiter::RateLimiter;
@@ -24,6 +26,9 @@ use crate::web::http::query::{Ambiguous, parameter};
 /// need not cost the server anything.
 const FAILURES: f64 = 10.0;
 const FAILURES_PER_S: f64 = 0.2;
+
+/// When the log is told that the clock was set back. Clocks that are kept in time are set back by less.
+const SET_BACK_REPORTED_S: u64 = 60;
 
 /// What a request presents to be authorized.
 #[derive(Clone, Copy)]
@@ -60,6 +65,10 @@ impl Authorization {
 pub struct Authorizer {
     is_private: bool,
     store: TokenStore,
+    /// Shared by all connections' threads; held for one reading.
+    clock: Mutex<TokenClock>,
+    /// The log has been told that the clock was set back.
+    is_set_back_known: AtomicBool,
     allowed_origins: Vec<Origin>,
     /// Shared by all connections' threads; held for one look-up.
     failures: Mutex<RateLimiter>,
@@ -72,6 +81,8 @@ impl Authorizer {
         Authorizer {
             is_private,
             store,
+            clock: Mutex::new(TokenClock::new(Instant::now(), SystemTime::now())),
+            is_set_back_known: AtomicBool::new(false),
             allowed_origins,
             failures: Mutex::new(RateLimiter::new(FAILURES_PER_S, FAILURES)),
         }
@@ -130,8 +141,9 @@ impl Authorizer {
     ) -> Result<Authorization, Response> {
         let claims = match token(credentials) {
             Ok(None) => None,
-            Ok(Some(token)) => match self.store.check(&token, by, now_s()) {
+            Ok(Some(token)) => match self.store.check(&token, by, self.now_s()) {
                 Ok(claims) => Some(claims),
+                Err(error @ (TokenError::Undecided | TokenError::ClockNotSet)) => return Err(undecided(&error)),
                 Err(error) => return Err(self.invalid(sentence(&error), credentials.client)),
             },
             Err(reason) => return Err(self.invalid(reason, credentials.client)),
@@ -157,9 +169,9 @@ impl Authorizer {
         let mut token_use = TokenUse { store: &self.store, unconfirmed: None };
         // An open server needs no token for this, so none is used.
         if let Some(claims) = authorization.claims.as_ref().filter(|_| self.is_private) {
-            match self.store.consume(claims, by, now_s()) {
-                Ok(true) => token_use.unconfirmed = Some((claims.clone(), by)),
-                Ok(false) => {}
+            match self.store.reserve(claims, by, self.now_s()) {
+                Ok(reservation) => token_use.unconfirmed = reservation,
+                Err(error @ (TokenError::Undecided | TokenError::ClockNotSet)) => return Err(undecided(&error)),
                 Err(TokenError::NotRecorded(error)) => {
                     log::error!("the use of a token cannot be recorded, so the token is refused: {error}");
                     return Err(Response::internal_error());
@@ -168,6 +180,17 @@ impl Authorizer {
             }
         }
         Ok(token_use)
+    }
+
+    /// Seconds since 1970. A clock that is set back makes no expired token valid again.
+    fn now_s(&self) -> u64 {
+        let (now, wall) = (Instant::now(), SystemTime::now());
+        let now_s = self.clock.lock().unwrap_or_else(PoisonError::into_inner).now_s(now, wall);
+        let set_back_s = now_s - token_clock::seconds(wall).min(now_s);
+        if set_back_s >= SET_BACK_REPORTED_S && !self.is_set_back_known.swap(true, Ordering::Relaxed) {
+            log::warn!("the clock was set back by {set_back_s} s; until a restart, links expire as if it had not been");
+        }
+        now_s
     }
 
     fn invalid(&self, reason: &'static str, client: IpAddr) -> Response {
@@ -186,20 +209,22 @@ impl Authorizer {
 #[derive(Debug)]
 pub struct TokenUse<'a> {
     store: &'a TokenStore,
-    unconfirmed: Option<(Claims, Option<PeerId>)>,
+    unconfirmed: Option<Reservation>,
 }
 
 impl TokenUse<'_> {
     /// The request had success, so that the use counts.
     pub fn confirm(&mut self) {
-        self.unconfirmed = None;
+        if let Some(reservation) = self.unconfirmed.take() {
+            self.store.confirm(&reservation);
+        }
     }
 }
 
 impl Drop for TokenUse<'_> {
     fn drop(&mut self) {
-        if let Some((claims, by)) = self.unconfirmed.take() {
-            self.store.release(&claims, by);
+        if let Some(reservation) = self.unconfirmed.take() {
+            self.store.release(&reservation);
         }
     }
 }
@@ -231,7 +256,14 @@ fn sentence(error: &TokenError) -> &'static str {
         TokenError::Expired => "This token has expired.",
         TokenError::Revoked => "This token was revoked.",
         TokenError::UsedUp => "This token was used as often as it may be.",
+        TokenError::Undecided => "This server cannot check tokens at present; its log says why.",
+        TokenError::ClockNotSet => "This server's clock is not set, so it cannot tell whether this token has expired.",
     }
+}
+
+/// The client's token may be valid, so it is neither counted as a failure nor called invalid, which would make a page forget it.
+fn undecided(error: &TokenError) -> Response {
+    Response::error(ErrorCode::Internal, sentence(error))
 }
 
 /// RFC 9110 §11.6.1: a 401 names the scheme of the credentials that are needed.
@@ -241,11 +273,6 @@ fn challenge(response: Response) -> Response {
 
 fn whole_seconds(wait: Duration) -> u32 {
     u32::try_from(wait.as_secs_f64().ceil() as u64).unwrap_or(u32::MAX).max(1)
-}
-
-/// Seconds since 1970; with a clock before that nothing expires.
-fn now_s() -> u64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 #[cfg(test)]

@@ -92,6 +92,7 @@ pub(crate) fn serve(
         heartbeat,
         token_use,
         texts: Vec::new().into_iter(),
+        is_admitted: false,
         is_blocked: false,
         may_have_more: true,
     };
@@ -110,6 +111,8 @@ struct Peer<'a> {
     token_use: TokenUse<'a>,
     /// What is left of a delivery of several messages.
     texts: std::vec::IntoIter<Arc<str>>,
+    /// The room has admitted the peer. Nothing is read before that: what the peer says in a room counts as a use of its token.
+    is_admitted: bool,
     /// The socket takes no more for now; the outbox waits.
     is_blocked: bool,
     /// There may be more to read.
@@ -149,7 +152,8 @@ impl Peer<'_> {
     /// Does what can be done now. Returns how long to sleep then; None if there is more to do right away.
     fn step(&mut self) -> Result<Option<Duration>, End> {
         let ready = self.socket.get_ref().take_ready();
-        if ready || self.may_have_more {
+        self.may_have_more |= ready;
+        if self.is_admitted && self.may_have_more {
             self.may_have_more = self.read()?;
         }
         if ready || !self.is_blocked {
@@ -171,7 +175,7 @@ impl Peer<'_> {
                 }
                 Ok(None)
             }
-            HeartbeatAction::Wait(_) if self.may_have_more => Ok(None),
+            HeartbeatAction::Wait(_) if self.is_admitted && self.may_have_more => Ok(None),
             HeartbeatAction::Wait(deadline) => Ok(Some(deadline.saturating_duration_since(now))),
         }
     }
@@ -222,6 +226,7 @@ impl Peer<'_> {
                 Ok(Some(Delivery::Texts(texts))) => {
                     // The room has admitted the peer: only then several messages come at once.
                     self.token_use.confirm();
+                    self.is_admitted = true;
                     self.texts = texts.into_iter();
                 }
                 Ok(Some(Delivery::Close(reason))) => return Err(closed_by_hub(reason)),

@@ -11,13 +11,18 @@ use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::{NoServerSessionStorage, ProducesTickets};
 
-use crate::os::state_dir::{FileStamp, StateDir};
-use crate::web::transport::certificate::{Certificate, names_of_this_host};
+use crate::net::token_bucket::{Rate, TokenBucket};
+use crate::os::secret_file::FileStamp;
+use crate::os::state_dir::StateDir;
+use crate::web::transport::certificate::Certificate;
+use crate::web::transport::own_certificate::{self, Renewal, names_of_this_host};
 
 /// The only protocol spoken here (RFC 7301 §6).
 const ALPN: &[u8] = b"http/1.1";
 /// How often files and clock are checked, if there are new connections.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
+/// How often a certificate is made: a few at once, for a clock that is being set, then one an hour. Browsers warn anew of each.
+const RENEWALS: Rate = Rate { per_s: 1.0 / 3_600.0, burst: 4.0 };
 
 /// How the public port speaks TLS.
 pub struct Tls {
@@ -34,7 +39,8 @@ pub struct Tls {
 struct Present {
     config: Arc<ServerConfig>,
     fingerprint: String,
-    renew_at: Option<SystemTime>,
+    /// Of one that was made here.
+    renewal: Option<Renewal>,
 }
 
 /// Where certificates come from.
@@ -50,6 +56,7 @@ enum Source {
 struct LastCheck {
     at: Instant,
     stamps: [FileStamp; 2],
+    renewals: TokenBucket,
 }
 
 impl fmt::Debug for Tls {
@@ -74,7 +81,7 @@ impl Tls {
     /// # Errors
     /// The crypto library's error.
     pub fn self_signed(state: Option<StateDir>) -> Result<Tls, String> {
-        let certificate = own_certificate(state.as_ref(), SystemTime::now())?;
+        let certificate = own_certificate(state.as_ref(), SystemTime::now(), None)?;
         if state.is_none() {
             log::warn!("there is no state folder, so browsers will see another certificate after the next start");
         }
@@ -84,8 +91,9 @@ impl Tls {
     fn new(certificate: Certificate, source: Source, stamps: [FileStamp; 2]) -> Result<Tls, String> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let ticketer = aws_lc_rs::Ticketer::new().map_err(|error| error.to_string())?;
-        let present = present(certificate, &source, &provider, &ticketer)?;
-        let last_check = Mutex::new(LastCheck { at: Instant::now(), stamps });
+        let (now, today) = (Instant::now(), SystemTime::now());
+        let present = present(certificate, &source, &provider, &ticketer, now, today)?;
+        let last_check = Mutex::new(LastCheck { at: now, stamps, renewals: TokenBucket::full(RENEWALS, now) });
         Ok(Tls { present: RwLock::new(Arc::new(present)), source, provider, ticketer, last_check })
     }
 
@@ -123,14 +131,20 @@ impl Tls {
                 (std::mem::replace(&mut last_check.stamps, stamps) != stamps).then(|| Certificate::read(cert, key))
             }
             Source::SelfSigned(state) => {
-                let due = self.present().renew_at.is_some_and(|at| today >= at);
-                due.then(|| own_certificate(state.as_ref(), today))
+                let present = self.present();
+                let is_due = present.renewal.is_none_or(|renewal| renewal.is_due(now, today));
+                (is_due && last_check.renewals.take(RENEWALS, now).is_ok())
+                    .then(|| own_certificate(state.as_ref(), today, Some(&present.fingerprint)))
             }
         };
         let Some(found) = found else { return };
-        match found.and_then(|certificate| present(certificate, &self.source, &self.provider, &self.ticketer)) {
+        let configured = |it| present(it, &self.source, &self.provider, &self.ticketer, now, today);
+        match found.and_then(configured) {
             Ok(present) => {
-                log::info!("certificate: replaced, SHA-256 {}", present.fingerprint);
+                // Not if only the permissions of a file have changed.
+                if present.fingerprint != self.fingerprint() {
+                    log::info!("certificate: replaced, SHA-256 {}", present.fingerprint);
+                }
                 *self.present.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(present);
             }
             Err(wrong) => log::warn!("certificate: not replaced: {wrong}"),
@@ -138,10 +152,12 @@ impl Tls {
     }
 }
 
-fn own_certificate(state: Option<&StateDir>, today: SystemTime) -> Result<Certificate, String> {
-    match state.and_then(|state| Certificate::kept(state, today)) {
+/// The one that is kept, or a new one; not the one that is due, whose fingerprint is `due`.
+fn own_certificate(state: Option<&StateDir>, today: SystemTime, due: Option<&str>) -> Result<Certificate, String> {
+    let kept = state.and_then(|state| own_certificate::kept(state, today));
+    match kept.filter(|kept| due.is_none_or(|due| kept.fingerprint() != due)) {
         Some(kept) => Ok(kept),
-        None => Certificate::make(&names_of_this_host(), state, today)
+        None => own_certificate::make(&names_of_this_host(), state, today)
             .map_err(|error| format!("no certificate could be made: {error}")),
     }
 }
@@ -151,11 +167,18 @@ fn present(
     source: &Source,
     provider: &Arc<CryptoProvider>,
     ticketer: &Arc<dyn ProducesTickets>,
+    now: Instant,
+    today: SystemTime,
 ) -> Result<Present, String> {
     let fingerprint = certificate.fingerprint();
-    let renew_at = certificate.renew_at();
-    if certificate.ends().is_some_and(|end| end < SystemTime::now()) {
-        log::warn!("certificate: expired; browsers will refuse it");
+    let is_own = matches!(source, Source::SelfSigned(_));
+    let renewal = is_own.then(|| Renewal::of(&certificate, now, today)).flatten();
+    match certificate.validity() {
+        Some((_, ends)) if ends < today => log::warn!("certificate: expired; browsers will refuse it"),
+        Some((from, _)) if from > today && !is_own => {
+            log::warn!("certificate: not valid yet, or this computer's clock is wrong; browsers may refuse it");
+        }
+        _ => {}
     }
     let unusable = |error: rustls::Error| match (&error, source) {
         (rustls::Error::InconsistentKeys(_), Source::Files { cert, key }) => {
@@ -177,7 +200,7 @@ fn present(
     config.ticketer = Arc::clone(ticketer);
     // Clients keep their tickets, so no sessions are kept here.
     config.session_storage = Arc::new(NoServerSessionStorage {});
-    Ok(Present { config: Arc::new(config), fingerprint, renew_at })
+    Ok(Present { config: Arc::new(config), fingerprint, renewal })
 }
 
 #[cfg(test)]
@@ -240,9 +263,48 @@ mod tests {
         let first = tls.fingerprint();
         assert_eq!(Tls::self_signed(Some(state.clone())).unwrap().fingerprint(), first);
         let (later, today) = (Instant::now() + CHECK_EVERY * 2, SystemTime::now());
-        tls.check(later, today + Duration::from_secs(300 * 86_400));
+        let days = |n: u64| Duration::from_secs(n * 86_400);
+        tls.check(later, today + days(300));
         assert_eq!(tls.fingerprint(), first);
-        tls.check(later + CHECK_EVERY * 2, today + Duration::from_secs(380 * 86_400));
+        tls.check(later + CHECK_EVERY * 2, today + days(380));
         assert_ne!(tls.fingerprint(), first);
+        assert_eq!(own_certificate::kept(&state, today + days(380)).unwrap().fingerprint(), tls.fingerprint());
+    }
+
+    #[test]
+    fn a_certificate_of_a_wrong_clock_is_replaced_when_the_clock_is_set() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDir::open(folder.path()).unwrap();
+        let (begun, today) = (Instant::now(), SystemTime::now());
+        let ahead = today + Duration::from_secs(30 * 365 * 86_400);
+        own_certificate::make(&names_of_this_host(), Some(&state), ahead).unwrap();
+        let tls = Tls::self_signed(Some(state.clone())).unwrap();
+        let first = tls.fingerprint();
+        let valid = own_certificate::kept(&state, today).expect("it was replaced at the start");
+        assert_eq!(valid.fingerprint(), first);
+        // A clock that jumps to and fro makes a few certificates and not one a second.
+        let mut seen = std::collections::HashSet::from([first]);
+        for n in 1..100 {
+            tls.check(begun + CHECK_EVERY * 2 * n, if n % 2 == 0 { today } else { ahead });
+            seen.insert(tls.fingerprint());
+        }
+        assert!((2..=6).contains(&seen.len()), "{}", seen.len());
+        // The hourly one comes, and is right.
+        tls.check(begun + Duration::from_secs(7_200), today);
+        assert_eq!(own_certificate::kept(&state, today).unwrap().fingerprint(), tls.fingerprint());
+    }
+
+    #[test]
+    fn a_renewal_by_the_time_that_has_passed_does_not_take_the_old_one_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDir::open(folder.path()).unwrap();
+        let tls = Tls::self_signed(Some(state)).unwrap();
+        let (year, today) = (Duration::from_secs(380 * 86_400), SystemTime::now());
+        let first = tls.fingerprint();
+        tls.check(Instant::now() + year, today);
+        let second = tls.fingerprint();
+        assert_ne!(second, first);
+        tls.check(Instant::now() + year + CHECK_EVERY * 2, today);
+        assert_eq!(tls.fingerprint(), second);
     }
 }

@@ -1,5 +1,7 @@
+mod damaged_files;
 mod invitations;
 mod moderators;
 mod origins;
 mod private_server;
+mod root_commands;
 mod tokens;

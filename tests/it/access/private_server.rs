@@ -11,7 +11,7 @@ use crate::harness::http_client::HttpResponse;
 use crate::harness::server::Server as TestServer;
 use crate::web::whep;
 
-const UPGRADE: &str = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+pub const UPGRADE: &str = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
                        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 
 /// A server that needs tokens, and its state folder.

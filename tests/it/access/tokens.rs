@@ -2,14 +2,15 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use roomtone::access::token_store::TokenStore;
 use roomtone::access::tokens::Permission;
+use roomtone::os::state_dir::StateDir;
 use serde_json::json;
 
 use crate::access::private_server::{
-    PrivateServer, bearer, check_access, listen, offer_as_json, room, store, ws_refusal,
+    PrivateServer, UPGRADE, bearer, check_access, listen, offer_as_json, room, store, ws_refusal,
 };
-use crate::harness::http_client::HttpResponse;
-use crate::harness::http_client::code;
+use crate::harness::http_client::{HttpClient, HttpResponse, code};
 use crate::harness::room_peer::{RoomPeer, connect, receive};
 use crate::harness::server::Server as TestServer;
 use crate::harness::wait::wait_until;
@@ -147,6 +148,78 @@ fn a_peer_refused_by_a_locked_room_has_not_used_its_token() {
 }
 
 #[test]
+fn a_broken_connection_of_a_peer_gives_back_no_use_of_its_other_one() {
+    let private = PrivateServer::start();
+    let once = private.token_with_uses(room("r"), 1);
+    let mut inside = vec![];
+    for person in 1..=3 {
+        let query = format!("room=r&token={once}&resume={}", format!("{person:02x}").repeat(32));
+        // A frame that is not masked breaks RFC 6455 §5.1. It comes together with the handshake, so that nothing is read of
+        // the room before the connection ends.
+        let mut broken = private.server.client();
+        broken.send(format!("GET /ws?{query} HTTP/1.1\r\nHost: localhost\r\n{UPGRADE}\r\n").as_bytes());
+        broken.send(b"\x81\x05hello");
+        std::thread::sleep(std::time::Duration::from_millis(if person == 1 { 0 } else { 100 }));
+        let refusal = private.server.ask("GET", &format!("/ws?{query}"), &format!("{UPGRADE}X: y\r\n"), b"");
+        if refusal.status == 101 {
+            inside.push(person);
+        }
+    }
+    assert_eq!(inside.len(), 1, "{inside:?} are in with a link for one");
+    let refused = code(401, "token-invalid");
+    assert_eq!(ws_refusal(&private.server, &format!("room=r&token={once}"), ""), refused);
+}
+
+#[test]
+fn nobody_speaks_in_a_room_without_using_the_token() {
+    let private = PrivateServer::start();
+    let (admin, once) = (private.token(Permission::Admin), private.token_with_uses(room("r"), 1));
+    let mut witness = RoomPeer::join(&private.server, &format!("room=r&token={admin}"));
+    for _ in 0..3 {
+        let mut client = private.server.client();
+        let target = format!("/ws?room=r&token={once}");
+        let handshake = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n{UPGRADE}\r\n").into_bytes();
+        let chat = br#"{"type":"chat","payload":{"text":"hello"}}"#;
+        // Masked with zeros; the frame after it breaks the protocol.
+        let frame = [&[0x81, 0x80 | chat.len() as u8, 0, 0, 0, 0], &chat[..], b"\x81\x05hello"].concat();
+        client.send(&[handshake, frame].concat());
+        std::thread::sleep(std::time::Duration::from_millis(300));
+    }
+    let mut heard = vec![];
+    while heard.last().is_none_or(|last| last != "error") {
+        if heard.is_empty() {
+            // The last message is the answer to this.
+            witness.send(&json!({"type": "offer", "targetId": "0", "payload": {}}));
+        }
+        heard.push(witness.receive_type());
+    }
+    assert!(heard.iter().filter(|kind| *kind == "chat").count() <= 1, "{heard:?}");
+}
+
+#[test]
+fn connections_of_one_peer_at_the_same_time_use_a_token_once() {
+    let private = PrivateServer::start();
+    let (once, resume) = (private.token_with_uses(room("r"), 1), format!("resume={}", "ab".repeat(32)));
+    let query = format!("room=r&token={once}&{resume}");
+    let statuses: Vec<u16> = std::thread::scope(|scope| {
+        let address = private.server.address();
+        let query = &query;
+        let ask = move || {
+            let mut client = HttpClient::connect(address);
+            client.ask("GET", &format!("/ws?{query}"), UPGRADE, b"");
+            client.response("GET").status
+        };
+        let threads: Vec<_> = (0..12).map(|_| scope.spawn(ask)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert_eq!(statuses, [101; 12]);
+    assert_eq!(ws_refusal(&private.server, &format!("room=r&token={once}"), ""), code(401, "token-invalid"));
+    RoomPeer::join(&private.server, &query);
+    let recorded = std::fs::read_to_string(private.folder.path().join("uses")).unwrap();
+    assert_eq!(recorded.lines().count(), 1, "{recorded}");
+}
+
+#[test]
 fn a_token_revoked_by_another_process_permits_nothing() {
     let private = PrivateServer::start();
     let other_process = store(&private.folder);
@@ -156,7 +229,7 @@ fn a_token_revoked_by_another_process_permits_nothing() {
     other_process.revoke(claims.id).unwrap();
     assert_eq!(check_access(&private.server, "listen", &token), Err(code(401, "token-invalid")));
     assert!(check_access(&private.server, "listen", &other).is_ok());
-    other_process.revoke_all().unwrap();
+    TokenStore::revoke_all(&StateDir::open(private.folder.path()).unwrap()).unwrap();
     assert_eq!(check_access(&private.server, "listen", &other), Err(code(401, "token-invalid")));
 }
 

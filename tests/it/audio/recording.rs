@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use roomtone::audio::pcm::CaptureFormat;
 use roomtone::audio::sources::capture::{Capture, CaptureEvent, Finder};
 use roomtone::audio::sources::device::{CaptureDevice, FindError};
+use roomtone::audio::sources::openings::Openings;
 use roomtone::audio::sources::pulse::host::{PulseDevice, PulseHost};
 use roomtone::observe::metrics::Counter;
 
@@ -26,7 +27,7 @@ pub fn named(host: PulseHost, name: &'static str) -> Finder {
 }
 
 pub fn open(finder: Finder, wanted_samples: u32) -> Capture {
-    Capture::open(finder, wanted_samples, Counter::default(), "cap-test")
+    Capture::open(finder, wanted_samples, Counter::default(), "cap-test", &Openings::default())
 }
 
 /// What a capture delivered.

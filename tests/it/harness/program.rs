@@ -29,7 +29,19 @@ impl Program {
     }
 
     pub fn start_in(folder: tempfile::TempDir, args: &[&str], sound: Option<&SoundServer>) -> Program {
-        let mut command = command(&[&["--port", "0"], args].concat(), sound);
+        Program::spawn(folder, command(&[&["--port", "0"], args].concat(), sound))
+    }
+
+    /// Ends the program and starts another one in its folder.
+    pub fn restart(mut self, command: Command) -> Program {
+        self.signal("-TERM");
+        self.wait();
+        let folder = std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap());
+        Program::spawn(folder, command)
+    }
+
+    pub fn spawn(folder: tempfile::TempDir, mut command: Command) -> Program {
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child = command.current_dir(&folder).stderr(Stdio::piped()).spawn().unwrap();
         let log: Arc<Mutex<Vec<String>>> = Arc::default();
         let (lines, errors) = (log.clone(), BufReader::new(child.stderr.take().unwrap()));
