@@ -2,7 +2,9 @@
 //! under a fuzzer (targets/); `make test` runs them on seeds and seeded mutations of those (tests/it/fuzz.rs).
 
 mod rtc;
+mod web;
 
+use std::net::Ipv4Addr;
 use std::time::Instant;
 
 use roomtone::access::tokens::{Claims, Permission, SigningKey, TokenId};
@@ -23,9 +25,10 @@ use roomtone::web::transport::first_bytes::{self, Decision};
 type Body = fn(&[u8]);
 
 /// Every body by its name.
-const BODIES: [(&str, Body); 7] = [
+const BODIES: [(&str, Body); 8] = [
     ("first_bytes", first_bytes),
     ("head", head),
+    ("connection", web::connection::connection),
     ("message", message),
     ("names", names),
     ("offer", rtc::offer::offer),
@@ -130,7 +133,10 @@ pub fn message(bytes: &[u8]) {
     for n in 0..2 {
         let (connection, token) = (ConnectionId(n), ResumeToken::from_bytes([n as u8; 32]));
         let (room, moderator) = (RoomName::default(), n == 0);
-        rooms.join(JoinRequest { connection, room, token, moderator, stations: vec![] }, now);
+        rooms.join(
+            JoinRequest { connection, client: Ipv4Addr::LOCALHOST.into(), room, token, moderator, stations: vec![] },
+            now,
+        );
     }
     // OTHER stands for the other peer's id, so that relaying is reached.
     let text = text.replace("OTHER", &ResumeToken::from_bytes([1; 32]).id().to_string());
