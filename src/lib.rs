@@ -20,14 +20,15 @@
 //!                       waits for reports and signals; opens ports, folders, certificate; starts the log
 //! config                config · start_error
 //!                       everything the program can be told, as plain structs
-//! web/server            acceptor · workers · connection · loopback · private_socket · streaming
+//! web/server            acceptor · workers · connection · callers · loopback · private_socket · streaming
 //!                       accepts TCP, reads requests within limits, has them answered
 //! web/handlers          dispatch · status · pages · access · whep · websocket · context · assets · authorize
 //!                       what requests are answered with, and which are permitted
 //! web/http              routes* · redirect* · upgrade* · response_head* · head* · chunked* · message* · body*
 //! web/http              error_code* · origin* · query* · client_address*
 //!                       HTTP as values; the only list of paths
-//! web/transport         socket · first_bytes* · readiness · tls · own_certificate · certificate · limits* · metrics
+//! web/transport         metered_socket · frame_counter* · socket · first_bytes* · readiness · tls · own_certificate · certificate
+//! web/transport         limits* · metrics
 //!                       sockets, TLS, certificates
 //! broadcast
 //!                       stations on the air: the only place that knows stations and the engine
@@ -59,10 +60,10 @@
 //! audio/processing      blocks* · convert* · resample*
 //! audio                 encoder* · pcm*
 //!                       from a device, a sound server or an oscillator to Opus packets
-//! net                   page_addresses · interfaces · authority* · concurrency_limit · rate_limiter* · subnet* · token_bucket* · ice_server*
+//! net                   page_addresses · interfaces · authority* · concurrency_limit · shared_rate_limiter · rate_limiter* · subnet* · token_bucket* · ice_server*
 //! os                    state_dir · secret_file · priority · sd_notify · nss · memory · file_limits · threads
 //!                       what the standard library has no safe call for, and the folder for state
-//! observe               log · log_output · log_file · line_queue · service · reports · prometheus · json · registry · metrics
+//! observe               sentence* · log · log_output · log_file · line_queue · service · reports · prometheus · json · registry · metrics
 //!                       the log, metrics and their two renderings, how threads report to `main`
 //! ids                   session · peer · names
 //! media                 track* · packet*
@@ -163,7 +164,8 @@
 //! for (n, secret) in [[1; 32], [2; 32]].into_iter().enumerate() {
 //!     let token = ResumeToken::from_bytes(secret);
 //!     let (connection, room) = (ConnectionId(n as u64), RoomName::default());
-//!     rooms.join(JoinRequest { connection, room, token, stations: vec![], moderator: false }, now);
+//!     let client = std::net::Ipv4Addr::LOCALHOST.into();
+//!     rooms.join(JoinRequest { connection, client, room, token, stations: vec![], moderator: false }, now);
 //!     let outputs = drain(&mut rooms);
 //!     let is_told = |output: &Output| match output {
 //!         Output::Send { connection: ConnectionId(0), text } => text.contains("new-peer"),

@@ -126,6 +126,20 @@ pub(crate) const FLAGS: &[Flag] = &[
         |c| c.signal.limits.max_peers.to_string(),
         |c, v| values::number(v, COUNT).map(|n| c.signal.limits.max_peers = n),
     ),
+    Flag::value(
+        "max-peers-per-address",
+        "N",
+        "peers in all rooms from one address",
+        |c| c.signal.limits.max_peers_per_address.to_string(),
+        |c, v| values::number(v, COUNT).map(|n| c.signal.limits.max_peers_per_address = n),
+    ),
+    Flag::value(
+        "messages-per-second",
+        "N",
+        "messages in rooms from all peers of one address, ten times as many at once; more are read later",
+        |c| c.signal.limits.address_messages_per_s.to_string(),
+        |c, v| values::number(v, 1..=10_000_000).map(|n| c.signal.limits.address_messages_per_s = n),
+    ),
     Flag::values(
         "ice-server",
         "URL[,USER,CREDENTIAL]",
@@ -180,7 +194,7 @@ pub(crate) const FLAGS: &[Flag] = &[
     Flag::value(
         "max-listeners-per-address",
         "N",
-        "listeners at the same time from one address: one of IPv4, or a /64 of IPv6",
+        "listeners at the same time from one address, and as many streamed responses",
         |c| c.web.limits.max_listeners_per_address.to_string(),
         |c, v| values::number(v, COUNT).map(|n| c.web.limits.max_listeners_per_address = n),
     ),
@@ -208,7 +222,7 @@ pub(crate) const FLAGS: &[Flag] = &[
     Flag::value(
         "max-connections-per-address",
         "N",
-        "TCP connections at the same time from one address",
+        "TCP connections at the same time from one address; of a trusted proxy's clients, requests",
         |c| c.web.limits.max_connections_per_address.to_string(),
         |c, v| values::number(v, COUNT).map(|n| c.web.limits.max_connections_per_address = n),
     ),

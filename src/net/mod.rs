@@ -6,5 +6,6 @@ pub mod ice_server;
 pub mod interfaces;
 pub mod page_addresses;
 pub mod rate_limiter;
+pub mod shared_rate_limiter;
 pub mod subnet;
 pub mod token_bucket;

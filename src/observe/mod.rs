@@ -9,4 +9,5 @@ pub mod metrics;
 pub mod prometheus;
 pub mod registry;
 pub mod reports;
+pub mod sentence;
 pub mod service;

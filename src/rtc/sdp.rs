@@ -8,6 +8,7 @@ use std::fmt::Write;
 
 use data_encoding::HEXLOWER_PERMISSIVE;
 
+use crate::observe::sentence::Quoted;
 use crate::rtc::ice::credentials::{LocalCredentials, RemoteCredentials};
 
 /// Longest accepted a=mid. Browsers use one or two digits.
@@ -149,12 +150,12 @@ impl IceFragment {
             return Err("the fragment is empty".into());
         }
         if let Some(odd) = lines.iter().find(|l| !is_sdp_line(l)) {
-            return Err(format!("`{}` is not a line of an SDP fragment", excerpt(odd)));
+            return Err(format!("`{}` is not a line of an SDP fragment", Quoted(odd)));
         }
         if let Some(odd) =
             lines.iter().filter_map(|l| l.strip_prefix("a=candidate:")).find(|c| c.split(' ').count() < 8)
         {
-            return Err(format!("`{}` is not a candidate", excerpt(odd)));
+            return Err(format!("`{}` is not a candidate", Quoted(odd)));
         }
         Ok(IceFragment { credentials: credentials(&lines, STRICT)?, mid: attribute(&lines, "mid").map(str::to_owned) })
     }
@@ -202,7 +203,7 @@ fn split_sections(offer: &str) -> Result<Vec<Vec<&str>>, String> {
     let mut sections: Vec<Vec<&str>> = vec![vec![]];
     for line in offer.lines().map(str::trim_end).filter(|l| !l.is_empty()) {
         if !is_sdp_line(line) {
-            return Err(format!("`{}` is not a line of SDP", excerpt(line)));
+            return Err(format!("`{}` is not a line of SDP", Quoted(line)));
         }
         if line.starts_with("m=") {
             sections.push(vec![]);
@@ -308,11 +309,6 @@ fn is_sdp_line(line: &str) -> bool {
 /// `ice-char` is ALPHA, DIGIT, `+` or `/`; 256 at the most (RFC 8839 §5.4).
 fn is_ice_chars(text: &str, least: usize) -> bool {
     (least..=256).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'+' || b == b'/')
-}
-
-/// The beginning of a client's line, safe to quote in an error.
-fn excerpt(line: &str) -> String {
-    line.chars().filter(|c| !c.is_control()).take(40).collect()
 }
 
 fn push_line(text: &mut String, line: &str) {

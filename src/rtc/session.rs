@@ -25,6 +25,7 @@ use str0m::{Candidate, Event, Input, Output as EngineOutput, Rtc};
 use crate::ids::session::SessionId;
 use crate::media::packet::Packet;
 use crate::net::token_bucket::{Rate, TokenBucket};
+use crate::observe::sentence::Quoted;
 use crate::rtc::ice::agent::{self, Agent};
 use crate::rtc::ice::credentials::{LocalCredentials, RemoteCredentials};
 use crate::rtc::ice::patch::{IcePatch, Patched};
@@ -310,7 +311,7 @@ impl Session {
             return Err(PatchRefusal::StaleTag);
         }
         if let Some(mid) = patch.mid.filter(|mid| *mid != self.mid.to_string()) {
-            let sentence = format!("this session carries a=mid:{}, not a=mid:{mid}", self.mid);
+            let sentence = format!("this session carries a=mid:{}, not a=mid:{}", self.mid, Quoted(&mid));
             return Err(PatchRefusal::Unprocessable(sentence));
         }
         let restart = patch.restart.filter(|(_, remote)| remote.ufrag != self.agent.remote().ufrag);

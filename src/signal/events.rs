@@ -1,5 +1,6 @@
 //! What [`Rooms`](crate::signal::rooms::Rooms) is told and what it asks for: plain values. Nothing is decided here.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -27,6 +28,8 @@ pub struct ConnectionId(pub u64);
 pub struct JoinRequest {
     /// The connection it came on.
     pub connection: ConnectionId,
+    /// The address that the peer counts to.
+    pub client: IpAddr,
     /// The room to join.
     pub room: RoomName,
     /// The peer's identity: a new secret, or the one from the `config` of an earlier connection.

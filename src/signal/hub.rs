@@ -3,14 +3,16 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use crate::ids::names::RoomName;
 use crate::ids::peer::ResumeToken;
+use crate::net::shared_rate_limiter::SharedRateLimiter;
 use crate::observe::reports::{self, Report};
 use crate::observe::service::Running;
 use crate::signal::events::{CloseReason, ConnectionId, Disconnect, JoinRequest, Output, PeerEvent, ServerInfo};
@@ -22,6 +24,8 @@ use crate::signal::rooms::Rooms;
 /// Events of all connections that wait for the hub. When the queue is full, a connection's thread waits, and with it its
 /// browser.
 const MAX_EVENTS: usize = 4096;
+/// After a pause, the peers of an address may send so many seconds' worth of messages at once.
+const ADDRESS_BURST_S: f64 = 10.0;
 /// How long a stop waits for connections to end after they were told to close.
 const STOP_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -43,6 +47,10 @@ pub struct Handle {
     next_connection: Arc<AtomicU64>,
     limits: Arc<RoomLimits>,
     metrics: RoomMetrics,
+    /// What the peers of each address send.
+    senders: Arc<SharedRateLimiter>,
+    /// What waits in all outboxes together.
+    waiting_bytes: Arc<AtomicUsize>,
 }
 
 /// Starts the thread. [`Running::stop`] tells every browser that the server goes away, and returns when all connections
@@ -53,7 +61,10 @@ pub struct Handle {
 pub fn start(setup: HubSetup, reports: Sender<Report>) -> io::Result<Running<Handle>> {
     let HubSetup { limits, server, metrics } = setup;
     let (sender, events) = bounded(MAX_EVENTS);
+    let messages_per_s = f64::from(limits.address_messages_per_s);
     let handle = Handle {
+        senders: Arc::new(SharedRateLimiter::new(messages_per_s, ADDRESS_BURST_S * messages_per_s)),
+        waiting_bytes: Arc::default(),
         events: sender.clone(),
         next_connection: Arc::default(),
         limits: Arc::new(limits.clone()),
@@ -79,16 +90,28 @@ impl Handle {
     /// If the hub has ended.
     pub fn join(
         &self,
+        client: IpAddr,
         room: RoomName,
         token: ResumeToken,
         stations: Vec<String>,
         moderator: bool,
     ) -> io::Result<PeerChannel> {
         let connection = ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed));
-        let (outbox, channel) = peer_channel::pair(connection, self.events.clone(), self.metrics.too_slow.clone());
-        let request = JoinRequest { connection, room, token, stations, moderator };
+        let (outbox, channel) = peer_channel::pair(
+            connection,
+            self.events.clone(),
+            self.metrics.too_slow.clone(),
+            Arc::clone(&self.waiting_bytes),
+        );
+        let request = JoinRequest { connection, client, room, token, stations, moderator };
         let requested = self.events.send(Event::JoinRequested { request, outbox });
         requested.map(|()| channel).map_err(|_| peer_channel::hub_ended())
+    }
+
+    /// A peer of this address has sent so many messages. Returns how long to wait before the next is read, so that all peers
+    /// of one address together send no more than they may; each of them waits for its turn.
+    pub fn charge(&self, client: IpAddr, messages: f64, now: Instant) -> Duration {
+        self.senders.charge(client, messages, now)
     }
 }
 

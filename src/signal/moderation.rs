@@ -88,7 +88,7 @@ fn end_room(registry: &mut Registry, moderator: PeerId) {
     let Some(name) = registry.room_name(moderator).cloned() else { return };
     let Some(room) = registry.rooms.remove(&name) else { return };
     for id in room.members {
-        let Some(peer) = registry.peers.remove(&id) else { continue };
+        let Some(peer) = registry.forget_peer(id) else { continue };
         if let Some(connection) = peer.connection() {
             registry.connections.remove(&connection);
             let message = "A moderator ended this room.";

@@ -2,6 +2,7 @@
 //! Pure; it sends nothing.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -16,6 +17,8 @@ use crate::signal::peer_state::PeerState;
 #[derive(Debug)]
 pub(crate) struct Peer {
     pub room: RoomName,
+    /// The address that its place counts to.
+    pub client: IpAddr,
     pub presence: Presence,
     /// Its last `hello` or `peer-state`. None for a client that knows only the first six messages.
     pub state: Option<PeerState>,
@@ -59,11 +62,18 @@ impl Reservation {
         Reservation { until, queue: VecDeque::new(), queue_bytes: 0 }
     }
 
-    /// Keeps a message for the peer. False if more is kept now than may be.
-    pub fn push(&mut self, sender: PeerId, text: Arc<str>, limits: &RoomLimits) -> bool {
+    /// Keeps a message for the peer. False if more is kept now than may be. `in_all`: bytes that are kept for all peers.
+    pub fn push(&mut self, sender: PeerId, text: Arc<str>, in_all: usize, limits: &RoomLimits) -> bool {
         self.queue_bytes += text.len();
         self.queue.push_back((sender, text));
-        self.queue.len() <= limits.queued_messages && self.queue_bytes <= limits.queued_bytes
+        let is_scarce = in_all > limits.queued_bytes_in_all;
+        let max_bytes = if is_scarce { limits.scarce_bytes.min(limits.queued_bytes) } else { limits.queued_bytes };
+        self.queue.len() <= limits.queued_messages && self.queue_bytes <= max_bytes
+    }
+
+    /// The bytes of all messages that were ever kept.
+    pub fn queue_bytes(&self) -> usize {
+        self.queue_bytes
     }
 
     /// Forgets what a peer sent that has left. Its bytes still count: the limit is on all that one reservation was sent.

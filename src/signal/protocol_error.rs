@@ -3,12 +3,14 @@
 
 use serde::Serialize;
 
+use crate::observe::sentence::{json_error, sentence};
+
 /// The payload of an `error` message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProtocolError {
     /// For programs.
     pub code: ErrorCode,
-    /// For people: one sentence.
+    /// For people: one sentence of limited length.
     pub message: String,
 }
 
@@ -48,6 +50,8 @@ impl ProtocolError {
     /// What serde says about a message; `expected` says what it should have been.
     pub fn from_json(error: &serde_json::Error, expected: &str) -> ProtocolError {
         let code = if error.is_data() { ErrorCode::BadMessage } else { ErrorCode::BadJson };
-        ProtocolError { code, message: format!("{expected}: {error}.") }
+        // Here already, since it waits for the hub.
+        let message = sentence(&format!("{expected}: {}.", json_error(error))).into_owned();
+        ProtocolError { code, message }
     }
 }

@@ -6,24 +6,60 @@ use std::sync::Arc;
 
 use crate::ids::names::RoomName;
 use crate::ids::peer::PeerId;
+use crate::net::subnet::{AddressLimit, SubnetCounts};
+use crate::observe::sentence::sentence;
 use crate::signal::events::{CloseReason, ConnectionId, Output, PeerEvent};
+use crate::signal::limits::RoomLimits;
 use crate::signal::peer::{Peer, Presence};
 use crate::signal::protocol_error::{ErrorCode, ProtocolError};
 use crate::signal::room::Room;
 use crate::signal::server_message::ServerMessage;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Registry {
     /// Rooms with at least one peer.
     pub rooms: HashMap<RoomName, Room>,
     pub peers: HashMap<PeerId, Peer>,
     /// Open connections of peers.
     pub connections: HashMap<ConnectionId, PeerId>,
+    /// How many peers each address has.
+    pub places: SubnetCounts,
+    /// What is kept for all disconnected peers together.
+    pub queued_bytes: usize,
     /// Bounded by the contract of [`Rooms`](crate::signal::rooms::Rooms): all are taken after each change.
     pub outputs: VecDeque<Output>,
 }
 
 impl Registry {
+    /// No rooms yet.
+    pub fn new(limits: &RoomLimits) -> Registry {
+        let limit = AddressLimit { max_per_address: limits.max_peers_per_address, total: limits.max_peers };
+        Registry {
+            rooms: HashMap::new(),
+            peers: HashMap::new(),
+            connections: HashMap::new(),
+            places: SubnetCounts::new(limit),
+            queued_bytes: 0,
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// Adds a peer, whose place counts to its address from now on.
+    pub fn insert_peer(&mut self, id: PeerId, peer: Peer) {
+        self.places.add(peer.client);
+        self.peers.insert(id, peer);
+    }
+
+    /// Forgets a peer and what is kept for it. Nobody is told.
+    pub fn forget_peer(&mut self, id: PeerId) -> Option<Peer> {
+        let peer = self.peers.remove(&id)?;
+        self.places.remove(peer.client);
+        if let Presence::Disconnected(reservation) = &peer.presence {
+            self.queued_bytes -= reservation.queue_bytes();
+        }
+        Some(peer)
+    }
+
     /// The room that a peer is in.
     pub fn room_name(&self, id: PeerId) -> Option<&RoomName> {
         self.peers.get(&id).map(|peer| &peer.room)
@@ -46,7 +82,7 @@ impl Registry {
 
     /// Sends an `error`.
     pub fn send_error(&mut self, connection: ConnectionId, code: ErrorCode, message: &str) {
-        let text = ServerMessage::Error { code, message }.to_json();
+        let text = ServerMessage::Error { code, message: &sentence(message) }.to_json();
         self.outputs.push_back(Output::Send { connection, text });
     }
 
@@ -69,7 +105,7 @@ impl Registry {
 
     /// Takes a peer out of its room and tells the others.
     pub fn remove_peer(&mut self, id: PeerId) {
-        let Some(peer) = self.peers.remove(&id) else { return };
+        let Some(peer) = self.forget_peer(id) else { return };
         if let Some(connection) = peer.connection() {
             self.connections.remove(&connection);
         }

@@ -30,14 +30,15 @@ struct ChatMessage {
 }
 
 impl Room {
-    /// Adds a chat message to the history and returns it as it is sent. The oldest messages are forgotten as the limits
-    /// say.
+    /// Adds a chat message to the history of one of so many rooms, and returns it as it is sent. The oldest messages are
+    /// forgotten as the limits say.
     pub fn add_chat(
         &mut self,
         sender: PeerId,
         sender_name: String,
         text: String,
         limits: &RoomLimits,
+        rooms: usize,
         now: Instant,
     ) -> Arc<str> {
         self.last_seq += 1;
@@ -45,7 +46,8 @@ impl Room {
         let json = message.to_json(now);
         self.chat_bytes += message.text.len();
         self.chat.push_back(message);
-        while self.chat.len() > limits.chat_messages || self.chat_bytes > limits.chat_bytes {
+        let max_bytes = limits.chat_bytes.min(limits.chat_bytes_in_all / rooms.max(1));
+        while self.chat.len() > limits.chat_messages || self.chat_bytes > max_bytes {
             let Some(oldest) = self.chat.pop_front() else { break };
             self.chat_bytes -= oldest.text.len();
         }

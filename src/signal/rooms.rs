@@ -39,9 +39,9 @@ impl Rooms {
     /// No rooms yet.
     pub fn new(limits: RoomLimits, server: ServerInfo) -> Rooms {
         Rooms {
+            registry: Registry::new(&limits),
             limits,
             server,
-            registry: Registry::default(),
             reservations: VecDeque::new(),
             moderation: Moderation::default(),
         }
@@ -147,7 +147,10 @@ impl Rooms {
             self.registry.close_with_error(connection, ErrorCode::GoingAway, message, CloseReason::GoingAway);
         }
         self.registry.rooms.clear();
-        self.registry.peers.clear();
+        let peers: Vec<PeerId> = self.registry.peers.keys().copied().collect();
+        for id in peers {
+            self.registry.forget_peer(id);
+        }
     }
 
     /// The next thing to do.
@@ -167,13 +170,14 @@ impl Rooms {
         self.registry.connections.insert(request.connection, id);
         let peer = Peer {
             room: request.room.clone(),
+            client: request.client,
             presence: Presence::Connected(request.connection),
             state: None,
             message_budget: TokenBucket::full(message_rate(&self.limits), now),
             moderator: request.moderator,
             mute_pending: false,
         };
-        self.registry.peers.insert(id, peer);
+        self.registry.insert_peer(id, peer);
         self.welcome(id, request, false, vec![], now);
         self.registry.report(id, PeerEvent::Joined);
     }
@@ -191,6 +195,8 @@ impl Rooms {
             format!("The room is full: {in_room} peers are in it.")
         } else if self.registry.peers.len() >= max_peers {
             format!("The server is full: {max_peers} peers are in its rooms.")
+        } else if !self.registry.places.may_add(request.client) {
+            "As many peers as one address may have are in rooms.".to_owned()
         } else {
             return None;
         };
@@ -201,10 +207,21 @@ impl Rooms {
         self.replace_connection(id);
         let Some(peer) = self.registry.peers.get_mut(&id) else { return };
         let messages = match std::mem::replace(&mut peer.presence, Presence::Connected(request.connection)) {
-            Presence::Disconnected(reservation) => reservation.into_messages(),
+            Presence::Disconnected(reservation) => {
+                self.registry.queued_bytes -= reservation.queue_bytes();
+                reservation.into_messages()
+            }
             Presence::Connected(_) => vec![],
         };
         peer.moderator = request.moderator;
+        // A peer that comes back from another address counts there, if there is space: else an address could collect
+        // places that others have taken.
+        let places = &mut self.registry.places;
+        if peer.client != request.client && places.may_add(request.client) {
+            places.remove(peer.client);
+            peer.client = request.client;
+            places.add(peer.client);
+        }
         self.registry.connections.insert(request.connection, id);
         self.welcome(id, request, true, messages, now);
         self.registry.report(id, PeerEvent::Resumed);
@@ -261,7 +278,8 @@ impl Rooms {
                 self.registry.outputs.push_back(Output::Send { connection: *connection, text });
             }
             Presence::Disconnected(reservation) => {
-                if !reservation.push(sender, text, &self.limits) {
+                self.registry.queued_bytes += text.len();
+                if !reservation.push(sender, text, self.registry.queued_bytes, &self.limits) {
                     self.registry.remove_peer(target);
                 }
             }
@@ -280,9 +298,9 @@ impl Rooms {
     fn chat(&mut self, id: PeerId, text: String, now: Instant) {
         let Some(peer) = self.registry.peers.get(&id) else { return };
         let name = peer.state.as_ref().map(|state| state.name.clone()).unwrap_or_default();
-        let room_name = peer.room.clone();
+        let (room_name, rooms) = (peer.room.clone(), self.registry.rooms.len());
         let Some(room) = self.registry.rooms.get_mut(&room_name) else { return };
-        let text = room.add_chat(id, name, text, &self.limits, now);
+        let text = room.add_chat(id, name, text, &self.limits, rooms, now);
         self.registry.broadcast(&room_name, &text, None);
     }
 }

@@ -3,7 +3,9 @@
 
 mod rtc;
 mod state_files;
+mod web;
 
+use std::net::Ipv4Addr;
 use std::time::Instant;
 
 use roomtone::access::tokens::{Claims, Permission, SigningKey, TokenId};
@@ -24,9 +26,10 @@ use roomtone::web::transport::first_bytes::{self, Decision};
 type Body = fn(&[u8]);
 
 /// Every body by its name.
-const BODIES: [(&str, Body); 9] = [
+const BODIES: [(&str, Body); 10] = [
     ("first_bytes", first_bytes),
     ("head", head),
+    ("connection", web::connection::connection),
     ("message", message),
     ("names", names),
     ("offer", rtc::offer::offer),
@@ -133,7 +136,10 @@ pub fn message(bytes: &[u8]) {
     for n in 0..2 {
         let (connection, token) = (ConnectionId(n), ResumeToken::from_bytes([n as u8; 32]));
         let (room, moderator) = (RoomName::default(), n == 0);
-        rooms.join(JoinRequest { connection, room, token, moderator, stations: vec![] }, now);
+        rooms.join(
+            JoinRequest { connection, client: Ipv4Addr::LOCALHOST.into(), room, token, moderator, stations: vec![] },
+            now,
+        );
     }
     // OTHER stands for the other peer's id, so that relaying is reached.
     let text = text.replace("OTHER", &ResumeToken::from_bytes([1; 32]).id().to_string());

@@ -15,6 +15,7 @@ fn rounds(name: &str) -> usize {
     match name {
         "offer" | "fragment" => 1_000,
         "datagrams" | "sessions" | "state_files" => 200,
+        "connection" => 500,
         _ => 50_000,
     }
 }
@@ -70,6 +71,11 @@ fn what_a_connection_speaks_is_decided_once() {
 #[test]
 fn any_request_head_is_read_or_refused() {
     run("head");
+}
+
+#[test]
+fn any_sequence_of_requests_on_one_connection_is_answered_the_same_however_it_is_cut() {
+    run("connection");
 }
 
 #[test]

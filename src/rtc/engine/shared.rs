@@ -135,7 +135,7 @@ impl Shared {
             tracks: RwLock::default(),
             max_sessions,
             sessions: AtomicUsize::new(0),
-            per_address: ConcurrencyLimit::new(max_sessions_per_address),
+            per_address: ConcurrencyLimit::within(max_sessions_per_address, max_sessions),
             offers: Mutex::new(RateLimiter::new(offers_per_s, BURST_S * offers_per_s)),
             patches: Mutex::new(RateLimiter::new(patches_per_s, BURST_S * patches_per_s)),
             metrics,

@@ -4,6 +4,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crate::observe::sentence::sentence;
 use crate::web::handlers::authorize::{Authorization, Credentials};
 use crate::web::handlers::context::Context;
 use crate::web::handlers::{access, pages, status, whep};
@@ -127,7 +128,7 @@ fn guarded(handler: impl FnOnce() -> Response) -> Response {
     catch_unwind(AssertUnwindSafe(handler)).unwrap_or_else(|panic| {
         let message = panic.downcast_ref::<&str>().copied().map(str::to_owned);
         let message = message.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-        log::error!("bug: a handler panicked: {message}");
+        log::error!("bug: a handler panicked: {}", sentence(&message));
         Response::internal_error()
     })
 }

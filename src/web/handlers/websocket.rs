@@ -3,6 +3,7 @@
 //! peers send to one another and decides nothing about rooms.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,18 +17,22 @@ use tungstenite::{Bytes, Error, WebSocket};
 
 use crate::ids::names::RoomName;
 use crate::ids::peer::ResumeToken;
+use crate::net::token_bucket::{Rate, TokenBucket};
 use crate::os::threads;
 use crate::signal::client_message::ClientMessage;
 use crate::signal::events::CloseReason;
 use crate::signal::heartbeat::{Heartbeat, HeartbeatAction};
+use crate::signal::hub;
+use crate::signal::limits::RoomLimits;
 use crate::signal::peer_channel::{Delivery, PeerChannel};
 use crate::signal::protocol_error::ErrorCode;
 use crate::signal::server_message::ServerMessage;
 use crate::web::handlers::authorize::{Authorization, TokenUse};
 use crate::web::handlers::context::Context;
 use crate::web::http::client_address::Client;
+use crate::web::transport::metered_socket::MeteredSocket;
 use crate::web::transport::readiness;
-use crate::web::transport::socket::{ClientSocket, NonBlockingSocket};
+use crate::web::transport::socket::ClientSocket;
 
 /// Small, because every idle peer has one; it grows for a message that is larger.
 const READ_BUFFER_BYTES: usize = 2 * 1024;
@@ -35,8 +40,14 @@ const READ_BUFFER_BYTES: usize = 2 * 1024;
 const WRITE_BUFFER_BYTES: usize = 4 * 1024;
 /// Beside the largest message that is passed on: names of types, ids, frame headers.
 const WRITE_MARGIN_BYTES: usize = 60 * 1024;
-/// Messages read before the outbox gets its turn again.
+/// Messages read, and bytes of whatever else, before the outbox gets its turn again.
 const READS_PER_TURN: usize = 32;
+const BYTES_PER_TURN: usize = 64 * 1024;
+/// A client that sends more frames than that for each message that it may send is closed: some cut a long message into
+/// frames of a few KiB, and none into single bytes. It may also ping.
+const FRAMES_PER_MESSAGE: u32 = 20;
+/// So many bytes count as one message where the messages of all peers of an address are counted.
+const BYTES_PER_MESSAGE: f64 = 4.0 * 1024.0;
 /// What the kernel may keep for a WebSocket whose browser stops reading: several times all that a full room sends to a
 /// peer that joins, so that a short interruption of the network makes no peer too slow.
 const SEND_BUFFER_BYTES: usize = 256 * 1024;
@@ -80,20 +91,26 @@ pub(crate) fn serve(
         .max_write_buffer_size(WRITE_BUFFER_BYTES + limits.message_bytes + WRITE_MARGIN_BYTES)
         .max_message_size(Some(limits.message_bytes))
         .max_frame_size(Some(limits.message_bytes));
-    let socket = WebSocket::from_partially_read(socket, input, Role::Server, Some(config));
+    let socket = WebSocket::from_raw_socket(MeteredSocket::new(socket, input), Role::Server, Some(config));
     let stations = context.stations.all();
     let on_air = stations.iter().filter(|station| authorization.may_listen() && station.is_on_air());
     let on_air = on_air.map(|station| station.name.to_string()).collect();
-    let channel = context.hub.join(room, token, on_air, authorization.is_admin())?;
-    let heartbeat = Heartbeat::new(limits.ping_interval, limits.silence_timeout, Instant::now());
+    let ip = client.address.ip();
+    let channel = context.hub.join(ip, room, token, on_air, authorization.is_admin())?;
+    let now = Instant::now();
+    let heartbeat = Heartbeat::new(limits.ping_interval, limits.silence_timeout, now);
     let mut peer = Peer {
+        hub: &context.hub,
+        ip,
+        frames: TokenBucket::full(frame_rate(limits), now),
+        read_after: None,
         socket,
         channel,
         heartbeat,
         token_use,
         texts: Vec::new().into_iter(),
         is_admitted: false,
-        is_blocked: false,
+        blocked_since: None,
         may_have_more: true,
     };
     let end = peer.run();
@@ -105,7 +122,14 @@ pub(crate) fn serve(
 }
 
 struct Peer<'a> {
-    socket: WebSocket<NonBlockingSocket<'a>>,
+    socket: WebSocket<MeteredSocket<'a>>,
+    hub: &'a hub::Handle,
+    /// The address that the peer counts to.
+    ip: IpAddr,
+    /// Frames that it may still send.
+    frames: TokenBucket,
+    /// When to read on, if the peers of its address have sent more than they may.
+    read_after: Option<Instant>,
     channel: PeerChannel,
     heartbeat: Heartbeat,
     token_use: TokenUse<'a>,
@@ -113,8 +137,8 @@ struct Peer<'a> {
     texts: std::vec::IntoIter<Arc<str>>,
     /// The room has admitted the peer. Nothing is read before that: what the peer says in a room counts as a use of its token.
     is_admitted: bool,
-    /// The socket takes no more for now; the outbox waits.
-    is_blocked: bool,
+    /// Since when the socket takes no more; the outbox waits.
+    blocked_since: Option<Instant>,
     /// There may be more to read.
     may_have_more: bool,
 }
@@ -153,45 +177,74 @@ impl Peer<'_> {
     fn step(&mut self) -> Result<Option<Duration>, End> {
         let ready = self.socket.get_ref().take_ready();
         self.may_have_more |= ready;
-        if self.is_admitted && self.may_have_more {
-            self.may_have_more = self.read()?;
+        let is_permitted = self.is_admitted && self.read_after.is_none_or(|time| time <= Instant::now());
+        if is_permitted && self.may_have_more {
+            self.may_have_more = self.read_turn()?;
         }
-        if ready || !self.is_blocked {
+        if ready || self.blocked_since.is_none() {
             self.write()?;
         }
-        if self.channel.is_too_slow(self.is_blocked) {
+        if self.channel.is_too_slow(self.blocked_since.is_some()) {
             self.channel.count_as_too_slow();
             let sentence = "Too many messages are waiting for this connection.";
             return Err(End::Error(ErrorCode::TooSlow, CloseCode::Again, sentence));
         }
         let now = Instant::now();
+        // It may send messages all the while, but no ping reaches it.
+        let silence_timeout = self.hub.limits().silence_timeout;
+        if self.blocked_since.is_some_and(|since| now.saturating_duration_since(since) >= silence_timeout) {
+            return Err(End::Unreachable("the browser took nothing for too long"));
+        }
         match self.heartbeat.poll(now) {
             HeartbeatAction::TimeOut => Err(End::Unreachable("nothing was received from the browser")),
             HeartbeatAction::Ping => {
                 // While a write is blocked, a ping would only wait behind it.
-                if !self.is_blocked {
+                if self.blocked_since.is_none() {
                     self.send(Message::Ping(Bytes::new()))?;
                     self.flush()?;
                 }
                 Ok(None)
             }
-            HeartbeatAction::Wait(_) if self.is_admitted && self.may_have_more => Ok(None),
+            HeartbeatAction::Wait(deadline) if self.is_admitted && self.may_have_more => {
+                let read_after = self.read_after.filter(|&time| time > now);
+                Ok(read_after.map(|time| time.min(deadline).saturating_duration_since(now)))
+            }
             HeartbeatAction::Wait(deadline) => Ok(Some(deadline.saturating_duration_since(now))),
         }
     }
 
-    /// Reads what has arrived; true if there may be more.
-    fn read(&mut self) -> Result<bool, End> {
+    /// Reads what has arrived, as much as one turn permits, and counts it; true if there may be more.
+    fn read_turn(&mut self) -> Result<bool, End> {
+        self.socket.get_mut().begin_turn(BYTES_PER_TURN);
+        let mut messages = 0;
+        let is_empty = self.read(&mut messages)?;
+        let turn = self.socket.get_mut().end_turn();
+        let (now, rate) = (Instant::now(), frame_rate(self.hub.limits()));
+        if !self.frames.charge(turn.frames as f64, rate, now).is_zero() {
+            let sentence = "Frames are sent too fast.";
+            return Err(End::Error(ErrorCode::TooManyMessages, CloseCode::Policy, sentence));
+        }
+        let frames = turn.frames as f64 / f64::from(FRAMES_PER_MESSAGE);
+        let wait = self.hub.charge(self.ip, f64::from(messages) + frames + turn.bytes as f64 / BYTES_PER_MESSAGE, now);
+        self.read_after = (!wait.is_zero()).then(|| now + wait);
+        Ok(!is_empty || turn.is_used_up)
+    }
+
+    /// Reads until nothing can be read in this turn (true), or as many messages as it permits (false).
+    fn read(&mut self, messages: &mut u32) -> Result<bool, End> {
         for _ in 0..READS_PER_TURN {
             let message = match self.socket.read() {
                 Ok(message) => message,
-                Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
                 Err(Error::Io(error)) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(unreadable(error)),
             };
             self.heartbeat.received(Instant::now());
             match message {
-                Message::Text(text) => self.pass_on(&text)?,
+                Message::Text(text) => {
+                    *messages += 1;
+                    self.pass_on(&text)?;
+                }
                 Message::Binary(_) => {
                     return Err(End::Error(ErrorCode::NotText, CloseCode::Unsupported, "Messages are JSON text here."));
                 }
@@ -199,7 +252,7 @@ impl Peer<'_> {
                 Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
             }
         }
-        Ok(true)
+        Ok(false)
     }
 
     fn pass_on(&mut self, text: &str) -> Result<(), End> {
@@ -216,7 +269,7 @@ impl Peer<'_> {
     /// Writes what waits, as long as the socket takes it.
     fn write(&mut self) -> Result<(), End> {
         self.flush()?;
-        while !self.is_blocked {
+        while self.blocked_since.is_none() {
             if let Some(text) = self.texts.next() {
                 self.send(Message::Text((&*text).into()))?;
                 continue;
@@ -248,11 +301,13 @@ impl Peer<'_> {
     }
 
     fn handle_written(&mut self, written: Result<(), Error>) -> Result<(), End> {
-        self.is_blocked = false;
         match written {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                self.blocked_since = None;
+                Ok(())
+            }
             Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.is_blocked = true;
+                self.blocked_since.get_or_insert_with(Instant::now);
                 Ok(())
             }
             Err(error) => Err(End::Gone(error)),
@@ -276,6 +331,11 @@ impl Peer<'_> {
         self.socket.get_mut().linger(CLOSE_TIMEOUT);
         Ok(())
     }
+}
+
+fn frame_rate(limits: &RoomLimits) -> Rate {
+    let times = |messages: u32| f64::from(messages) * f64::from(FRAMES_PER_MESSAGE);
+    Rate { per_s: times(limits.messages_per_s), burst: times(limits.message_burst) }
 }
 
 /// How a connection ends whose input cannot be read.

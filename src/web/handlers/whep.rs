@@ -12,6 +12,7 @@ use crate::ids::names::StationName;
 use crate::ids::session::SessionId;
 use crate::net::authority::Authority;
 use crate::net::ice_server::IceServer;
+use crate::observe::sentence::json_error;
 use crate::rtc::requests::{Admitted, IfMatch, Offer, Patch, PatchRefusal, Patched, Refusal};
 use crate::station::station::Station;
 use crate::web::handlers::context::Context;
@@ -81,7 +82,7 @@ pub fn offer_in_json(body: &[u8]) -> Result<String, Response> {
         return Err(Response::error(ErrorCode::EmptyBody, "An offer was expected."));
     }
     let description: Description = serde_json::from_slice(body).map_err(|error| {
-        Response::error(ErrorCode::BadJson, format!("{{\"sdp\", \"type\"}} was expected: {error}."))
+        Response::error(ErrorCode::BadJson, format!("{{\"sdp\", \"type\"}} was expected: {}.", json_error(&error)))
     })?;
     if description.r#type != "offer" {
         return Err(Response::error(ErrorCode::BadOffer, "The type of an offer is \"offer\"."));

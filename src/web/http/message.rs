@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 use serde_json::json;
 
+use crate::observe::sentence::sentence;
 use crate::web::http::body::{Body, BodyStream};
 use crate::web::http::client_address::Client;
 use crate::web::http::error_code::ErrorCode;
@@ -111,10 +112,10 @@ impl Response {
         }
     }
 
-    /// An error with its code and a sentence.
+    /// An error with its code and a sentence, which may contain what a stranger has sent.
     pub fn error(code: ErrorCode, message: impl AsRef<str>) -> Self {
         let (status, code) = code.status_and_code();
-        Response::json(status, &json!({"error": {"code": code, "message": message.as_ref()}}))
+        Response::json(status, &json!({"error": {"code": code, "message": sentence(message.as_ref())}}))
     }
 
     /// Our own bug, of which the log says more.

@@ -4,6 +4,7 @@
 
 use crate::access::tokens::Permission;
 use crate::ids::names::RoomName;
+use crate::observe::sentence::Quoted;
 use crate::web::http::error_code::ErrorCode;
 use crate::web::http::message::Response;
 use crate::web::http::query::parameter;
@@ -165,7 +166,7 @@ impl Route {
 
     /// The response to a method that the resource does not have (RFC 9110 §15.5.6).
     pub fn method_not_allowed(&self, method: &str) -> Response {
-        let message = format!("{method} cannot be done here, but {} can.", self.methods);
+        let message = format!("{} cannot be done here, but {} can.", Quoted(method), self.methods);
         Response::error(ErrorCode::MethodNotAllowed, message).header("Allow", self.methods)
     }
 

@@ -16,7 +16,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use socket2::{Domain, Socket, Type};
 
 use crate::net::rate_limiter::RateLimiter;
-use crate::net::subnet::SubnetCounts;
+use crate::net::subnet::{AddressLimit, SubnetCounts};
 use crate::observe::reports::{self, Report};
 use crate::observe::service::Running;
 use crate::os::file_limits;
@@ -27,9 +27,9 @@ use crate::web::http::error_code::ErrorCode;
 use crate::web::http::head::Version;
 use crate::web::http::message::Response;
 use crate::web::http::response_head::ResponseHead;
+use crate::web::server::callers::CallerLimits;
 use crate::web::server::connection::{self, Shared};
 use crate::web::server::loopback::Loopback;
-use crate::web::server::streaming::StreamLimit;
 use crate::web::server::workers::{self, WorkersSetup};
 use crate::web::transport::limits::Limits;
 use crate::web::transport::readiness;
@@ -133,14 +133,17 @@ pub fn start(setup: ServerSetup, reports: Sender<Report>) -> io::Result<Running<
         high_water: HighWater::new(reports.clone()),
         opened: 0,
         max_connections,
-        counts: SubnetCounts::default(),
+        counts: SubnetCounts::new(AddressLimit {
+            max_per_address: limits.max_connections_per_address,
+            total: max_connections,
+        }),
         rate: rate_limiter(limits),
         // One message per connection, and one of a thread that could not be made, so it is never full.
         closed: bounded(max_connections + 1),
         is_full: false,
         is_starved: false,
         shared: Arc::new(Shared {
-            streams: StreamLimit::new(limits.max_streamed_responses),
+            callers: CallerLimits::new(limits, context.hub.limits()),
             readiness: readiness.handle.clone(),
             loopback,
             context,
@@ -215,13 +218,13 @@ struct Acceptor {
     poll: Poll,
     handle: Handle,
     shared: Arc<Shared>,
-    /// Connections that are open, to be shut down at the end. Weak: a socket closes when its own thread is done with
-    /// it.
-    open: HashMap<u64, (Weak<TcpStream>, IpAddr)>,
+    /// Connections that are open, to be shut down at the end, with the addresses that they count to. Weak: a socket closes
+    /// when its own thread is done with it.
+    open: HashMap<u64, (Weak<TcpStream>, Option<IpAddr>)>,
     high_water: HighWater,
     opened: u64,
     max_connections: usize,
-    /// How many of the open ones each address has.
+    /// How many of the open ones each address has, trusted proxies left out.
     counts: SubnetCounts,
     /// How fast each address may open new ones.
     rate: RateLimiter,
@@ -309,12 +312,12 @@ impl Acceptor {
     }
 
     /// Keeps one address from using up what is there for all. A trusted proxy has no limit: it sends requests of many
-    /// clients.
+    /// clients, which are counted when the proxy has named them.
     fn admit_address(&mut self, ip: IpAddr) -> Result<(), Response> {
         if self.shared.context.proxies.trust(ip) {
             return Ok(());
         }
-        if self.counts.of(ip) >= self.shared.context.limits.max_connections_per_address {
+        if !self.counts.may_add(ip) {
             let message = "The limit of connections for one address is reached.";
             return Err(Response::error(ErrorCode::TooManyFromAddress, message).retry_after(FULL_RETRY_S));
         }
@@ -338,8 +341,12 @@ impl Acceptor {
             let stream = served;
             connection::serve(&stream, client, &shared);
         })?;
-        self.open.insert(number, (Arc::downgrade(stream), client.ip()));
-        self.counts.add(client.ip());
+        // The connections of a proxy leave its neighbours their own.
+        let counted = Some(client.ip()).filter(|&ip| !self.shared.context.proxies.trust(ip));
+        self.open.insert(number, (Arc::downgrade(stream), counted));
+        if let Some(ip) = counted {
+            self.counts.add(ip);
+        }
         self.update_metrics();
         Ok(())
     }
@@ -362,7 +369,7 @@ impl Acceptor {
     fn remove_closed(&mut self) {
         let before = self.open.len();
         for number in self.closed.1.try_iter() {
-            if let Some((_, ip)) = self.open.remove(&number) {
+            if let Some((_, Some(ip))) = self.open.remove(&number) {
                 self.counts.remove(ip);
             }
         }

@@ -11,6 +11,8 @@ use std::time::{Instant, SystemTime};
 
 use crate::access::tokens::Permission;
 use crate::ids::peer::ResumeToken;
+use crate::net::concurrency_limit::Permit;
+use crate::observe::sentence::Quoted;
 use crate::web::handlers::authorize::{Authorizer, Credentials};
 use crate::web::handlers::context::Context;
 use crate::web::handlers::dispatch;
@@ -24,16 +26,15 @@ use crate::web::http::message::{Request, Response, split_target};
 use crate::web::http::response_head::ResponseHead;
 use crate::web::http::routes::{Resource, Route};
 use crate::web::http::{chunked, upgrade};
+use crate::web::server::callers::CallerLimits;
 use crate::web::server::loopback::Loopback;
-use crate::web::server::streaming::{self, StreamLimit};
+use crate::web::server::streaming;
 use crate::web::transport::first_bytes::{self, Decision};
 use crate::web::transport::readiness;
 use crate::web::transport::socket::ClientSocket;
 
 /// How much of a response must be taken within the write time-out: a floor of 1.6 KB/s for slow clients, at 10 s.
 const WRITE_PIECE_BYTES: usize = 16 * 1024;
-/// When a client may try again to get a streamed response.
-const FULL_RETRY_S: u32 = 10;
 
 /// What all connections share.
 pub(crate) struct Shared {
@@ -43,8 +44,8 @@ pub(crate) struct Shared {
     pub loopback: Loopback,
     /// Wakes the threads of WebSockets and streamed responses.
     pub readiness: readiness::Handle,
-    /// How many streamed responses there may be.
-    pub streams: StreamLimit,
+    /// What each client may have at the same time.
+    pub callers: CallerLimits,
 }
 
 /// Serves a client until it or the server ends the connection.
@@ -65,8 +66,17 @@ pub(crate) fn serve(stream: &TcpStream, address: SocketAddr, shared: &Shared) {
     };
     let sender = Client { address, is_secure: socket.is_tls() };
     let version = Version::Http11;
-    let mut connection =
-        Connection { socket, sender, client: sender, version, shared, input: Vec::new(), cross_origin: Vec::new() };
+    let mut connection = Connection {
+        socket,
+        sender,
+        client: sender,
+        request_permit: None,
+        peer_permit: None,
+        version,
+        shared,
+        input: Vec::new(),
+        cross_origin: Vec::new(),
+    };
     let mut deadline = Some(first);
     loop {
         match connection.serve_request(deadline.take()) {
@@ -86,6 +96,10 @@ struct Connection<'a> {
     sender: Client,
     /// Who sent the present request: the sender, or a client behind it, if it is a proxy.
     client: Client,
+    /// Counts the present request to its client, if a proxy sent it.
+    request_permit: Option<Permit>,
+    /// Counts the WebSocket to its client.
+    peer_permit: Option<Permit>,
     /// Of the present request.
     version: Version,
     shared: &'a Shared,
@@ -132,12 +146,16 @@ impl<'a> Connection<'a> {
         let shared = self.shared;
         let context = &*shared.context;
         self.cross_origin.clear();
+        self.request_permit = None;
         self.version = Version::Http11;
         let head = self.read_head(first)?;
         self.version = head.version;
         self.client = context.proxies.client(self.sender, &head.forwarded_for, head.forwarded_proto.as_deref());
         let route = context.route(split_target(&head.target).0);
         self.cross_origin = context.authorizer.cross_origin_fields(route.is_open_to_all_origins, &head.headers);
+        if context.proxies.trust(self.sender.address.ip()) {
+            self.request_permit = Some(shared.callers.request(self.client.address.ip())?);
+        }
         if route.resource == Resource::WebSocket {
             return self.accept_websocket(&head, &route).map(|join| Next::WebSocket(Box::new(join)));
         }
@@ -147,7 +165,8 @@ impl<'a> Connection<'a> {
         let response = dispatch::respond(context, &route, &request, || shared.loopback.ask(&request));
         context.connection_metrics.requests.add(1);
         // Queries are not logged: they may hold a token.
-        log::debug!("{}: {} {} -> {}", self.client.address, request.method, request.path(), response.status);
+        let (method, path) = (Quoted(&request.method), Quoted(request.path()));
+        log::debug!("{}: {method} {path} -> {}", self.client.address, response.status);
         let may_follow = self.send(response, request.method == "HEAD", keep_alive)?;
         Ok(if may_follow { Next::Request } else { Next::Close })
     }
@@ -158,6 +177,8 @@ impl<'a> Connection<'a> {
             return Err(route.method_not_allowed(&head.method).into());
         }
         let upgrade = upgrade::read(head)?;
+        let (ip, is_through_proxy) = (self.client.address.ip(), self.request_permit.is_some());
+        self.peer_permit = Some(self.shared.callers.peer(ip, is_through_proxy, Instant::now())?);
         let query = split_target(&head.target).1;
         let shared: &'a Shared = self.shared;
         let authorizer: &'a Authorizer = &shared.context.authorizer;
@@ -211,8 +232,10 @@ impl<'a> Connection<'a> {
         let mut searched = 0;
         loop {
             // RFC 9112 §2.2: an empty line before the request line is ignored.
-            while self.input.starts_with(b"\r\n") {
-                self.input.drain(..2);
+            // All at once: a client can send them without end.
+            let empty = self.input.chunks_exact(2).take_while(|line| line == b"\r\n").count();
+            if empty > 0 {
+                self.input.drain(..2 * empty);
                 searched = 0;
             }
             if let Some(head) = self.take_head(&mut searched)? {
@@ -339,9 +362,9 @@ impl<'a> Connection<'a> {
 
     /// Sends a streamed response, which is the last of its connection.
     fn send_stream(&mut self, response: Response) -> Result<bool, End> {
-        let Some(_permit) = self.shared.streams.take() else {
-            let full = Response::error(ErrorCode::Full, "The limit of streamed responses is reached.");
-            return self.send(full.retry_after(FULL_RETRY_S), false, false);
+        let _permit = match self.shared.callers.stream(self.client.address.ip()) {
+            Ok(permit) => permit,
+            Err(refusal) => return self.send(refusal, false, false),
         };
         let head = self.head_of(&response, false);
         let Body::Stream(mut body) = response.body else { return Ok(false) };

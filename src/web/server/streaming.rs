@@ -6,8 +6,6 @@
 //! one. A client that takes a piece too slowly is disconnected; no other client waits for it.
 
 use std::io::{self, Read, Write};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -20,41 +18,10 @@ use crate::web::transport::socket::{ClientSocket, NonBlockingSocket};
 /// What is taken from a stream at a time, and must be taken by the client within the write time-out: a floor of 1.6
 /// KB/s at 10 s, as for every response.
 const PIECE_BYTES: usize = 16 * 1024;
-/// What a client may send behind its request. It is read and discarded, to notice when the client leaves.
+/// What a client may send behind its request, with everything that TLS adds. It is read and discarded, to notice when the client leaves.
 const MAX_INPUT_BYTES: usize = 64 * 1024;
 /// How long a client may take to close after the end of the body.
 const LINGER: Duration = Duration::from_secs(2);
-
-/// Counts the streamed responses, of which there may be a limited number.
-#[derive(Debug)]
-pub(crate) struct StreamLimit {
-    max: usize,
-    open: Arc<AtomicUsize>,
-}
-
-/// One of them, until dropped.
-#[derive(Debug)]
-pub(crate) struct StreamPermit(Arc<AtomicUsize>);
-
-impl StreamLimit {
-    /// At most so many at a time.
-    pub fn new(max: usize) -> StreamLimit {
-        StreamLimit { max, open: Arc::default() }
-    }
-
-    /// One more, if there may be one.
-    pub fn take(&self) -> Option<StreamPermit> {
-        let one_more = |open| (open < self.max).then_some(open + 1);
-        self.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).ok()?;
-        Some(StreamPermit(Arc::clone(&self.open)))
-    }
-}
-
-impl Drop for StreamPermit {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
 
 /// Sends `head` and then the body, chunked (RFC 9112 §7.1) or delimited by the end of the connection.
 ///
@@ -77,8 +44,8 @@ pub(crate) fn send(
         piece: vec![0; PIECE_BYTES],
         is_chunked,
         is_complete: false,
-        input_bytes: 0,
     };
+    sender.socket.allow(MAX_INPUT_BYTES);
     sender.run(body, write_timeout)?;
     sender.socket.block_for(LINGER)?;
     sender.socket.linger(LINGER);
@@ -97,7 +64,6 @@ struct Sender<'a> {
     is_chunked: bool,
     /// Nothing follows what is outgoing.
     is_complete: bool,
-    input_bytes: usize,
 }
 
 enum Step {
@@ -192,10 +158,11 @@ impl Sender<'_> {
     /// Reads until nothing is left, as readiness is reported once. A client that closes its sending direction has left.
     fn discard_input(&mut self) -> io::Result<()> {
         let mut buffer = [0; 1024];
-        while self.input_bytes <= MAX_INPUT_BYTES {
+        while self.socket.allowance() > 0 {
             match self.socket.read(&mut buffer) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(count) => self.input_bytes += count,
+                Ok(_) => {}
+                Err(error) if self.socket.allowance() == 0 && error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),

@@ -3,17 +3,19 @@
 
 use std::time::Duration;
 
-/// What one connection, one address and all clients together may use. An address is an IPv4 address or an IPv6 /64; the
-/// addresses of trusted proxies may have any number of connections up to `max_connections`.
+/// What one connection, one address and all clients together may use. An address is an IPv4 address or an IPv6 /64, and the
+/// networks around it have several times as much ([`Subnet`](crate::net::subnet)). Trusted proxies may have any number of
+/// connections up to `max_connections`; the clients behind them count as if each request were a connection of theirs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// TCP connections at a time. Fewer, if the process may not open that many descriptors.
     pub max_connections: usize,
     /// TCP connections at a time from one address.
     pub max_connections_per_address: usize,
-    /// New TCP connections a second from one address, on average; five times as many at once.
+    /// New TCP connections a second from one address, and new WebSockets of one client behind a proxy, on average; five
+    /// times as many at once.
     pub connections_per_s: usize,
-    /// Listeners at a time from one address.
+    /// Listeners at a time from one address, and the same number of streamed responses.
     pub max_listeners_per_address: usize,
     /// Offers a second from one address, on average; five times as many at once.
     pub offers_per_s: usize,

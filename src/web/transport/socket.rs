@@ -105,7 +105,7 @@ impl<'a> ClientSocket<'a> {
     pub fn non_blocking<'w>(&'w mut self, readiness: &'w readiness::Handle) -> io::Result<NonBlockingSocket<'w>> {
         self.stream.set_nonblocking(true)?;
         let watched = readiness.watch(self.stream)?;
-        Ok(NonBlockingSocket { stream: self.stream, watched, tls: self.tls.as_deref_mut() })
+        Ok(NonBlockingSocket { stream: self.stream, watched, tls: self.tls.as_deref_mut(), allowance: usize::MAX })
     }
 
     /// How much the kernel may keep of what is written, while the client does not take it. Best effort.
@@ -175,17 +175,31 @@ impl<'a> ClientSocket<'a> {
 
 /// A client's socket that is read and written without blocking. Reading goes on while writing is blocked and the other
 /// way round. `WouldBlock` of a read means that nothing is left, neither in the socket nor decrypted, so that a thread
-/// that then waits for the socket misses nothing; of a write or a flush, that encrypted bytes wait for the socket.
+/// that then waits for the socket misses nothing, unless the allowance is used up; of a write or a flush, that encrypted
+/// bytes wait for the socket.
 pub(crate) struct NonBlockingSocket<'w> {
     stream: &'w TcpStream,
     watched: WatchedSocket<'w>,
     tls: Option<&'w mut ServerConnection>,
+    /// Bytes that may still be read from the socket.
+    allowance: usize,
 }
 
 impl NonBlockingSocket<'_> {
     /// See [`WatchedSocket::take_ready`].
     pub fn take_ready(&self) -> bool {
         self.watched.take_ready()
+    }
+
+    /// From now on so many bytes may be read from the socket, those of TLS included; then reading would block. A client can
+    /// send TLS records and frames without content and without end, and keep whoever reads them from anything else.
+    pub fn allow(&mut self, bytes: usize) {
+        self.allowance = bytes;
+    }
+
+    /// How much is left of that.
+    pub fn allowance(&self) -> usize {
+        self.allowance
     }
 
     /// From now on reads and writes block, each for this long at the most.
@@ -207,15 +221,16 @@ impl NonBlockingSocket<'_> {
 
 impl Read for NonBlockingSocket<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let Some(tls) = self.tls.as_deref_mut() else { return self.watched.read(buffer) };
+        let mut socket = WithAllowance { socket: &mut self.watched, allowance: &mut self.allowance };
+        let Some(tls) = self.tls.as_deref_mut() else { return socket.read(buffer) };
         loop {
             if let Some(read) = decrypted(tls, buffer) {
                 return read;
             }
-            tls.read_tls(&mut self.watched)?;
+            tls.read_tls(&mut socket)?;
             let processed = tls.process_new_packets();
             // An alert, or what the protocol must answer; what the socket does not take now leaves with a flush.
-            let _ = send_all(tls, &mut self.watched);
+            let _ = send_all(tls, socket.socket);
             processed.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
         }
     }
@@ -275,6 +290,24 @@ fn linger(stream: &TcpStream, time: Duration) {
             Ok(count) if count > 0 => total += count,
             _ => return,
         }
+    }
+}
+
+/// A socket of which only so much is read.
+struct WithAllowance<'a, S> {
+    socket: &'a mut S,
+    allowance: &'a mut usize,
+}
+
+impl<S: Read> Read for WithAllowance<'_, S> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if *self.allowance == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let length = buffer.len().min(*self.allowance);
+        let count = self.socket.read(&mut buffer[..length])?;
+        *self.allowance -= count;
+        Ok(count)
     }
 }
 

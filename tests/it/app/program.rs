@@ -166,3 +166,9 @@ fn listeners_stay_connected_while_the_sound_server_restarts() {
     assert_eq!(program.station()["source"]["state"], "live");
     assert_eq!(program.status()["rtc"]["admitted"], 1, "the listener never left");
 }
+
+#[test]
+fn the_public_port_is_the_only_one_that_other_users_of_the_host_can_reach() {
+    let program = Program::start(&["--sine-wave", "--log-file", "none"], None);
+    assert_eq!(program.tcp_listeners(), 1);
+}

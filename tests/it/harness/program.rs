@@ -96,6 +96,21 @@ impl Program {
         ranks.collect()
     }
 
+    /// How many TCP sockets of the process listen.
+    pub fn tcp_listeners(&self) -> usize {
+        let process = format!("/proc/{}", self.child.id());
+        let descriptors = std::fs::read_dir(format!("{process}/fd")).unwrap();
+        let own: Vec<_> = descriptors.filter_map(|fd| std::fs::read_link(fd.ok()?.path()).ok()).collect();
+        let tables =
+            ["tcp", "tcp6"].map(|name| std::fs::read_to_string(format!("{process}/net/{name}")).unwrap_or_default());
+        // proc_pid_net(5): the state 0A listens, and the tenth column is the inode.
+        let sockets = tables.iter().flat_map(|table| table.lines()).filter_map(|line| {
+            let columns: Vec<&str> = line.split_whitespace().collect();
+            (columns.get(3) == Some(&"0A")).then(|| PathBuf::from(format!("socket:[{}]", columns[9])))
+        });
+        sockets.filter(|socket| own.contains(socket)).count()
+    }
+
     pub fn signal(&self, name: &str) {
         assert!(Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap().success());
     }

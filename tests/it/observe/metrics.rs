@@ -150,7 +150,8 @@ fn the_status_has_the_members_that_its_clients_know() {
     let expected = "\
         door.accepted door.connections door.refused door.requests \
         limits.body_bytes limits.body_s limits.connections limits.connections_per_address limits.connections_per_s \
-        limits.head_bytes limits.head_s limits.idle_s limits.listeners limits.listeners_per_address limits.offers_per_s limits.peers \
+        limits.head_bytes limits.head_s limits.idle_s limits.listeners limits.listeners_per_address \
+        limits.messages_per_s limits.offers_per_s limits.peers limits.peers_per_address \
         limits.room_size limits.streamed_responses limits.write_s \
         name \
         rooms.connected rooms.joined rooms.messages rooms.peers rooms.refused rooms.rooms rooms.too_slow \

@@ -29,6 +29,32 @@ fn an_unusable_message_is_answered_with_an_error_and_the_connection_stays() {
 }
 
 #[test]
+fn an_error_never_repeats_a_long_value_and_the_peer_stays() {
+    let server = TestServer::open();
+    let mut peer = RoomPeer::join(&server, "");
+    let filler = "\u{7f}".repeat(65_000);
+    for text in [
+        format!(r#"{{"type":"lock","payload":{{"locked":"{filler}"}}}}"#),
+        format!(r#"{{"type":"hello","payload":{{"muted":"{filler}"}}}}"#),
+        format!(r#"{{"type":"hello","payload":"{filler}"}}"#),
+        format!(r#"{{"type":"{filler}"}}"#),
+        format!(r#"{{"type":"offer","targetId":"{filler}","payload":{{}}}}"#),
+        format!(r#"{{"type":"offer","targetId":"{}","payload":"{filler}"}}"#, peer.id),
+        format!(r#""{filler}""#),
+        filler.clone(),
+    ] {
+        peer.socket.send(Message::text(text)).unwrap();
+        let error = peer.receive();
+        assert_eq!(error["type"], "error");
+        let message = error["payload"]["message"].as_str().unwrap();
+        assert!(message.chars().count() <= 200 && message.ends_with('.'), "{message}");
+        assert!(message.matches("7f").count() <= 40 && !message.contains('\u{7f}'), "{message}");
+    }
+    peer.send(&json!({"type": "chat", "payload": {"text": "still here"}}));
+    assert_eq!(peer.receive()["payload"]["text"], "still here");
+}
+
+#[test]
 fn a_message_too_large_or_not_text_closes_only_its_own_connection() {
     let server = TestServer::open();
     let mut witness = RoomPeer::join(&server, "");

@@ -1,3 +1,5 @@
+mod addresses;
+mod floods;
 mod handshake;
 mod limits;
 mod moderation;

@@ -33,11 +33,21 @@ impl VirtualRooms {
         self.join_as(n, room, false)
     }
 
+    /// The same from this address.
+    pub fn join_from(&mut self, client: &str, n: u8, room: &str) -> ConnectionId {
+        self.join_with(client, n, room, false)
+    }
+
     pub fn join_as(&mut self, n: u8, room: &str, moderator: bool) -> ConnectionId {
+        self.join_with("192.0.2.1", n, room, moderator)
+    }
+
+    fn join_with(&mut self, client: &str, n: u8, room: &str, moderator: bool) -> ConnectionId {
         self.connections += 1;
         let connection = ConnectionId(self.connections);
         let room = RoomName::parse(room).unwrap();
-        let request = JoinRequest { connection, room, token: token(n), stations: vec![], moderator };
+        let client = client.parse().unwrap();
+        let request = JoinRequest { connection, client, room, token: token(n), stations: vec![], moderator };
         self.core.join(request, self.now);
         self.drain();
         connection

@@ -8,6 +8,7 @@ mod hostile_clients;
 mod http_attacks;
 mod mixed_load;
 mod offer_attacks;
+mod one_address;
 mod server_under_load;
 mod shutdown;
 mod thread_priorities;

@@ -146,6 +146,31 @@ fn the_connections_of_one_address_and_their_rate_are_limited() {
 }
 
 #[test]
+fn an_error_never_repeats_a_long_value() {
+    let server = Server::open();
+    let filler = "\u{7f}".repeat(15_000);
+    let json = format!(r#"{{"sdp":1,"type":"{filler}"}}"#);
+    let json_twice = format!(r#"{{"sdp":[],"sdp":"{filler}"}}"#);
+    let type_json = "Content-Type: application/json\r\n";
+    let long_method = "M".repeat(15_000);
+    let responses = [
+        server.ask("POST", "/offer", type_json, json.as_bytes()),
+        server.ask("POST", "/offer", type_json, json_twice.as_bytes()),
+        server.ask("POST", "/offer", type_json, format!(r#""{filler}""#).as_bytes()),
+        server.ask(&long_method, "/healthz", "", b""),
+        server.ask("GET", &format!("/ws?room={}", "x".repeat(15_000)), "", b""),
+        server.ask("GET", &format!("/whep/{}", "x".repeat(15_000)), "", b""),
+    ];
+    for response in responses {
+        let (status, _) = response.error();
+        let error = response.json();
+        let message = error["error"]["message"].as_str().unwrap();
+        assert!((400..500).contains(&status) && message.chars().count() <= 200, "{status} {message}");
+        assert!(message.matches("MM").count() <= 20 && message.matches("7f").count() <= 40, "{message}");
+    }
+}
+
+#[test]
 fn two_thousand_clients_that_send_one_byte_and_wait_delay_no_other() {
     let limit = file_limits::raise_limit().map_or(1024, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
     // Both ends are in this process, and other tests need some too.

@@ -1,4 +1,5 @@
 mod accept;
+mod callers;
 mod framing;
 mod keep_alive;
 mod limits;

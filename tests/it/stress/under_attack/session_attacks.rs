@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use roomtone::rtc::udp::classify::kind;
 
-use crate::harness::loopback_client::post_offer;
+use crate::harness::loopback_client::{delete_session, post_offer};
 use crate::harness::media::rtc_client::{ClientEvent, RtcClient};
 use crate::harness::random::Random;
 use crate::stress::hostile_clients::address;
@@ -81,6 +81,7 @@ fn handshakes_of_two_hundred_sessions_in_the_same_moment() {
             let response = post_offer(port, from, &offer).unwrap();
             assert!(response.starts_with("HTTP/1.1 201"), "{response}");
             client.accept_answer(response.split_once("\r\n\r\n").unwrap().1);
+            let path = response.lines().find_map(|line| line.strip_prefix("Location: ")).unwrap().to_owned();
             let start = start.clone();
             thread::spawn(move || {
                 start.wait();
@@ -88,7 +89,9 @@ fn handshakes_of_two_hundred_sessions_in_the_same_moment() {
                 while !matches!(client.next_event(), Some(ClientEvent::Packet(..))) {
                     assert!(begun.elapsed() < Duration::from_secs(20), "no packet");
                 }
-                begun.elapsed()
+                let elapsed = begun.elapsed();
+                delete_session(port, from, &path).unwrap();
+                elapsed
             })
         });
         let clients: Vec<_> = clients.collect();

@@ -1,0 +1,5 @@
+//! Bodies for the web server.
+
+pub mod connection;
+mod responses;
+mod server;
