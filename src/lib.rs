@@ -56,7 +56,7 @@
 //! audio/processing      blocks* · convert* · resample*
 //! audio                 encoder* · pcm*
 //!                       from a device, a sound server or an oscillator to Opus packets
-//! net                   page_addresses · interfaces · authority* · concurrency_limit · rate_limiter* · subnet* · token_bucket* · ice_server*
+//! net                   page_addresses · nearness · interfaces · host_names · authority* · concurrency_limit · rate_limiter* · subnet* · token_bucket* · ice_server*
 //! os                    state_dir · priority · sd_notify · nss · memory · file_limits · threads
 //!                       what the standard library has no safe call for, and the folder for state
 //! observe               log · log_output · log_file · line_queue · service · reports · prometheus · json · registry · metrics
