@@ -22,10 +22,10 @@
 //!                       everything the program can be told, as plain structs
 //! web/server            acceptor · workers · connection · loopback · private_socket · streaming
 //!                       accepts TCP, reads requests within limits, has them answered
-//! web/handlers          dispatch · status · pages · access · whep · websocket · context · assets · authorize
+//! web/handlers          dispatch · status · pages · access · whep · websocket · context · assets · origin_check · authorize
 //!                       what requests are answered with, and which are permitted
 //! web/http              routes* · redirect* · upgrade* · response_head* · head* · chunked* · message* · body*
-//! web/http              error_code* · origin* · query* · client_address*
+//! web/http              error_code* · origin_policy* · origin* · query* · client_address*
 //!                       HTTP as values; the only list of paths
 //! web/transport         socket · first_bytes* · readiness · tls · certificate · limits* · metrics
 //!                       sockets, TLS, certificates

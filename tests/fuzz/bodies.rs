@@ -186,7 +186,9 @@ pub fn names(bytes: &[u8]) {
     assert_eq!(keys[0].verify(&signed), Some(claims));
     assert!(keys[1].verify(&signed).is_none());
     if let Some(origin) = Origin::parse(text) {
-        let (_, host) = text.split_once("://").expect("an origin has a scheme");
-        assert!(origin.is_of(host), "an origin is of its own host");
+        let (scheme, host) = text.split_once("://").expect("an origin has a scheme");
+        let is_of_a_server = ["http", "https"].iter().any(|it| scheme.eq_ignore_ascii_case(it));
+        assert_eq!(origin.is_of(host), is_of_a_server, "an origin is of its own host, if it has one");
+        assert_eq!(Origin::parse(&origin.to_string()), Some(origin), "an origin is written as it was read");
     }
 }

@@ -41,7 +41,7 @@ function urlFor(scope, resume) {
  * @returns {Promise<Refusal | null>} null if the response is no refusal
  */
 async function refusalFrom(response) {
-  const usualCode = { 401: "token-required", 403: "not-allowed", 429: "too-many-failures" }[response.status];
+  const usualCode = { 401: "token-required", 403: "not-allowed", 421: "misdirected", 429: "too-many-failures" }[response.status];
   if (usualCode === undefined) return null;
   const code = await response.json().then(
     (/** @type {Partial<import("./protocol.js").ErrorBody> | null} */ body) => body?.error?.code,

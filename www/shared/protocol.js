@@ -197,7 +197,7 @@
  * @property {boolean} host the token is an administrator's, so its bearer is a moderator in every room
  */
 
-/** @typedef {"token-required" | "token-invalid" | "not-allowed" | "foreign-origin" | "too-many-failures"} AccessErrorCode */
+/** @typedef {"token-required" | "token-invalid" | "not-allowed" | "foreign-origin" | "misdirected" | "too-many-failures"} AccessErrorCode */
 
 /**
  * @typedef {object} ErrorBody Body of every HTTP error of the server. A proxy in between may send a body of its own.

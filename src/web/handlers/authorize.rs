@@ -17,7 +17,6 @@ use crate::ids::peer::PeerId;
 use crate::net::rate_limiter::RateLimiter;
 use crate::web::http::error_code::ErrorCode;
 use crate::web::http::message::{Response, field};
-use crate::web::http::origin::{self, Origin};
 use crate::web::http::query::{Ambiguous, parameter};
 
 /// Invalid tokens from one address: so many at once, and so many a second on average. Guessing one is hopeless, and it
@@ -34,6 +33,13 @@ pub struct Credentials<'a> {
     pub query: &'a str,
     /// Which address sent it.
     pub client: IpAddr,
+}
+
+impl Credentials<'_> {
+    /// There is a token among them, be it valid or not.
+    pub fn have_token(&self) -> bool {
+        !matches!(token(self), Ok(None))
+    }
 }
 
 /// The result of a request that was authorized.
@@ -60,21 +66,15 @@ impl Authorization {
 pub struct Authorizer {
     is_private: bool,
     store: TokenStore,
-    allowed_origins: Vec<Origin>,
     /// Shared by all connections' threads; held for one look-up.
     failures: Mutex<RateLimiter>,
 }
 
 impl Authorizer {
-    /// Of a server that is open to all clients, or, if it is private, only to those with a token; and to pages of these
-    /// origins besides its own.
-    pub fn new(is_private: bool, store: TokenStore, allowed_origins: Vec<Origin>) -> Authorizer {
-        Authorizer {
-            is_private,
-            store,
-            allowed_origins,
-            failures: Mutex::new(RateLimiter::new(FAILURES_PER_S, FAILURES)),
-        }
+    /// Of a server that is open to all clients, or, if it is private, only to those with a token.
+    pub fn new(is_private: bool, store: TokenStore) -> Authorizer {
+        let failures = Mutex::new(RateLimiter::new(FAILURES_PER_S, FAILURES));
+        Authorizer { is_private, store, failures }
     }
 
     /// Of a server that is open to all clients, with a signing key in memory.
@@ -82,7 +82,7 @@ impl Authorizer {
     /// # Errors
     /// If there are no random numbers.
     pub fn open() -> io::Result<Authorizer> {
-        Ok(Authorizer::new(false, TokenStore::open(None)?, vec![]))
+        Ok(Authorizer::new(false, TokenStore::open(None)?))
     }
 
     /// Rooms and listening need a token.
@@ -93,28 +93,6 @@ impl Authorizer {
     /// The token store.
     pub fn store(&self) -> &TokenStore {
         &self.store
-    }
-
-    /// Keeps pages of other sites from acting in a visitor's name.
-    ///
-    /// # Errors
-    /// The response that refuses the request.
-    pub fn check_origin(&self, credentials: &Credentials<'_>, host: &str) -> Result<(), Response> {
-        if origin::may_act(field(credentials.headers, "origin").as_deref(), host, &self.allowed_origins) {
-            return Ok(());
-        }
-        let message =
-            "This page belongs to another site. To let that site use this server, start it with --allow-origin.";
-        Err(Response::error(ErrorCode::ForeignOrigin, message))
-    }
-
-    /// The header fields that say which pages of other origins may read the response; `is_open` if every page may.
-    pub fn cross_origin_fields(
-        &self,
-        is_open: bool,
-        headers: &[(String, String)],
-    ) -> Vec<(&'static str, Cow<'static, str>)> {
-        origin::cross_origin_fields(is_open, field(headers, "origin").as_deref(), &self.allowed_origins)
     }
 
     /// Compares the credentials with the permission that is needed. `by` is the peer that asks, if it is known: a token
@@ -257,7 +235,7 @@ mod tests {
     const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 
     fn authorizer(is_private: bool) -> Authorizer {
-        Authorizer::new(is_private, TokenStore::open(None).unwrap(), vec![])
+        Authorizer::new(is_private, TokenStore::open(None).unwrap())
     }
 
     fn room(name: &str) -> RoomName {

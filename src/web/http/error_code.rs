@@ -27,6 +27,7 @@
 //! | `body-too-large` | 413 | more than the limit of bytes |
 //! | `wrong-type` | 415 | the `Content-Type` is missing or another one than is taken here |
 //! | `expectation-failed` | 417 | an `Expect` other than `100-continue` |
+//! | `misdirected` | 421 | `Host` is a name that this server does not know as its own |
 //! | `unprocessable` | 422 | the fragment is well-formed, but this session cannot take it |
 //! | `upgrade-required` | 426 | rooms are joined over a WebSocket of version 13 |
 //! | `tag-required` | 428 | an ICE restart needs `If-Match: *` |
@@ -68,6 +69,7 @@ pub enum ErrorCode {
     BodyTooLarge,
     WrongType,
     ExpectationFailed,
+    Misdirected,
     Unprocessable,
     UpgradeRequired,
     TagRequired,
@@ -110,6 +112,7 @@ impl ErrorCode {
             ErrorCode::BodyTooLarge => (413, "body-too-large"),
             ErrorCode::WrongType => (415, "wrong-type"),
             ErrorCode::ExpectationFailed => (417, "expectation-failed"),
+            ErrorCode::Misdirected => (421, "misdirected"),
             ErrorCode::Unprocessable => (422, "unprocessable"),
             ErrorCode::UpgradeRequired => (426, "upgrade-required"),
             ErrorCode::TagRequired => (428, "tag-required"),

@@ -66,7 +66,7 @@ pub struct Route {
     /// Methods that it has, as `Allow` lists them.
     pub methods: &'static str,
     /// Pages of every origin may read the responses: players live elsewhere, and there is no cookie that could be
-    /// abused.
+    /// abused. For near clients there are conditions, see `origin_policy`.
     pub is_open_to_all_origins: bool,
     /// Only pages of this server and of allowed origins may act here: what a page can do in a visitor's name with a
     /// simple request or a WebSocket, neither of which browsers ask about before (Fetch §3.2.2).

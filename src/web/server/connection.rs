@@ -13,14 +13,15 @@ use crate::access::tokens::Permission;
 use crate::ids::peer::ResumeToken;
 use crate::web::handlers::authorize::{Authorizer, Credentials};
 use crate::web::handlers::context::Context;
-use crate::web::handlers::dispatch;
 use crate::web::handlers::websocket::{self, Join};
+use crate::web::handlers::{dispatch, origin_check};
 use crate::web::http::body::Body;
 use crate::web::http::chunked::ChunkedDecoder;
 use crate::web::http::client_address::Client;
 use crate::web::http::error_code::ErrorCode;
 use crate::web::http::head::{self, Framing, Head, Version};
 use crate::web::http::message::{Request, Response, split_target};
+use crate::web::http::origin_policy::{Initiator, Verdict};
 use crate::web::http::response_head::ResponseHead;
 use crate::web::http::routes::{Resource, Route};
 use crate::web::http::{chunked, upgrade};
@@ -136,15 +137,18 @@ impl<'a> Connection<'a> {
         let head = self.read_head(first)?;
         self.version = head.version;
         self.client = context.proxies.client(self.sender, &head.forwarded_for, head.forwarded_proto.as_deref());
-        let route = context.route(split_target(&head.target).0);
-        self.cross_origin = context.authorizer.cross_origin_fields(route.is_open_to_all_origins, &head.headers);
+        let (path, query) = split_target(&head.target);
+        let route = context.route(path);
+        let credentials = Credentials { headers: &head.headers, query, client: self.client.address.ip() };
+        let verdict = context.origins.judge(&credentials, &head.host, context.tls.as_deref());
+        self.cross_origin = context.origins.response_fields(verdict, route.is_open_to_all_origins, &credentials);
         if route.resource == Resource::WebSocket {
-            return self.accept_websocket(&head, &route).map(|join| Next::WebSocket(Box::new(join)));
+            return self.accept_websocket(&head, &route, verdict).map(|join| Next::WebSocket(Box::new(join)));
         }
         let body = self.read_body(&head)?;
         let Head { method, target, host, headers, keep_alive, .. } = head;
         let request = Request { method, target, host, headers, body, client: self.client };
-        let response = dispatch::respond(context, &route, &request, || shared.loopback.ask(&request));
+        let response = dispatch::respond(context, &route, &request, verdict, || shared.loopback.ask(&request));
         context.connection_metrics.requests.add(1);
         // Queries are not logged: they may hold a token.
         log::debug!("{}: {} {} -> {}", self.client.address, request.method, request.path(), response.status);
@@ -153,7 +157,11 @@ impl<'a> Connection<'a> {
     }
 
     /// Accepts the handshake of a WebSocket, if it is permitted to join the room.
-    fn accept_websocket(&mut self, head: &Head, route: &Route) -> Result<Join<'a>, End> {
+    fn accept_websocket(&mut self, head: &Head, route: &Route, verdict: Verdict) -> Result<Join<'a>, End> {
+        let origins = &self.shared.context.origins;
+        if verdict.initiator == Initiator::Misdirected {
+            return Err(origins.misdirected(&head.method, &head.host, &head.headers).into());
+        }
         if !route.has(&head.method) {
             return Err(route.method_not_allowed(&head.method).into());
         }
@@ -162,8 +170,8 @@ impl<'a> Connection<'a> {
         let shared: &'a Shared = self.shared;
         let authorizer: &'a Authorizer = &shared.context.authorizer;
         let credentials = Credentials { headers: &head.headers, query, client: self.client.address.ip() };
-        if route.checks_origin {
-            authorizer.check_origin(&credentials, &head.host)?;
+        if origin_check::is_refused(verdict, route.checks_origin) {
+            return Err(origins.foreign(verdict, &head.headers).into());
         }
         let token = upgrade.resume.map_or_else(ResumeToken::random, Ok).map_err(|error| {
             log::error!("{error}");

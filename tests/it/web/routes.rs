@@ -2,9 +2,10 @@
 
 use roomtone::access::token_store::TokenStore;
 use roomtone::web::handlers::authorize::Authorizer;
+use roomtone::web::http::client_address::TrustedProxies;
 
 use crate::harness::http_client::code;
-use crate::harness::server::Server;
+use crate::harness::server::{Server, Setup};
 
 /// `Allow` of what is only read.
 const READ: &str = "GET, HEAD, OPTIONS";
@@ -54,7 +55,7 @@ const STATUSES: &[(&str, &str, &str, &str)] = &[
 #[test]
 fn every_path_and_method_has_its_status() {
     let open = Server::open();
-    let private = Server::with_authorizer(Authorizer::new(true, TokenStore::open(None).unwrap(), vec![]));
+    let private = Server::with_authorizer(Authorizer::new(true, TokenStore::open(None).unwrap()));
     for (path, of_open, of_private, allowed) in STATUSES {
         for (server, statuses) in [(&open, of_open), (&private, of_private)] {
             let mut got = vec![];
@@ -71,8 +72,10 @@ fn every_path_and_method_has_its_status() {
 
 #[test]
 fn every_response_of_whep_may_be_read_by_other_origins_and_no_other() {
-    let server = Server::open();
-    let elsewhere = "Origin: http://elsewhere\r\n";
+    let proxies = TrustedProxies::parse(&["127.0.0.1".to_owned()]).unwrap();
+    let server = Server::start(Setup { proxies, ..Setup::default() });
+    // Near clients have rules of their own, see `access::origins`.
+    let elsewhere = "Origin: http://elsewhere\r\nX-Forwarded-For: 198.51.100.7\r\n";
     let too_large = "Content-Length: 100000\r\n";
     for (method, path, fields) in [
         ("POST", "/whep", ""),
