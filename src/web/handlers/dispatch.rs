@@ -112,9 +112,6 @@ fn is_for_everyone(route: &Route) -> bool {
 
 /// Which methods there are, for a person (RFC 9110 §9.3.7) or a browser's preflight (Fetch §4.8).
 fn options(context: &Context, route: &Route, request: &Request, verdict: Verdict) -> Response {
-    if verdict.needs_token() && !credentials(request).have_token() {
-        context.origins.log_foreign(&request.headers);
-    }
     let response = Response::new(204)
         .header("Allow", route.methods)
         .header("Access-Control-Allow-Methods", route.methods)
@@ -122,7 +119,18 @@ fn options(context: &Context, route: &Route, request: &Request, verdict: Verdict
         // As long as browsers keep it at the most: Chromium 2 h, Firefox a day.
         .header("Access-Control-Max-Age", "86400");
     match route.resource {
-        Resource::Endpoint { .. } => whep::with_ice_servers(context, response.header("Accept-Post", whep::SDP)),
+        Resource::Endpoint { .. } => {
+            let response = response.header("Accept-Post", whep::SDP);
+            // A TURN server's password is for those who may listen. Preflights have no token, and are answered all the same.
+            let credentials = credentials(request);
+            let is_foreign = verdict.needs_token() && !credentials.have_token();
+            if is_foreign {
+                context.origins.log_foreign(&request.headers);
+            }
+            let may_listen =
+                !is_foreign && context.authorizer.authorize(&Permission::Listen, &credentials, None).is_ok();
+            if may_listen { whep::with_ice_servers(context, response) } else { response }
+        }
         Resource::Offer => response.header("Accept-Post", "application/json"),
         Resource::Session { .. } => response.header("Accept-Patch", whep::FRAGMENT),
         _ => response,
