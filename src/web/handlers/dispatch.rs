@@ -51,7 +51,7 @@ fn decide(
         return pages::unknown_path();
     }
     if !route.has(method) {
-        return route.method_not_allowed(method);
+        return route.method_not_allowed();
     }
     if method == "OPTIONS" {
         return options(context, route, request, verdict);

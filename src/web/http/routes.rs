@@ -164,8 +164,8 @@ impl Route {
     }
 
     /// The response to a method that the resource does not have (RFC 9110 §15.5.6).
-    pub fn method_not_allowed(&self, method: &str) -> Response {
-        let message = format!("{method} cannot be done here, but {} can.", self.methods);
+    pub fn method_not_allowed(&self) -> Response {
+        let message = format!("This method cannot be used here, but {} can.", self.methods);
         Response::error(ErrorCode::MethodNotAllowed, message).header("Allow", self.methods)
     }
 

@@ -109,7 +109,7 @@ mod tests {
             return Ok(None);
         }
         if !route.has(&head.method) {
-            return Err(route.method_not_allowed(&head.method).status);
+            return Err(route.method_not_allowed().status);
         }
         read(&head).map(Some).map_err(|response| response.status)
     }

@@ -163,7 +163,7 @@ impl<'a> Connection<'a> {
             return Err(origins.misdirected(&head.method, &head.host, &head.headers).into());
         }
         if !route.has(&head.method) {
-            return Err(route.method_not_allowed(&head.method).into());
+            return Err(route.method_not_allowed().into());
         }
         let upgrade = upgrade::read(head)?;
         let query = split_target(&head.target).1;

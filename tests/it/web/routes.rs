@@ -134,6 +134,8 @@ fn an_unknown_path_is_404_and_a_wrong_method_405_with_what_is_allowed() {
     assert_eq!(server.ask("POST", "/nothing", "", b"x").error(), code(404, "unknown-path"));
     assert_eq!(server.ask("POST", "/whep/unknown", "", b"x").error(), code(404, "unknown-station"));
     let session = "/whep/main/00112233445566778899aabbccddeeff";
+    let long = server.ask(&"B".repeat(10_000), "/healthz", "", b"");
+    assert!(long.status == 405 && long.body.len() < 200, "what was sent is not sent back");
     for (method, path, allowed) in [
         ("POST", "/", "GET, HEAD, OPTIONS"),
         ("GET", "/offer", "POST, OPTIONS"),
