@@ -1,6 +1,7 @@
 //! What is done with bytes from the network, and what must hold whatever they are. `make fuzz` runs each body for a minute
 //! under a fuzzer (targets/); `make test` runs them on seeds and seeded mutations of those (tests/it/fuzz.rs).
 
+mod client;
 mod rtc;
 
 use std::time::Instant;
@@ -23,8 +24,9 @@ use roomtone::web::transport::first_bytes::{self, Decision};
 type Body = fn(&[u8]);
 
 /// Every body by its name.
-const BODIES: [(&str, Body); 7] = [
+const BODIES: [(&str, Body); 8] = [
     ("first_bytes", first_bytes),
+    ("client", client::client),
     ("head", head),
     ("message", message),
     ("names", names),
