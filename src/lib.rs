@@ -46,7 +46,7 @@
 //! signal                hub · peer_channel · rooms* · moderation* · registry* · peer* · room* · events* · heartbeat* · metrics
 //! signal                limits* · server_message* · client_message* · peer_state* · protocol_error*
 //!                       rooms: who is in which room, who is told what; the messages of the protocol
-//! access                links · token_store · token_uses* · tokens*
+//! access                links · tickets* · token_store · token_uses* · tokens*
 //!                       signed tokens, which were revoked or used, links that carry them
 //! audio/sources         capture · capture_callbacks · capture_event · stream_config · device
 //! audio/sources/platform  linux · cpal_hosts

@@ -11,9 +11,11 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::access::tickets::{Capacity, Presented, Ticket, Tickets, TooMany};
 use crate::access::token_store::{TokenError, TokenStore};
 use crate::access::tokens::{Claims, Permission};
-use crate::ids::peer::PeerId;
+use crate::ids::names::RoomName;
+use crate::ids::peer::{PeerId, ResumeToken};
 use crate::net::rate_limiter::RateLimiter;
 use crate::web::http::error_code::ErrorCode;
 use crate::web::http::message::{Response, field};
@@ -66,15 +68,16 @@ impl Authorization {
 pub struct Authorizer {
     is_private: bool,
     store: TokenStore,
-    /// Shared by all connections' threads; held for one look-up.
+    /// Shared by all connections' threads, as the next; held for one look-up.
     failures: Mutex<RateLimiter>,
+    tickets: Mutex<Tickets>,
 }
 
 impl Authorizer {
     /// Of a server that is open to all clients, or, if it is private, only to those with a token.
     pub fn new(is_private: bool, store: TokenStore) -> Authorizer {
         let failures = Mutex::new(RateLimiter::new(FAILURES_PER_S, FAILURES));
-        Authorizer { is_private, store, failures }
+        Authorizer { is_private, store, failures, tickets: Mutex::default() }
     }
 
     /// Of a server that is open to all clients, with a signing key in memory.
@@ -106,14 +109,25 @@ impl Authorizer {
         credentials: &Credentials<'_>,
         by: Option<PeerId>,
     ) -> Result<Authorization, Response> {
-        let claims = match token(credentials) {
-            Ok(None) => None,
-            Ok(Some(token)) => match self.store.check(&token, by, now_s()) {
-                Ok(claims) => Some(claims),
-                Err(error) => return Err(self.invalid(sentence(&error), credentials.client)),
-            },
-            Err(reason) => return Err(self.invalid(reason, credentials.client)),
-        };
+        match token(credentials) {
+            Ok(token) => self.authorize_token(needed, token.as_deref(), credentials.client, by),
+            Err(reason) => Err(self.invalid(reason, credentials.client)),
+        }
+    }
+
+    /// The same, for a token that came in another way.
+    ///
+    /// # Errors
+    /// The response that refuses the request.
+    pub fn authorize_token(
+        &self,
+        needed: &Permission,
+        token: Option<&str>,
+        client: IpAddr,
+        by: Option<PeerId>,
+    ) -> Result<Authorization, Response> {
+        let claims = token.map(|token| self.store.check(token, by, now_s())).transpose();
+        let claims = claims.map_err(|error| self.invalid(sentence(&error), client))?;
         let is_token_needed = self.is_private || *needed == Permission::Admin;
         match &claims {
             None if is_token_needed => {
@@ -146,6 +160,54 @@ impl Authorizer {
             }
         }
         Ok(token_use)
+    }
+
+    /// A ticket for a WebSocket, which stands for these credentials and this resume token. They were authorized.
+    ///
+    /// # Errors
+    /// The response that refuses it.
+    pub fn issue_ticket(
+        &self,
+        credentials: &Credentials<'_>,
+        room: RoomName,
+        resume: Option<ResumeToken>,
+        capacity: Capacity,
+    ) -> Result<Ticket, Response> {
+        let mut bytes = [0; 16];
+        getrandom::fill(&mut bytes).map_err(|error| {
+            log::error!("no random numbers: {error}");
+            Response::internal_error()
+        })?;
+        let ticket = Ticket::from_bytes(bytes);
+        let token = token(credentials).ok().flatten().map(Cow::into_owned);
+        let presented = Presented { room, token, resume };
+        let mut tickets = self.tickets.lock().unwrap_or_else(PoisonError::into_inner);
+        tickets.issue(ticket, presented, credentials.client, capacity, Instant::now()).map(|()| ticket).map_err(
+            |TooMany| {
+                let message = "As many tickets as one address may have are in use.";
+                Response::error(ErrorCode::TooManyFromAddress, message).retry_after(1)
+            },
+        )
+    }
+
+    /// What the ticket stands for, which is used up by this, if it is for this room. No token comes beside it.
+    ///
+    /// # Errors
+    /// The response that refuses the request.
+    pub fn redeem_ticket(
+        &self,
+        ticket: Ticket,
+        room: &RoomName,
+        credentials: &Credentials<'_>,
+    ) -> Result<Presented, Response> {
+        let presented = self.tickets.lock().unwrap_or_else(PoisonError::into_inner).redeem(ticket, Instant::now());
+        if credentials.have_token() {
+            return Err(self.invalid("A ticket stands for a token: send one of them.", credentials.client));
+        }
+        presented.filter(|presented| presented.room == *room).ok_or_else(|| {
+            let message = "This ticket was used, has expired, or is for another room; ask for another.";
+            challenge(Response::error(ErrorCode::TicketInvalid, message))
+        })
     }
 
     fn invalid(&self, reason: &'static str, client: IpAddr) -> Response {
@@ -229,8 +291,6 @@ fn now_s() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::names::RoomName;
-    use crate::ids::peer::ResumeToken;
 
     const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 

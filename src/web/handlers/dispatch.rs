@@ -12,7 +12,6 @@ use crate::web::http::message::{Request, Response};
 use crate::web::http::origin_policy::{Initiator, Verdict};
 use crate::web::http::redirect;
 use crate::web::http::routes::{self, Resource, Responder, Route};
-use crate::web::http::upgrade;
 
 /// Answers a request that arrived whole, on the thread of its connection. `pass_on` has one of the `http-<n>` threads
 /// answer.
@@ -58,9 +57,7 @@ fn decide(
     }
     authorized(context, route, request, verdict, |authorization| match &route.resource {
         _ if route.responder == Responder::Workers => pass_on(),
-        Resource::Access => {
-            authorization.map_or_else(|| not_here(route), |it| access::granted(&context.authorizer, it))
-        }
+        Resource::Access => authorization.map_or_else(|| not_here(route), |it| access::granted(context, request, it)),
         Resource::Added(nth) => guarded(|| (context.added[*nth].handler)(request)),
         _ => not_here(route),
     })
@@ -85,7 +82,7 @@ fn authorized(
     let needed = route.permission(method, credentials.query)?.or(needs_token.then_some(Permission::Listen));
     let Some(needed) = needed else { return Ok(answer(None)) };
     let by = match route.resource {
-        Resource::Access => upgrade::resume(credentials.query)?.map(|token| token.id()),
+        Resource::Access => access::resume(request)?.map(|token| token.id()),
         _ => None,
     };
     let authorization = context.authorizer.authorize(&needed, &credentials, by)?;
@@ -131,7 +128,7 @@ fn options(context: &Context, route: &Route, request: &Request, verdict: Verdict
                 !is_foreign && context.authorizer.authorize(&Permission::Listen, &credentials, None).is_ok();
             if may_listen { whep::with_ice_servers(context, response) } else { response }
         }
-        Resource::Offer => response.header("Accept-Post", "application/json"),
+        Resource::Access | Resource::Offer => response.header("Accept-Post", "application/json"),
         Resource::Session { .. } => response.header("Accept-Patch", whep::FRAGMENT),
         _ => response,
     }

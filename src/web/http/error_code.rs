@@ -13,6 +13,7 @@
 //! | `empty-body` | 400 | an offer was expected |
 //! | `token-required` | 401 | this needs a token |
 //! | `token-invalid` | 401 | the token is not one of this server's, has expired, was revoked or used up |
+//! | `ticket-invalid` | 401 | the ticket was used, has expired, or is for another room |
 //! | `not-allowed` | 403 | the token is for something else |
 //! | `foreign-origin` | 403 | a page of another site asks, and that site is not allowed to |
 //! | `not-by-the-door` | 403 | the request came to the private socket, and not through the public port |
@@ -55,6 +56,7 @@ pub enum ErrorCode {
     EmptyBody,
     TokenRequired,
     TokenInvalid,
+    TicketInvalid,
     NotAllowed,
     ForeignOrigin,
     NotThroughPublicPort,
@@ -98,6 +100,7 @@ impl ErrorCode {
             ErrorCode::EmptyBody => (400, "empty-body"),
             ErrorCode::TokenRequired => (401, "token-required"),
             ErrorCode::TokenInvalid => (401, "token-invalid"),
+            ErrorCode::TicketInvalid => (401, "ticket-invalid"),
             ErrorCode::NotAllowed => (403, "not-allowed"),
             ErrorCode::ForeignOrigin => (403, "foreign-origin"),
             ErrorCode::NotThroughPublicPort => (403, "not-by-the-door"),

@@ -9,9 +9,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use crate::access::tokens::Permission;
-use crate::ids::peer::ResumeToken;
-use crate::web::handlers::authorize::{Authorizer, Credentials};
+use crate::web::handlers::authorize::Credentials;
 use crate::web::handlers::context::Context;
 use crate::web::handlers::websocket::{self, Join};
 use crate::web::handlers::{dispatch, origin_check};
@@ -149,6 +147,8 @@ impl<'a> Connection<'a> {
         let Head { method, target, host, headers, keep_alive, .. } = head;
         let request = Request { method, target, host, headers, body, client: self.client };
         let response = dispatch::respond(context, &route, &request, verdict, || shared.loopback.ask(&request));
+        // Behind a ticket comes a WebSocket, on a connection of its own. This one would only be kept open beside it.
+        let keep_alive = keep_alive && !(route.resource == Resource::Access && request.method == "POST");
         context.connection_metrics.requests.add(1);
         // Queries are not logged: they may hold a token.
         log::debug!("{}: {} {} -> {}", self.client.address, request.method, request.path(), response.status);
@@ -158,31 +158,23 @@ impl<'a> Connection<'a> {
 
     /// Accepts the handshake of a WebSocket, if it is permitted to join the room.
     fn accept_websocket(&mut self, head: &Head, route: &Route, verdict: Verdict) -> Result<Join<'a>, End> {
-        let origins = &self.shared.context.origins;
+        let context: &'a Context = &self.shared.context;
         if verdict.initiator == Initiator::Misdirected {
-            return Err(origins.misdirected(&head.method, &head.host, &head.headers).into());
+            return Err(context.origins.misdirected(&head.method, &head.host, &head.headers).into());
         }
         if !route.has(&head.method) {
             return Err(route.method_not_allowed().into());
         }
         let upgrade = upgrade::read(head)?;
-        let query = split_target(&head.target).1;
-        let shared: &'a Shared = self.shared;
-        let authorizer: &'a Authorizer = &shared.context.authorizer;
-        let credentials = Credentials { headers: &head.headers, query, client: self.client.address.ip() };
         if origin_check::is_refused(verdict, route.checks_origin) {
-            return Err(origins.foreign(verdict, &head.headers).into());
+            return Err(context.origins.foreign(verdict, &head.headers).into());
         }
-        let token = upgrade.resume.map_or_else(ResumeToken::random, Ok).map_err(|error| {
-            log::error!("{error}");
-            Response::internal_error()
-        })?;
-        let by = Some(token.id());
-        let authorization = authorizer.authorize(&Permission::Room(upgrade.room.clone()), &credentials, by)?;
-        let token_use = authorizer.use_token(&authorization, by)?;
-        self.shared.context.connection_metrics.requests.add(1);
+        let query = split_target(&head.target).1;
+        let credentials = Credentials { headers: &head.headers, query, client: self.client.address.ip() };
+        let join = Join::authorize(&context.authorizer, &upgrade, &credentials)?;
+        context.connection_metrics.requests.add(1);
         self.write(upgrade.accepted().as_bytes())?;
-        Ok(Join { room: upgrade.room, token, authorization, token_use })
+        Ok(join)
     }
 
     /// Joins a room. From here on, this thread, the socket and what has arrived on it belong to the WebSocket.

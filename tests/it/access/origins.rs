@@ -132,6 +132,7 @@ fn a_name_that_was_made_to_point_here_reaches_nothing_from_near() {
         ("GET", "/nothing"),
         ("GET", "/api/status"),
         ("GET", "/api/access?listen"),
+        ("POST", "/api/access?room=a"),
         ("GET", "/metrics"),
         ("POST", "/offer"),
         ("POST", "/whep"),

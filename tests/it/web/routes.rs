@@ -33,12 +33,12 @@ const STATUSES: &[(&str, &str, &str, &str)] = &[
     ("/healthz", "200 200 405 405 405 405 204 405", "200 200 405 405 405 405 204 405", READ),
     ("/healthz/", "404 404 404 404 404 404 404 404", "404 404 404 404 404 404 404 404", ""),
     ("/api/status", "200 200 405 405 405 405 204 405", "401 401 405 405 405 405 204 405", READ),
-    ("/api/access", "401 401 405 405 405 405 204 405", "401 401 405 405 405 405 204 405", READ),
-    ("/api/access?listen", "200 200 405 405 405 405 204 405", "401 401 405 405 405 405 204 405", READ),
-    ("/api/access?room=a", "200 200 405 405 405 405 204 405", "401 401 405 405 405 405 204 405", READ),
-    ("/api/access?room=a%20b", "400 400 405 405 405 405 204 405", "400 400 405 405 405 405 204 405", READ),
-    ("/api/access?room=a&listen", "400 400 405 405 405 405 204 405", "400 400 405 405 405 405 204 405", READ),
-    ("/api/access?resume=1", "400 400 405 405 405 405 204 405", "400 400 405 405 405 405 204 405", READ),
+    ("/api/access", "401 401 415 405 405 405 204 405", "401 401 415 405 405 405 204 405", "GET, HEAD, POST, OPTIONS"),
+    ("/api/access?listen", "200 200 415 405 405 405 204 405", "401 401 415 405 405 405 204 405", "GET, HEAD, POST, OPTIONS"),
+    ("/api/access?room=a", "200 200 415 405 405 405 204 405", "401 401 415 405 405 405 204 405", "GET, HEAD, POST, OPTIONS"),
+    ("/api/access?room=a%20b", "400 400 400 405 405 405 204 405", "400 400 400 405 405 405 204 405", "GET, HEAD, POST, OPTIONS"),
+    ("/api/access?room=a&listen", "400 400 400 405 405 405 204 405", "400 400 400 405 405 405 204 405", "GET, HEAD, POST, OPTIONS"),
+    ("/api/access?resume=1", "400 400 415 405 405 405 204 405", "400 400 415 405 405 405 204 405", "GET, HEAD, POST, OPTIONS"),
     ("/api", "404 404 404 404 404 404 404 404", "404 404 404 404 404 404 404 404", ""),
     ("/offer", "405 405 415 405 405 405 204 405", "405 405 401 405 405 405 204 405", "POST, OPTIONS"),
     ("/offer/", "404 404 404 404 404 404 404 404", "404 404 404 404 404 404 404 404", ""),
@@ -122,6 +122,7 @@ fn options_lists_the_methods() {
         assert!(response.field("access-control-max-age").is_some());
     }
     assert_eq!(server.ask("OPTIONS", "/whep", "", b"").field("accept-post"), Some("application/sdp"));
+    assert_eq!(server.ask("OPTIONS", "/offer", "", b"").field("accept-post"), Some("application/json"));
     assert_eq!(server.ask("OPTIONS", "*", "", b"").status, 204);
     assert_eq!(server.ask("OPTIONS", "/nothing", "", b"").status, 404);
 }
