@@ -34,6 +34,7 @@ use crate::signal::metrics::RoomMetrics;
 use crate::station::source::Source;
 use crate::station::station::Station;
 use crate::web::handlers::context::Context;
+use crate::web::handlers::origin_check::OriginCheck;
 use crate::web::server::acceptor::{self, ServerSetup};
 use crate::web::transport::metrics::ConnectionMetrics;
 use crate::web::transport::tls::Tls;
@@ -119,6 +120,7 @@ impl App {
             ice_servers: config.net.ice_servers.clone(),
             connection_metrics: ConnectionMetrics::register(&metrics),
             authorizer: authorizer.clone(),
+            origins: OriginCheck::new(open::origin_policy(&config)),
             assets,
             limits: config.web.limits.clone(),
             max_listeners: config.rtc.max_listeners,

@@ -101,8 +101,12 @@ pub struct SignalConfig {
 pub struct AccessConfig {
     /// Rooms and listening need a link.
     pub is_private: bool,
-    /// Pages of other sites that may use the rooms and `/offer`.
+    /// Pages of every other site may use this server.
+    pub allows_all_origins: bool,
+    /// Pages of these sites may.
     pub allowed_origins: Vec<Origin>,
+    /// Names of this server that it does not know by itself, in lower case.
+    pub allowed_hosts: Vec<String>,
 }
 
 /// The log.

@@ -22,10 +22,10 @@
 //!                       everything the program can be told, as plain structs
 //! web/server            acceptor · workers · connection · callers · loopback · private_socket · streaming
 //!                       accepts TCP, reads requests within limits, has them answered
-//! web/handlers          dispatch · status · pages · access · whep · websocket · context · assets · authorize
+//! web/handlers          dispatch · status · pages · access · whep · websocket · context · assets · origin_check · authorize
 //!                       what requests are answered with, and which are permitted
 //! web/http              routes* · redirect* · upgrade* · response_head* · head* · chunked* · message* · body*
-//! web/http              error_code* · origin* · query* · client_address*
+//! web/http              error_code* · origin_policy* · origin* · query* · client_address*
 //!                       HTTP as values; the only list of paths
 //! web/transport         metered_socket · frame_counter* · socket · first_bytes* · readiness · tls · own_certificate · certificate
 //! web/transport         limits* · metrics
@@ -50,7 +50,7 @@
 //! signal                hub · peer_channel · rooms* · moderation* · registry* · peer* · room* · events* · heartbeat* · metrics
 //! signal                limits* · server_message* · client_message* · peer_state* · protocol_error*
 //!                       rooms: who is in which room, who is told what; the messages of the protocol
-//! access                links · token_store · use_reservations* · token_uses* · token_files · token_clock* · tokens*
+//! access                links · tickets* · token_store · use_reservations* · token_uses* · token_files · token_clock* · tokens*
 //!                       signed tokens, which were revoked or used, links that carry them
 //! audio/sources         capture · capture_callbacks · capture_event · openings · stream_config · device
 //! audio/sources/platform  linux · cpal_hosts
@@ -60,7 +60,8 @@
 //! audio/processing      blocks* · convert* · resample*
 //! audio                 encoder* · pcm*
 //!                       from a device, a sound server or an oscillator to Opus packets
-//! net                   page_addresses · interfaces · authority* · concurrency_limit · shared_rate_limiter · rate_limiter* · subnet* · token_bucket* · ice_server*
+//! net                   page_addresses · nearness · interfaces · host_names · authority* · concurrency_limit · shared_rate_limiter
+//! net                   rate_limiter* · subnet* · token_bucket* · ice_server*
 //! os                    state_dir · secret_file · priority · sd_notify · nss · memory · file_limits · threads
 //!                       what the standard library has no safe call for, and the folder for state
 //! observe               sentence* · log · log_output · log_file · line_queue · service · reports · prometheus · json · registry · metrics

@@ -13,11 +13,14 @@ use crate::access::links;
 use crate::access::token_clock;
 use crate::access::token_store::TokenStore;
 use crate::config::start_error::{ExitCode, StartError};
-use crate::config::{Config, StateChoice, TlsChoice};
+use crate::config::{AccessConfig, Config, StateChoice, TlsChoice};
+use crate::net::host_names;
 use crate::os::state_dir::StateDir;
 use crate::rtc::udp::socket;
 use crate::web::handlers::assets::Assets;
 use crate::web::handlers::authorize::Authorizer;
+use crate::web::http::origin::Origin;
+use crate::web::http::origin_policy::OriginPolicy;
 use crate::web::server::acceptor;
 use crate::web::transport::tls::Tls;
 
@@ -55,7 +58,19 @@ pub(super) fn authorizer(config: &Config, state: Option<StateDir>) -> Result<Aut
             "Repair it, or run `roomtone revoke --all` for this folder, which revokes all links and begins anew";
         failed(format!("{path}: {error}. {repair}, or name another folder with --state-dir DIR."))
     })?;
-    Ok(Authorizer::new(config.access.is_private, store, config.access.allowed_origins.clone()))
+    Ok(Authorizer::new(config.access.is_private, store))
+}
+
+/// What the command line says of pages of other sites and of this server's names, and the names that this host has.
+pub(super) fn origin_policy(config: &Config) -> OriginPolicy {
+    let AccessConfig { allows_all_origins, allowed_origins, allowed_hosts, .. } = config.access.clone();
+    // Some proxies do not pass on the `Host` of the browser: to them, pages of the public URL seem to be of another site.
+    let public = config.net.public_url.as_deref().and_then(Origin::parse);
+    let mut names = host_names::of_this_host();
+    names.extend(allowed_hosts);
+    names.extend(public.as_ref().map(|origin| origin.host().name().to_owned()));
+    let allowed_origins = allowed_origins.into_iter().chain(public).collect();
+    OriginPolicy { allows_all_origins, allowed_origins, names }
 }
 
 /// Writes the address of the pages to the state folder, where `roomtone invite` reads it, and the admin link too. The

@@ -83,6 +83,12 @@ mod tests {
         let config = served("--private --allow-origin https://a.example:443 --allow-origin http://b", &[]);
         let origins: Vec<String> = config.access.allowed_origins.iter().map(ToString::to_string).collect();
         assert!(config.access.is_private && origins == ["https://a.example", "http://b"]);
+        assert!(!config.access.allows_all_origins);
+        let access =
+            served("--allow-origin * --allow-origin http://b --allow-host Music.Example.org. --allow-host b", &[])
+                .access;
+        assert_eq!((access.allows_all_origins, access.allowed_origins.len()), (true, 1));
+        assert_eq!(access.allowed_hosts, ["music.example.org", "b"]);
         let named = served("--input-device usb", &[]).station.source;
         assert_eq!(named, SourceChoice::Device(DeviceChoice::Named("usb".into())));
         assert_eq!(run("--list-devices --json", &[]), Ok(Command::ListDevices { json: true }));
@@ -174,8 +180,11 @@ mod tests {
             ("--ice-server turn:a", "--ice-server"),
             ("--ice-server stun:a,b,c", "--ice-server"),
             ("--ice-server stun:a>b", "--ice-server"),
-            ("--allow-origin *", "--allow-origin"),
+            ("--allow-origin *.example.org", "--allow-origin"),
             ("--allow-origin https://example.org/path", "--allow-origin"),
+            ("--allow-host music.example.org:8088", "--allow-host"),
+            ("--allow-host 192.0.2.1", "--allow-host"),
+            ("--allow-host *.example.org", "--allow-host"),
             ("--tls-cert a", "--tls-key"),
             ("--tls-key a", "--tls-cert"),
             ("--tls-cert a --tls-key b --no-tls", "--no-tls"),

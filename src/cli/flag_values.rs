@@ -136,3 +136,10 @@ pub(crate) fn public_url(text: &str) -> Result<String, String> {
     let message = || format!("takes an address like https://meet.example.net, not `{text}`");
     is_usable.then_some(origin).ok_or_else(message)
 }
+
+/// Reads a host's name without a port, with or without the dot of the root behind it.
+pub(crate) fn host_name(text: &str) -> Result<String, String> {
+    let is_name = |it: &Authority| it.port.is_none() && !text.ends_with(':') && it.host.ip().is_none();
+    let name = Authority::parse(text).filter(is_name).map(|authority| authority.host.name().to_owned());
+    name.ok_or_else(|| format!("takes a name like music.example.org, in ASCII and without a port, not `{text}`"))
+}

@@ -291,12 +291,24 @@ pub(crate) const FLAGS: &[Flag] = &[
     Flag::values(
         "allow-origin",
         "ORIGIN",
-        "pages of this site, as `https://example.org`, may use rooms and `/offer` too",
+        "pages of this site, as `https://example.org`, may use everything here; `'*'` for all sites",
         none,
         |c, all| {
             let wrong = |text| format!("takes an origin such as https://example.org, not `{text}`");
-            let origins = all.iter().map(|text| Origin::parse(text).ok_or_else(|| wrong(text)));
+            let named = all.iter().filter(|text| *text != "*");
+            let origins = named.map(|text| Origin::parse(text).ok_or_else(|| wrong(text)));
+            c.access.allows_all_origins = all.iter().any(|text| text == "*");
             origins.collect::<Result<_, _>>().map(|origins| c.access.allowed_origins = origins)
+        },
+    ),
+    Flag::values(
+        "allow-host",
+        "NAME",
+        "a name of this host, as `music.example.org`, by which clients in its own network may reach it",
+        none,
+        |c, all| {
+            let hosts = all.iter().map(|text| values::host_name(text));
+            hosts.collect::<Result<_, _>>().map(|hosts| c.access.allowed_hosts = hosts)
         },
     ),
     Flag::value(

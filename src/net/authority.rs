@@ -70,6 +70,11 @@ impl Host {
         &self.text
     }
 
+    /// The host without the dot of the root, which a name may end with (RFC 1034 §3.1).
+    pub fn name(&self) -> &str {
+        self.text.strip_suffix('.').unwrap_or(&self.text)
+    }
+
     /// The address, if the host is one and not a name.
     pub fn ip(&self) -> Option<IpAddr> {
         self.ip

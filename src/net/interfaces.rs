@@ -1,7 +1,10 @@
-//! The addresses of this host's network interfaces that a client can be told to try. Asks the operating system anew each
-//! time, because laptops change networks. Called on the thread that needs the answer.
+//! The addresses of this host's network interfaces that a client can be told to try, and their subnets. Asks the operating
+//! system anew each time, because laptops change networks. Called on the thread that needs the answer.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use if_addrs::IfAddr;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 /// This host's addresses behind a socket that is bound to `bound`.
 ///
@@ -18,6 +21,16 @@ pub fn local_addresses(bound: SocketAddr, reached_at: Option<IpAddr>) -> Vec<Soc
         .into_iter()
         .map(|ip| SocketAddr::new(ip, bound.port()))
         .collect()
+}
+
+/// The subnets of all interfaces; none if the system does not tell.
+pub fn subnets() -> Vec<IpNet> {
+    let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
+    let subnet = |address: &IfAddr| match address {
+        IfAddr::V4(it) => Ipv4Net::new(it.ip, it.prefixlen).map(IpNet::V4),
+        IfAddr::V6(it) => Ipv6Net::new(it.ip, it.prefixlen).map(IpNet::V6),
+    };
+    interfaces.iter().filter_map(|interface| subnet(&interface.addr).ok()).collect()
 }
 
 fn choose(all: impl Iterator<Item = IpAddr>, with_loopback: bool) -> Vec<IpAddr> {
@@ -49,6 +62,13 @@ fn is_link_local(ip: IpAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_subnet_of_loopback_is_among_the_subnets() {
+        let localhost: IpAddr = Ipv4Addr::LOCALHOST.into();
+        let subnets = subnets();
+        assert!(subnets.iter().any(|subnet| subnet.contains(&localhost) && subnet.prefix_len() == 8), "{subnets:?}");
+    }
 
     #[test]
     fn loopback_is_offered_to_loopback_clients_or_when_there_is_nothing_else() {

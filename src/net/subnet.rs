@@ -77,6 +77,13 @@ pub struct SubnetCounts {
     counts: HashMap<Subnet, usize>,
 }
 
+/// Without a limit.
+impl Default for SubnetCounts {
+    fn default() -> Self {
+        SubnetCounts::new(AddressLimit { max_per_address: usize::MAX, total: usize::MAX })
+    }
+}
+
 impl SubnetCounts {
     /// Nothing is counted yet.
     pub fn new(limit: AddressLimit) -> SubnetCounts {
@@ -85,8 +92,13 @@ impl SubnetCounts {
 
     /// Whether all networks of this address may have one more.
     pub fn may_add(&self, ip: IpAddr) -> bool {
+        self.may_add_within(self.limit, ip)
+    }
+
+    /// The same with another limit.
+    pub fn may_add_within(&self, limit: AddressLimit, ip: IpAddr) -> bool {
         let count = |subnet| self.counts.get(&subnet).copied().unwrap_or(0);
-        Subnet::nested(ip).all(|(subnet, shares)| count(subnet) < self.limit.of(shares))
+        Subnet::nested(ip).all(|(subnet, shares)| count(subnet) < limit.of(shares))
     }
 
     /// Counts one more, whatever the limit.

@@ -1,6 +1,7 @@
 //! What is done with bytes from the network or from files, and what must hold whatever they are. `make fuzz` runs each body for a minute
 //! under a fuzzer (targets/); `make test` runs them on seeds and seeded mutations of those (tests/it/fuzz.rs).
 
+mod client;
 mod rtc;
 mod state_files;
 mod web;
@@ -26,8 +27,9 @@ use roomtone::web::transport::first_bytes::{self, Decision};
 type Body = fn(&[u8]);
 
 /// Every body by its name.
-const BODIES: [(&str, Body); 10] = [
+const BODIES: [(&str, Body); 11] = [
     ("first_bytes", first_bytes),
+    ("client", client::client),
     ("head", head),
     ("connection", web::connection::connection),
     ("message", message),
@@ -195,7 +197,9 @@ pub fn names(bytes: &[u8]) {
     assert_eq!(keys[0].verify(&signed), Some(claims));
     assert!(keys[1].verify(&signed).is_none());
     if let Some(origin) = Origin::parse(text) {
-        let (_, host) = text.split_once("://").expect("an origin has a scheme");
-        assert!(origin.is_of(host), "an origin is of its own host");
+        let (scheme, host) = text.split_once("://").expect("an origin has a scheme");
+        let is_of_a_server = ["http", "https"].iter().any(|it| scheme.eq_ignore_ascii_case(it));
+        assert_eq!(origin.is_of(host), is_of_a_server, "an origin is of its own host, if it has one");
+        assert_eq!(Origin::parse(&origin.to_string()), Some(origin), "an origin is written as it was read");
     }
 }

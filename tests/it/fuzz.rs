@@ -69,6 +69,11 @@ fn what_a_connection_speaks_is_decided_once() {
 }
 
 #[test]
+fn a_client_is_who_its_nearest_proxy_names_and_no_foreign_page_is_taken_for_an_own_one() {
+    run("client");
+}
+
+#[test]
 fn any_request_head_is_read_or_refused() {
     run("head");
 }

@@ -292,7 +292,6 @@ class RoomPage {
       room: this.#room,
       outgoing: this.#local.media.outgoing,
       access: {
-        token: () => this.#tokens.tokenFor(this.#scope),
         check: (resume) => checkAccess(this.#tokens, this.#scope, { resume }),
       },
     }, {

@@ -4,6 +4,9 @@
  * Messages are passed on only after `config`, because only `config` tells whether the server still had this peer's place.
  * A message to one peer is queued while the connection is down. Other messages are lost then, because they would be
  * outdated when it is back.
+ *
+ * Each attempt asks for access first: a browser does not tell a page why a WebSocket was refused, and the answer has a ticket,
+ * so that neither the access token nor the resume token is in a URL.
  */
 
 import { Backoff } from "../shared/backoff.js";
@@ -35,8 +38,7 @@ const FINAL_ERRORS = new Set(FINAL_CODES.values());
 
 /**
  * @typedef {object} AccessControl
- * @property {() => string | null} token
- * @property {(resume: string | null) => Promise<import("../shared/checkAccess.js").Access>} check
+ * @property {(resume: string | null) => Promise<import("../shared/checkAccess.js").Access>} check also gives a ticket
  */
 
 /**
@@ -50,7 +52,7 @@ const FINAL_ERRORS = new Set(FINAL_CODES.values());
 /** @typedef {import("../shared/clock.js").Clock & { createWebSocket: (url: string) => WebSocket }} Platform Replaced in tests. */
 
 /** @type {AccessControl} */
-const OPEN_ACCESS = { token: () => null, check: async () => ({ kind: "unknown" }) };
+const OPEN_ACCESS = { check: async () => ({ kind: "unknown" }) };
 
 /** @type {Platform} */
 const browserPlatform = { ...browserClock, createWebSocket: (url) => new WebSocket(url) };
@@ -73,8 +75,6 @@ export class Signaling {
   #initPeers = null;
   /** @type {import("../shared/protocol.js").RoomError | null} the last `error` on this socket */
   #error = null;
-  /** This socket has received a message, so access was not refused. */
-  #received = false;
   /** Counts attempts, so that an answer for an earlier attempt can be ignored. */
   #attempt = 0;
   /** @type {ClientMessage[]} messages to single peers, while the connection is down */
@@ -102,17 +102,10 @@ export class Signaling {
     return this.#state;
   }
 
-  /** Checks access, then connects: a browser does not tell a page why a WebSocket was refused. */
   async start() {
     if (this.#state.kind !== "idle" && this.#state.kind !== "refused") return;
     this.#backoff.reset();
-    this.#attempt += 1;
-    const attempt = this.#attempt;
-    this.#setState({ kind: "connecting" });
-    const access = await this.#access.check(this.#resumeToken);
-    if (attempt !== this.#attempt) return;
-    if (access.kind === "refused") this.#refuse(access.code, "", access.retryAfterMs);
-    else this.#connect();
+    await this.#connect();
   }
 
   /** Leaves the room for good. */
@@ -151,7 +144,7 @@ export class Signaling {
     if (this.#state.kind === "open") {
       this.#closeSocket(CODE_NETWORK_CHANGED);
       this.#backoff.reset();
-      this.#connect();
+      void this.#connect();
     } else if (this.#state.kind === "waiting") {
       this.#backoff.retryNow(this.#platform.now());
       this.#scheduleRetry();
@@ -169,20 +162,33 @@ export class Signaling {
     this.#socket?.send(JSON.stringify(message));
   }
 
-  #url() {
-    const query = new URLSearchParams({ room: this.#room });
-    if (this.#resumeToken !== null) query.set("resume", this.#resumeToken);
-    const token = this.#access.token();
-    if (token !== null) query.set("token", token);
-    return `${this.#endpoint}?${query}`;
+  /** Checks access, then opens a WebSocket. */
+  async #connect() {
+    this.#attempt += 1;
+    const attempt = this.#attempt;
+    this.#platform.clearTimeout(this.#timer);
+    this.#setState({ kind: "connecting" });
+    const access = await this.#access.check(this.#resumeToken);
+    if (attempt !== this.#attempt) return;
+    const isReturning = this.#resumeToken !== null;
+    if (access.kind === "refused") {
+      // A peer with a reserved place that is only asked to wait keeps retrying.
+      if (isReturning && access.retryAfterMs > 0) this.#failed(access.retryAfterMs);
+      else this.#refuse(access.code, "", access.retryAfterMs);
+    } else if (access.kind === "unknown" && isReturning) {
+      // The server is away. Without a ticket this peer would lose its place.
+      this.#failed();
+    } else {
+      this.#openSocket(access.kind === "allowed" ? access.ticket : null);
+    }
   }
 
-  #connect() {
+  /** @param {string | null} ticket */
+  #openSocket(ticket) {
     this.#initPeers = null;
     this.#error = null;
-    this.#received = false;
-    this.#attempt += 1;
-    const socket = this.#platform.createWebSocket(this.#url());
+    const query = new URLSearchParams({ room: this.#room, ...(ticket !== null && { ticket }) });
+    const socket = this.#platform.createWebSocket(`${this.#endpoint}?${query}`);
     this.#socket = socket;
     socket.addEventListener("message", ({ data }) => {
       if (socket === this.#socket) this.#onMessage(data);
@@ -190,13 +196,11 @@ export class Signaling {
     socket.addEventListener("close", ({ code }) => {
       if (socket === this.#socket) this.#onClose(code);
     });
-    this.#platform.clearTimeout(this.#timer);
     this.#timer = this.#platform.setTimeout(() => {
       if (socket !== this.#socket) return;
       this.#closeSocket(CODE_NETWORK_CHANGED);
       this.#onClose(0);
     }, CONFIG_TIMEOUT_MS);
-    this.#setState({ kind: "connecting" });
   }
 
   /** @param {number} code */
@@ -215,9 +219,12 @@ export class Signaling {
       this.#refuse(finalError, this.#error?.message ?? "");
       return;
     }
-    this.#backoff.failed(this.#platform.now());
+    this.#failed();
+  }
+
+  #failed(retryAfterMs = 0) {
+    this.#backoff.failed(this.#platform.now(), retryAfterMs);
     this.#scheduleRetry();
-    if (!this.#received) void this.#checkRefusal();
   }
 
   /** The error code after which there is no reconnect. @param {number} closeCode */
@@ -226,16 +233,6 @@ export class Signaling {
     // A full room is final for newcomers only.
     if (code === "room-full" && this.#resumeToken === null) return code;
     return code !== undefined && FINAL_ERRORS.has(code) ? code : FINAL_CODES.get(closeCode);
-  }
-
-  /** A socket that received nothing: the server may be down, or may have refused. The next retry is scheduled anyway. */
-  async #checkRefusal() {
-    const attempt = this.#attempt;
-    const access = await this.#access.check(this.#resumeToken);
-    if (attempt !== this.#attempt || access.kind !== "refused") return;
-    // A peer with a reserved place that is only asked to wait keeps retrying.
-    const mayWait = this.#resumeToken !== null && access.retryAfterMs > 0;
-    if (!mayWait) this.#refuse(access.code, "", access.retryAfterMs);
   }
 
   /**
@@ -257,7 +254,7 @@ export class Signaling {
     this.#platform.clearTimeout(this.#timer);
     this.#timer = this.#platform.setTimeout(() => {
       this.#backoff.attemptStarted();
-      this.#connect();
+      void this.#connect();
     }, Math.max(0, dueMs - this.#platform.now()));
     this.#setState({ kind: "waiting", dueMs });
   }
@@ -266,7 +263,6 @@ export class Signaling {
   #onMessage(data) {
     const message = parseMessage(data);
     if (message === null) return;
-    this.#received = true;
     switch (message.type) {
       case "init-peers":
         this.#initPeers = message.payload;

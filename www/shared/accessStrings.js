@@ -31,6 +31,8 @@ export function accessStrings(code, subject, retryAfterMs = 0) {
       };
     case "foreign-origin":
       return { title: "This page came from another site.", text: "Open it at the server’s own address." };
+    case "misdirected":
+      return { title: "The server does not know this name.", text: "Open it by its IP address, or ask the person who runs it to set --allow-host." };
     default:
       return { title: "The server refused access.", text: "Ask the person who runs the server." };
   }

@@ -1,6 +1,9 @@
 /**
  * Asks the server at `/api/access` whether this browser may enter a room or listen, before the page opens anything. A
  * browser does not tell a page why a WebSocket was refused, and an early answer avoids a useless camera prompt.
+ *
+ * For a room's WebSocket it can ask for a ticket, too. Proxies log URLs, and a WebSocket has nothing but its URL to carry a
+ * secret: so the tokens are sent here, and the URL has the ticket, which is good for one WebSocket within seconds.
  */
 
 import { retryAfterMs } from "./retryAfter.js";
@@ -19,21 +22,26 @@ const TIMEOUT_MS = 5000;
 
 /**
  * @typedef {Refusal
- *   | { kind: "allowed", isPrivate: boolean, isModerator: boolean }
+ *   | { kind: "allowed", isPrivate: boolean, isModerator: boolean, ticket: string | null }
  *   | { kind: "unknown" }} Access `unknown`: no answer, so nothing was refused
  */
 
-/**
- * @param {Scope} scope
- * @param {string | null} resume
- */
-function urlFor(scope, resume) {
+/** @param {Scope} scope */
+function urlFor(scope) {
   if (scope === "admin") return "/api/access";
   if (scope === "listen") return "/api/access?listen";
-  const query = new URLSearchParams({ room: scope.slice("room:".length) });
-  if (resume !== null) query.set("resume", resume);
-  return `/api/access?${query}`;
+  return `/api/access?${new URLSearchParams({ room: scope.slice("room:".length) })}`;
 }
+
+/**
+ * A request for a ticket, with the resume token of a peer that returns: it is let in although its access token is used up.
+ * @param {string | null} resume
+ */
+const ticketRequest = (resume) => ({
+  method: "POST",
+  headers: { "Content-Type": "application/json" },
+  body: JSON.stringify({ resume }),
+});
 
 /**
  * The refusal that a response means. The body has the server's code, unless a proxy sent a body of its own.
@@ -41,7 +49,7 @@ function urlFor(scope, resume) {
  * @returns {Promise<Refusal | null>} null if the response is no refusal
  */
 async function refusalFrom(response) {
-  const usualCode = { 401: "token-required", 403: "not-allowed", 429: "too-many-failures" }[response.status];
+  const usualCode = { 401: "token-required", 403: "not-allowed", 421: "misdirected", 429: "too-many-failures" }[response.status];
   if (usualCode === undefined) return null;
   const code = await response.json().then(
     (/** @type {Partial<import("./protocol.js").ErrorBody> | null} */ body) => body?.error?.code,
@@ -62,16 +70,16 @@ async function refusalFrom(response) {
  * @param {Scope} scope
  * @param {object} options
  * @param {string | null} [options.linkToken] token of the link just opened: if the server rejects it, no other is tried
- * @param {string | null} [options.resume] resume token: it lets a peer back in although its access token is used up
+ * @param {string | null} [options.resume] asks for a ticket, with this resume token or, if null, for a new peer
  * @param {typeof globalThis.fetch} [options.fetch] replaced in tests
  * @returns {Promise<Access>}
  */
-export async function checkAccess(tokens, scope, { linkToken = null, resume = null, fetch = globalThis.fetch.bind(globalThis) } = {}) {
+export async function checkAccess(tokens, scope, { linkToken = null, resume, fetch = globalThis.fetch.bind(globalThis) } = {}) {
   /** @type {Refusal | null} */
   let firstRefusal = null;
   for (;;) {
     const token = tokens.tokenFor(scope);
-    const access = await checkOnce(urlFor(scope, resume), token, fetch);
+    const access = await checkOnce(urlFor(scope), token, resume === undefined ? {} : ticketRequest(resume), fetch);
     const rejected = access.kind === "refused" && (access.code === "token-invalid" || access.code === "not-allowed");
     if (!rejected || token === null) return access.kind === "refused" ? firstRefusal ?? access : access;
     tokens.remove(token);
@@ -83,13 +91,15 @@ export async function checkAccess(tokens, scope, { linkToken = null, resume = nu
 /**
  * @param {string} url
  * @param {string | null} token
+ * @param {{ method?: string, headers?: Record<string, string>, body?: string }} request
  * @param {typeof globalThis.fetch} fetch
  * @returns {Promise<Access>}
  */
-async function checkOnce(url, token, fetch) {
+async function checkOnce(url, token, request, fetch) {
   try {
     const response = await fetch(url, {
-      headers: authorizationHeaders(token),
+      ...request,
+      headers: { ...request.headers, ...authorizationHeaders(token) },
       cache: "no-store",
       signal: AbortSignal.timeout(TIMEOUT_MS),
     });
@@ -98,7 +108,8 @@ async function checkOnce(url, token, fetch) {
     if (!response.ok) return { kind: "unknown" };
     /** @type {import("./protocol.js").AccessGranted} */
     const granted = await response.json();
-    return { kind: "allowed", isPrivate: granted.private === true, isModerator: granted.host === true };
+    const { private: isPrivate, host, ticket = null } = granted;
+    return { kind: "allowed", isPrivate: isPrivate === true, isModerator: host === true, ticket };
   } catch {
     return { kind: "unknown" };
   }

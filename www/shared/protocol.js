@@ -195,9 +195,10 @@
  * @property {boolean} private the server runs with `--private`
  * @property {true} allowed
  * @property {boolean} host the token is an administrator's, so its bearer is a moderator in every room
+ * @property {string} [ticket] stands for the tokens in the URL of one WebSocket, if one was asked for
  */
 
-/** @typedef {"token-required" | "token-invalid" | "not-allowed" | "foreign-origin" | "too-many-failures"} AccessErrorCode */
+/** @typedef {"token-required" | "token-invalid" | "not-allowed" | "foreign-origin" | "misdirected" | "too-many-failures"} AccessErrorCode */
 
 /**
  * @typedef {object} ErrorBody Body of every HTTP error of the server. A proxy in between may send a body of its own.

@@ -12,14 +12,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::access::tickets::{Presented, Ticket, Tickets, TooMany};
 use crate::access::token_clock::{self, TokenClock};
 use crate::access::token_store::{Reservation, TokenError, TokenStore};
 use crate::access::tokens::{Claims, Permission};
-use crate::ids::peer::PeerId;
+use crate::ids::names::RoomName;
+use crate::ids::peer::{PeerId, ResumeToken};
 use crate::net::rate_limiter::RateLimiter;
+use crate::net::subnet::AddressLimit;
 use crate::web::http::error_code::ErrorCode;
 use crate::web::http::message::{Response, field};
-use crate::web::http::origin::{self, Origin};
 use crate::web::http::query::{Ambiguous, parameter};
 
 /// Invalid tokens from one address: so many at once, and so many a second on average. Guessing one is hopeless, and it
@@ -39,6 +41,13 @@ pub struct Credentials<'a> {
     pub query: &'a str,
     /// Which address sent it.
     pub client: IpAddr,
+}
+
+impl Credentials<'_> {
+    /// There is a token among them, be it valid or not.
+    pub fn have_token(&self) -> bool {
+        !matches!(token(self), Ok(None))
+    }
 }
 
 /// The result of a request that was authorized.
@@ -69,22 +78,21 @@ pub struct Authorizer {
     clock: Mutex<TokenClock>,
     /// The log has been told that the clock was set back.
     is_set_back_known: AtomicBool,
-    allowed_origins: Vec<Origin>,
-    /// Shared by all connections' threads; held for one look-up.
+    /// Shared by all connections' threads, as the next; held for one look-up.
     failures: Mutex<RateLimiter>,
+    tickets: Mutex<Tickets>,
 }
 
 impl Authorizer {
-    /// Of a server that is open to all clients, or, if it is private, only to those with a token; and to pages of these
-    /// origins besides its own.
-    pub fn new(is_private: bool, store: TokenStore, allowed_origins: Vec<Origin>) -> Authorizer {
+    /// Of a server that is open to all clients, or, if it is private, only to those with a token.
+    pub fn new(is_private: bool, store: TokenStore) -> Authorizer {
         Authorizer {
             is_private,
             store,
             clock: Mutex::new(TokenClock::new(Instant::now(), SystemTime::now())),
             is_set_back_known: AtomicBool::new(false),
-            allowed_origins,
             failures: Mutex::new(RateLimiter::new(FAILURES_PER_S, FAILURES)),
+            tickets: Mutex::default(),
         }
     }
 
@@ -93,7 +101,7 @@ impl Authorizer {
     /// # Errors
     /// If there are no random numbers.
     pub fn open() -> io::Result<Authorizer> {
-        Ok(Authorizer::new(false, TokenStore::open(None)?, vec![]))
+        Ok(Authorizer::new(false, TokenStore::open(None)?))
     }
 
     /// Rooms and listening need a token.
@@ -104,28 +112,6 @@ impl Authorizer {
     /// The token store.
     pub fn store(&self) -> &TokenStore {
         &self.store
-    }
-
-    /// Keeps pages of other sites from acting in a visitor's name.
-    ///
-    /// # Errors
-    /// The response that refuses the request.
-    pub fn check_origin(&self, credentials: &Credentials<'_>, host: &str) -> Result<(), Response> {
-        if origin::may_act(field(credentials.headers, "origin").as_deref(), host, &self.allowed_origins) {
-            return Ok(());
-        }
-        let message =
-            "This page belongs to another site. To let that site use this server, start it with --allow-origin.";
-        Err(Response::error(ErrorCode::ForeignOrigin, message))
-    }
-
-    /// The header fields that say which pages of other origins may read the response; `is_open` if every page may.
-    pub fn cross_origin_fields(
-        &self,
-        is_open: bool,
-        headers: &[(String, String)],
-    ) -> Vec<(&'static str, Cow<'static, str>)> {
-        origin::cross_origin_fields(is_open, field(headers, "origin").as_deref(), &self.allowed_origins)
     }
 
     /// Compares the credentials with the permission that is needed. `by` is the peer that asks, if it is known: a token
@@ -139,14 +125,27 @@ impl Authorizer {
         credentials: &Credentials<'_>,
         by: Option<PeerId>,
     ) -> Result<Authorization, Response> {
-        let claims = match token(credentials) {
-            Ok(None) => None,
-            Ok(Some(token)) => match self.store.check(&token, by, self.now_s()) {
-                Ok(claims) => Some(claims),
-                Err(error @ (TokenError::Undecided | TokenError::ClockNotSet)) => return Err(undecided(&error)),
-                Err(error) => return Err(self.invalid(sentence(&error), credentials.client)),
-            },
-            Err(reason) => return Err(self.invalid(reason, credentials.client)),
+        match token(credentials) {
+            Ok(token) => self.authorize_token(needed, token.as_deref(), credentials.client, by),
+            Err(reason) => Err(self.invalid(reason, credentials.client)),
+        }
+    }
+
+    /// The same, for a token that came in another way.
+    ///
+    /// # Errors
+    /// The response that refuses the request.
+    pub fn authorize_token(
+        &self,
+        needed: &Permission,
+        token: Option<&str>,
+        client: IpAddr,
+        by: Option<PeerId>,
+    ) -> Result<Authorization, Response> {
+        let claims = match token.map(|token| self.store.check(token, by, self.now_s())).transpose() {
+            Ok(claims) => claims,
+            Err(error @ (TokenError::Undecided | TokenError::ClockNotSet)) => return Err(undecided(&error)),
+            Err(error) => return Err(self.invalid(sentence(&error), client)),
         };
         let is_token_needed = self.is_private || *needed == Permission::Admin;
         match &claims {
@@ -191,6 +190,54 @@ impl Authorizer {
             log::warn!("the clock was set back by {set_back_s} s; until a restart, links expire as if it had not been");
         }
         now_s
+    }
+
+    /// A ticket for a WebSocket, which stands for these credentials and this resume token. They were authorized.
+    ///
+    /// # Errors
+    /// The response that refuses it.
+    pub fn issue_ticket(
+        &self,
+        credentials: &Credentials<'_>,
+        room: RoomName,
+        resume: Option<ResumeToken>,
+        limit: AddressLimit,
+    ) -> Result<Ticket, Response> {
+        let mut bytes = [0; 16];
+        getrandom::fill(&mut bytes).map_err(|error| {
+            log::error!("no random numbers: {error}");
+            Response::internal_error()
+        })?;
+        let ticket = Ticket::from_bytes(bytes);
+        let token = token(credentials).ok().flatten().map(Cow::into_owned);
+        let presented = Presented { room, token, resume };
+        let mut tickets = self.tickets.lock().unwrap_or_else(PoisonError::into_inner);
+        tickets.issue(ticket, presented, credentials.client, limit, Instant::now()).map(|()| ticket).map_err(
+            |TooMany| {
+                let message = "As many tickets as one address may have are in use.";
+                Response::error(ErrorCode::TooManyFromAddress, message).retry_after(1)
+            },
+        )
+    }
+
+    /// What the ticket stands for, which is used up by this, if it is for this room. No token comes beside it.
+    ///
+    /// # Errors
+    /// The response that refuses the request.
+    pub fn redeem_ticket(
+        &self,
+        ticket: Ticket,
+        room: &RoomName,
+        credentials: &Credentials<'_>,
+    ) -> Result<Presented, Response> {
+        let presented = self.tickets.lock().unwrap_or_else(PoisonError::into_inner).redeem(ticket, Instant::now());
+        if credentials.have_token() {
+            return Err(self.invalid("A ticket stands for a token: send one of them.", credentials.client));
+        }
+        presented.filter(|presented| presented.room == *room).ok_or_else(|| {
+            let message = "This ticket was used, has expired, or is for another room; ask for another.";
+            challenge(Response::error(ErrorCode::TicketInvalid, message))
+        })
     }
 
     fn invalid(&self, reason: &'static str, client: IpAddr) -> Response {
@@ -278,13 +325,11 @@ fn whole_seconds(wait: Duration) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::names::RoomName;
-    use crate::ids::peer::ResumeToken;
 
     const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 
     fn authorizer(is_private: bool) -> Authorizer {
-        Authorizer::new(is_private, TokenStore::open(None).unwrap(), vec![])
+        Authorizer::new(is_private, TokenStore::open(None).unwrap())
     }
 
     fn room(name: &str) -> RoomName {

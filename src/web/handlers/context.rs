@@ -12,6 +12,7 @@ use crate::signal::hub;
 use crate::station::directory::Directory;
 use crate::web::handlers::assets::Assets;
 use crate::web::handlers::authorize::Authorizer;
+use crate::web::handlers::origin_check::OriginCheck;
 use crate::web::http::client_address::TrustedProxies;
 use crate::web::http::message::{Request, Response};
 use crate::web::http::routes::{self, Route};
@@ -38,6 +39,8 @@ pub struct Context {
     pub connection_metrics: ConnectionMetrics,
     /// Decides which requests are permitted.
     pub authorizer: Arc<Authorizer>,
+    /// Keeps pages of other sites from using the place of their visitors.
+    pub origins: OriginCheck,
     /// The files of the pages.
     pub assets: Assets,
     /// What clients may use.

@@ -4,14 +4,15 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crate::access::tokens::Permission;
 use crate::observe::sentence::sentence;
 use crate::web::handlers::authorize::{Authorization, Credentials};
 use crate::web::handlers::context::Context;
-use crate::web::handlers::{access, pages, status, whep};
+use crate::web::handlers::{access, origin_check, pages, status, whep};
 use crate::web::http::message::{Request, Response};
+use crate::web::http::origin_policy::{Initiator, Verdict};
 use crate::web::http::redirect;
 use crate::web::http::routes::{self, Resource, Responder, Route};
-use crate::web::http::upgrade;
 
 /// Answers a request that arrived whole, on the thread of its connection. `pass_on` has one of the `http-<n>` threads
 /// answer.
@@ -19,8 +20,23 @@ pub(crate) fn respond(
     context: &Context,
     route: &Route,
     request: &Request,
+    verdict: Verdict,
     pass_on: impl FnOnce() -> Response,
 ) -> Response {
+    let response = decide(context, route, request, verdict, pass_on);
+    context.origins.keep_from_other_origins(verdict, response)
+}
+
+fn decide(
+    context: &Context,
+    route: &Route,
+    request: &Request,
+    verdict: Verdict,
+    pass_on: impl FnOnce() -> Response,
+) -> Response {
+    if verdict.initiator == Initiator::Misdirected && !is_for_everyone(route) {
+        return context.origins.misdirected(&request.method, &request.host, &request.headers);
+    }
     let method = request.method.as_str();
     let is_fetch = matches!(method, "GET" | "HEAD");
     let is_page = matches!(route.resource, Resource::Page { .. } | Resource::RoomPage);
@@ -35,16 +51,14 @@ pub(crate) fn respond(
         return pages::unknown_path();
     }
     if !route.has(method) {
-        return route.method_not_allowed(method);
+        return route.method_not_allowed();
     }
     if method == "OPTIONS" {
-        return options(context, route);
+        return options(context, route, request, verdict);
     }
-    authorized(context, route, request, |authorization| match &route.resource {
+    authorized(context, route, request, verdict, |authorization| match &route.resource {
         _ if route.responder == Responder::Workers => pass_on(),
-        Resource::Access => {
-            authorization.map_or_else(|| not_here(route), |it| access::granted(&context.authorizer, it))
-        }
+        Resource::Access => authorization.map_or_else(|| not_here(route), |it| access::granted(context, request, it)),
         Resource::Added(nth) => guarded(|| (context.added[*nth].handler)(request)),
         _ => not_here(route),
     })
@@ -57,16 +71,19 @@ fn authorized(
     context: &Context,
     route: &Route,
     request: &Request,
+    verdict: Verdict,
     answer: impl FnOnce(Option<&Authorization>) -> Response,
 ) -> Result<Response, Response> {
-    let (method, query) = (request.method.as_str(), request.query());
-    let credentials = Credentials { headers: &request.headers, query, client: request.client.address.ip() };
-    if route.checks_origin {
-        context.authorizer.check_origin(&credentials, &request.host)?;
+    let method = request.method.as_str();
+    let credentials = credentials(request);
+    let needs_token = verdict.needs_token() && !is_for_everyone(route);
+    if origin_check::is_refused(verdict, route.checks_origin) || (needs_token && !credentials.have_token()) {
+        return Err(context.origins.foreign(verdict, &request.headers));
     }
-    let Some(needed) = route.permission(method, query)? else { return Ok(answer(None)) };
+    let needed = route.permission(method, credentials.query)?.or(needs_token.then_some(Permission::Listen));
+    let Some(needed) = needed else { return Ok(answer(None)) };
     let by = match route.resource {
-        Resource::Access => upgrade::resume(query)?.map(|token| token.id()),
+        Resource::Access => access::resume(request)?.map(|token| token.id()),
         _ => None,
     };
     let authorization = context.authorizer.authorize(&needed, &credentials, by)?;
@@ -81,8 +98,18 @@ fn authorized(
     Ok(response)
 }
 
+fn credentials(request: &Request) -> Credentials<'_> {
+    Credentials { headers: &request.headers, query: request.query(), client: request.client.address.ip() }
+}
+
+/// Whether the origin policy does not apply: load balancers check the health by an address and a `Host` of their own, and
+/// `ok` tells a page no more than an open port does.
+fn is_for_everyone(route: &Route) -> bool {
+    route.resource == Resource::Health
+}
+
 /// Which methods there are, for a person (RFC 9110 §9.3.7) or a browser's preflight (Fetch §4.8).
-fn options(context: &Context, route: &Route) -> Response {
+fn options(context: &Context, route: &Route, request: &Request, verdict: Verdict) -> Response {
     let response = Response::new(204)
         .header("Allow", route.methods)
         .header("Access-Control-Allow-Methods", route.methods)
@@ -90,8 +117,19 @@ fn options(context: &Context, route: &Route) -> Response {
         // As long as browsers keep it at the most: Chromium 2 h, Firefox a day.
         .header("Access-Control-Max-Age", "86400");
     match route.resource {
-        Resource::Endpoint { .. } => whep::with_ice_servers(context, response.header("Accept-Post", whep::SDP)),
-        Resource::Offer => response.header("Accept-Post", "application/json"),
+        Resource::Endpoint { .. } => {
+            let response = response.header("Accept-Post", whep::SDP);
+            // A TURN server's password is for those who may listen. Preflights have no token, and are answered all the same.
+            let credentials = credentials(request);
+            let is_foreign = verdict.needs_token() && !credentials.have_token();
+            if is_foreign {
+                context.origins.log_foreign(&request.headers);
+            }
+            let may_listen =
+                !is_foreign && context.authorizer.authorize(&Permission::Listen, &credentials, None).is_ok();
+            if may_listen { whep::with_ice_servers(context, response) } else { response }
+        }
+        Resource::Access | Resource::Offer => response.header("Accept-Post", "application/json"),
         Resource::Session { .. } => response.header("Accept-Patch", whep::FRAGMENT),
         _ => response,
     }

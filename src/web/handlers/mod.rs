@@ -5,6 +5,7 @@ pub mod assets;
 pub mod authorize;
 pub mod context;
 pub mod dispatch;
+pub mod origin_check;
 pub mod pages;
 pub mod status;
 pub mod websocket;

@@ -15,6 +15,7 @@ use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::protocol::{Message, Role, WebSocketConfig};
 use tungstenite::{Bytes, Error, WebSocket};
 
+use crate::access::tokens::Permission;
 use crate::ids::names::RoomName;
 use crate::ids::peer::ResumeToken;
 use crate::net::token_bucket::{Rate, TokenBucket};
@@ -27,9 +28,11 @@ use crate::signal::limits::RoomLimits;
 use crate::signal::peer_channel::{Delivery, PeerChannel};
 use crate::signal::protocol_error::ErrorCode;
 use crate::signal::server_message::ServerMessage;
-use crate::web::handlers::authorize::{Authorization, TokenUse};
+use crate::web::handlers::authorize::{Authorization, Authorizer, Credentials, TokenUse};
 use crate::web::handlers::context::Context;
 use crate::web::http::client_address::Client;
+use crate::web::http::message::Response;
+use crate::web::http::upgrade::Upgrade;
 use crate::web::transport::metered_socket::MeteredSocket;
 use crate::web::transport::readiness;
 use crate::web::transport::socket::ClientSocket;
@@ -69,6 +72,33 @@ pub(crate) struct Join<'a> {
     pub authorization: Authorization,
     /// Confirmed once the room has admitted the peer.
     pub token_use: TokenUse<'a>,
+}
+
+impl<'a> Join<'a> {
+    /// Authorizes the request. Its tokens are in its header fields and query, or a ticket stands for them.
+    ///
+    /// # Errors
+    /// The response that refuses it.
+    pub(crate) fn authorize(
+        authorizer: &'a Authorizer,
+        upgrade: &Upgrade,
+        credentials: &Credentials<'_>,
+    ) -> Result<Join<'a>, Response> {
+        let presented = upgrade.ticket.map(|ticket| authorizer.redeem_ticket(ticket, &upgrade.room, credentials));
+        let presented = presented.transpose()?;
+        let resume = presented.as_ref().map_or(upgrade.resume, |presented| presented.resume);
+        let token = resume.map_or_else(ResumeToken::random, Ok).map_err(|error| {
+            log::error!("{error}");
+            Response::internal_error()
+        })?;
+        let (needed, by) = (Permission::Room(upgrade.room.clone()), Some(token.id()));
+        let authorization = match presented {
+            Some(it) => authorizer.authorize_token(&needed, it.token.as_deref(), credentials.client, by)?,
+            None => authorizer.authorize(&needed, credentials, by)?,
+        };
+        let token_use = authorizer.use_token(&authorization, by)?;
+        Ok(Join { room: upgrade.room.clone(), token, authorization, token_use })
+    }
 }
 
 /// Serves a peer until it or the server ends the connection. `input` is what has arrived behind the handshake.

@@ -12,7 +12,6 @@ use crate::ids::names::StationName;
 use crate::ids::session::SessionId;
 use crate::net::authority::Authority;
 use crate::net::ice_server::IceServer;
-use crate::observe::sentence::json_error;
 use crate::rtc::requests::{Admitted, IfMatch, Offer, Patch, PatchRefusal, Patched, Refusal};
 use crate::station::station::Station;
 use crate::web::handlers::context::Context;
@@ -81,8 +80,11 @@ pub fn offer_in_json(body: &[u8]) -> Result<String, Response> {
     if body.is_empty() {
         return Err(Response::error(ErrorCode::EmptyBody, "An offer was expected."));
     }
+    // The library's own message may quote all that was sent.
     let description: Description = serde_json::from_slice(body).map_err(|error| {
-        Response::error(ErrorCode::BadJson, format!("{{\"sdp\", \"type\"}} was expected: {}.", json_error(&error)))
+        let (line, column) = (error.line(), error.column());
+        let message = format!("{{\"sdp\", \"type\"}} was expected, unlike line {line}, column {column}.");
+        Response::error(ErrorCode::BadJson, message)
     })?;
     if description.r#type != "offer" {
         return Err(Response::error(ErrorCode::BadOffer, "The type of an offer is \"offer\"."));

@@ -13,6 +13,7 @@
 //! | `empty-body` | 400 | an offer was expected |
 //! | `token-required` | 401 | this needs a token |
 //! | `token-invalid` | 401 | the token is not one of this server's, has expired, was revoked or used up |
+//! | `ticket-invalid` | 401 | the ticket was used, has expired, or is for another room |
 //! | `not-allowed` | 403 | the token is for something else |
 //! | `foreign-origin` | 403 | a page of another site asks, and that site is not allowed to |
 //! | `not-by-the-door` | 403 | the request came to the private socket, and not through the public port |
@@ -27,6 +28,7 @@
 //! | `body-too-large` | 413 | more than the limit of bytes |
 //! | `wrong-type` | 415 | the `Content-Type` is missing or another one than is taken here |
 //! | `expectation-failed` | 417 | an `Expect` other than `100-continue` |
+//! | `misdirected` | 421 | `Host` is a name that this server does not know as its own |
 //! | `unprocessable` | 422 | the fragment is well-formed, but this session cannot take it |
 //! | `upgrade-required` | 426 | rooms are joined over a WebSocket of version 13 |
 //! | `tag-required` | 428 | an ICE restart needs `If-Match: *` |
@@ -54,6 +56,7 @@ pub enum ErrorCode {
     EmptyBody,
     TokenRequired,
     TokenInvalid,
+    TicketInvalid,
     NotAllowed,
     ForeignOrigin,
     NotThroughPublicPort,
@@ -68,6 +71,7 @@ pub enum ErrorCode {
     BodyTooLarge,
     WrongType,
     ExpectationFailed,
+    Misdirected,
     Unprocessable,
     UpgradeRequired,
     TagRequired,
@@ -96,6 +100,7 @@ impl ErrorCode {
             ErrorCode::EmptyBody => (400, "empty-body"),
             ErrorCode::TokenRequired => (401, "token-required"),
             ErrorCode::TokenInvalid => (401, "token-invalid"),
+            ErrorCode::TicketInvalid => (401, "ticket-invalid"),
             ErrorCode::NotAllowed => (403, "not-allowed"),
             ErrorCode::ForeignOrigin => (403, "foreign-origin"),
             ErrorCode::NotThroughPublicPort => (403, "not-by-the-door"),
@@ -110,6 +115,7 @@ impl ErrorCode {
             ErrorCode::BodyTooLarge => (413, "body-too-large"),
             ErrorCode::WrongType => (415, "wrong-type"),
             ErrorCode::ExpectationFailed => (417, "expectation-failed"),
+            ErrorCode::Misdirected => (421, "misdirected"),
             ErrorCode::Unprocessable => (422, "unprocessable"),
             ErrorCode::UpgradeRequired => (426, "upgrade-required"),
             ErrorCode::TagRequired => (428, "tag-required"),

@@ -8,8 +8,18 @@ use crate::web::http::message::Response;
 const MAX_FIELDS: usize = 100;
 
 /// The fields that handlers read. No other is passed on to them, so no other can surprise them or tiny_http.
-const PASSED_ON: [&str; 7] =
-    ["accept", "accept-encoding", "authorization", "content-type", "if-match", "if-none-match", "origin"];
+const PASSED_ON: [&str; 10] = [
+    "accept",
+    "accept-encoding",
+    "access-control-request-headers",
+    "authorization",
+    "content-type",
+    "if-match",
+    "if-none-match",
+    "origin",
+    "sec-fetch-mode",
+    "sec-fetch-site",
+];
 
 /// A head that is free of ambiguity.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,6 +7,7 @@ pub mod error_code;
 pub mod head;
 pub mod message;
 pub mod origin;
+pub mod origin_policy;
 pub mod query;
 pub mod redirect;
 pub mod response_head;

@@ -4,7 +4,6 @@
 
 use crate::access::tokens::Permission;
 use crate::ids::names::RoomName;
-use crate::observe::sentence::Quoted;
 use crate::web::http::error_code::ErrorCode;
 use crate::web::http::message::Response;
 use crate::web::http::query::parameter;
@@ -67,7 +66,7 @@ pub struct Route {
     /// Methods that it has, as `Allow` lists them.
     pub methods: &'static str,
     /// Pages of every origin may read the responses: players live elsewhere, and there is no cookie that could be
-    /// abused.
+    /// abused. For near clients there are conditions, see `origin_policy`.
     pub is_open_to_all_origins: bool,
     /// Only pages of this server and of allowed origins may act here: what a page can do in a visitor's name with a
     /// simple request or a WebSocket, neither of which browsers ask about before (Fetch §3.2.2).
@@ -95,7 +94,7 @@ pub fn find(path: &str) -> Route {
         ["healthz"] => behind(Resource::Health, READ),
         ["api", "status"] => behind(Resource::Status, READ),
         ["metrics"] => behind(Resource::Metrics, READ),
-        ["api", "access"] => on_connection(Resource::Access, READ),
+        ["api", "access"] => on_connection(Resource::Access, "GET, HEAD, POST, OPTIONS"),
         ["offer"] => Route { checks_origin: true, ..behind(Resource::Offer, "POST, OPTIONS") },
         ["whep"] => whep(Resource::Endpoint { station: None }, "GET, HEAD, POST, OPTIONS"),
         ["whep", station] => {
@@ -165,8 +164,8 @@ impl Route {
     }
 
     /// The response to a method that the resource does not have (RFC 9110 §15.5.6).
-    pub fn method_not_allowed(&self, method: &str) -> Response {
-        let message = format!("{} cannot be done here, but {} can.", Quoted(method), self.methods);
+    pub fn method_not_allowed(&self) -> Response {
+        let message = format!("This method cannot be used here, but {} can.", self.methods);
         Response::error(ErrorCode::MethodNotAllowed, message).header("Allow", self.methods)
     }
 
@@ -240,9 +239,9 @@ mod tests {
             ("/healthz", "--...-.."),
             ("/metrics", "ll...-.."),
             ("/api/status", "ll...-.."),
-            ("/api/access", "aa...-.."),
-            ("/api/access?listen", "ll...-.."),
-            ("/api/access?room=a", "rr...-.."),
+            ("/api/access", "aaa..-.."),
+            ("/api/access?listen", "lll..-.."),
+            ("/api/access?room=a", "rrr..-.."),
             ("/offer", "..l..-.."),
             ("/whep", "lll..-.."),
             ("/whep/main", "lll..-.."),

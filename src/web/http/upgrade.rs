@@ -1,6 +1,7 @@
 //! The opening handshake of a room's WebSocket (RFC 6455 §4.2): which room, which peer returns, and whether it is a
 //! handshake at all. Pure. It does not decide who may join, and from which page.
 
+use crate::access::tickets::Ticket;
 use crate::ids::names::RoomName;
 use crate::ids::peer::ResumeToken;
 use crate::web::http::error_code::ErrorCode;
@@ -20,6 +21,8 @@ pub struct Upgrade {
     pub room: RoomName,
     /// The resume token, if a peer returns.
     pub resume: Option<ResumeToken>,
+    /// What stands for all tokens, if it is there.
+    pub ticket: Option<Ticket>,
     key: String,
 }
 
@@ -53,7 +56,11 @@ pub fn read(head: &Head) -> Result<Upgrade, Response> {
     let Some(key) = key.as_ref().filter(|key| is_key(key)) else {
         return Err(Response::error(ErrorCode::BadUpgrade, "Sec-WebSocket-Key is 16 bytes in base64."));
     };
-    Ok(Upgrade { room: room(query)?.unwrap_or_default(), resume: resume(query)?, key: key.clone() })
+    let (resume, ticket) = (resume(query)?, ticket(query)?);
+    if resume.is_some() && ticket.is_some() {
+        return Err(Response::error(ErrorCode::BadResume, "A ticket stands for a resume token: send one of them."));
+    }
+    Ok(Upgrade { room: room(query)?.unwrap_or_default(), resume, ticket, key: key.clone() })
 }
 
 /// 22 characters of base64 and `==`; what they encode does not matter.
@@ -82,11 +89,25 @@ pub fn room(query: &str) -> Result<Option<RoomName>, Response> {
 /// # Errors
 /// The response, if it is not a token.
 pub fn resume(query: &str) -> Result<Option<ResumeToken>, Response> {
-    let bad =
-        || Response::error(ErrorCode::BadResume, "resume is a token of 64 hexadecimal digits, as config gave it.");
     match parameter(query, "resume") {
         Ok(None) => Ok(None),
-        Ok(Some(token)) => ResumeToken::parse(token).map(Some).ok_or_else(bad),
+        Ok(Some(token)) => ResumeToken::parse(token).map(Some).ok_or_else(bad_resume),
+        Err(Ambiguous) => Err(bad_resume()),
+    }
+}
+
+/// The response to what is no resume token.
+pub fn bad_resume() -> Response {
+    Response::error(ErrorCode::BadResume, "resume is a token of 64 hexadecimal digits, as config gave it.")
+}
+
+/// The ticket that a query holds.
+fn ticket(query: &str) -> Result<Option<Ticket>, Response> {
+    let bad =
+        || Response::error(ErrorCode::TicketInvalid, "A ticket has 32 hexadecimal digits, as /api/access gives it.");
+    match parameter(query, "ticket") {
+        Ok(None) => Ok(None),
+        Ok(Some(ticket)) => Ticket::parse(ticket).map(Some).ok_or_else(bad),
         Err(Ambiguous) => Err(bad()),
     }
 }
@@ -109,7 +130,7 @@ mod tests {
             return Ok(None);
         }
         if !route.has(&head.method) {
-            return Err(route.method_not_allowed(&head.method).status);
+            return Err(route.method_not_allowed().status);
         }
         read(&head).map(Some).map_err(|response| response.status)
     }
@@ -123,7 +144,9 @@ mod tests {
         assert_eq!(asked("GET /ws", FIELDS).unwrap().unwrap().room, RoomName::default());
         let token = "ab".repeat(32);
         let upgrade = asked(&format!("GET /ws?resume={token}"), FIELDS).unwrap().unwrap();
-        assert_eq!(upgrade.resume, ResumeToken::parse(&token));
+        assert_eq!((upgrade.resume, upgrade.ticket), (ResumeToken::parse(&token), None));
+        let upgrade = asked(&format!("GET /ws?ticket={}", "ab".repeat(16)), FIELDS).unwrap().unwrap();
+        assert_eq!((upgrade.resume, upgrade.ticket), (None, Ticket::parse(&"ab".repeat(16))));
     }
 
     #[test]
@@ -140,5 +163,10 @@ mod tests {
             assert_eq!(asked(&format!("GET /ws?{query}"), FIELDS), Err(400), "{query}");
         }
         assert_eq!(asked(&format!("GET /ws?room={}", "a".repeat(65)), FIELDS), Err(400));
+        let (ticket, resume) = ("ab".repeat(16), "ab".repeat(32));
+        for query in ["ticket=", "ticket=1", &format!("ticket={ticket}&ticket={ticket}")] {
+            assert_eq!(asked(&format!("GET /ws?{query}"), FIELDS), Err(401), "{query}");
+        }
+        assert_eq!(asked(&format!("GET /ws?ticket={ticket}&resume={resume}"), FIELDS), Err(400));
     }
 }

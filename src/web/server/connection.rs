@@ -9,20 +9,19 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use crate::access::tokens::Permission;
-use crate::ids::peer::ResumeToken;
 use crate::net::concurrency_limit::Permit;
 use crate::observe::sentence::Quoted;
-use crate::web::handlers::authorize::{Authorizer, Credentials};
+use crate::web::handlers::authorize::Credentials;
 use crate::web::handlers::context::Context;
-use crate::web::handlers::dispatch;
 use crate::web::handlers::websocket::{self, Join};
+use crate::web::handlers::{dispatch, origin_check};
 use crate::web::http::body::Body;
 use crate::web::http::chunked::ChunkedDecoder;
 use crate::web::http::client_address::Client;
 use crate::web::http::error_code::ErrorCode;
 use crate::web::http::head::{self, Framing, Head, Version};
 use crate::web::http::message::{Request, Response, split_target};
+use crate::web::http::origin_policy::{Initiator, Verdict};
 use crate::web::http::response_head::ResponseHead;
 use crate::web::http::routes::{Resource, Route};
 use crate::web::http::{chunked, upgrade};
@@ -151,18 +150,23 @@ impl<'a> Connection<'a> {
         let head = self.read_head(first)?;
         self.version = head.version;
         self.client = context.proxies.client(self.sender, &head.forwarded_for, head.forwarded_proto.as_deref());
-        let route = context.route(split_target(&head.target).0);
-        self.cross_origin = context.authorizer.cross_origin_fields(route.is_open_to_all_origins, &head.headers);
+        let (path, query) = split_target(&head.target);
+        let route = context.route(path);
+        let credentials = Credentials { headers: &head.headers, query, client: self.client.address.ip() };
+        let verdict = context.origins.judge(&credentials, &head.host, context.tls.as_deref());
+        self.cross_origin = context.origins.response_fields(verdict, route.is_open_to_all_origins, &credentials);
         if context.proxies.trust(self.sender.address.ip()) {
             self.request_permit = Some(shared.callers.request(self.client.address.ip())?);
         }
         if route.resource == Resource::WebSocket {
-            return self.accept_websocket(&head, &route).map(|join| Next::WebSocket(Box::new(join)));
+            return self.accept_websocket(&head, &route, verdict).map(|join| Next::WebSocket(Box::new(join)));
         }
         let body = self.read_body(&head)?;
         let Head { method, target, host, headers, keep_alive, .. } = head;
         let request = Request { method, target, host, headers, body, client: self.client };
-        let response = dispatch::respond(context, &route, &request, || shared.loopback.ask(&request));
+        let response = dispatch::respond(context, &route, &request, verdict, || shared.loopback.ask(&request));
+        // Behind a ticket comes a WebSocket, on a connection of its own. This one would only be kept open beside it.
+        let keep_alive = keep_alive && !(route.resource == Resource::Access && request.method == "POST");
         context.connection_metrics.requests.add(1);
         // Queries are not logged: they may hold a token.
         let (method, path) = (Quoted(&request.method), Quoted(request.path()));
@@ -172,30 +176,26 @@ impl<'a> Connection<'a> {
     }
 
     /// Accepts the handshake of a WebSocket, if it is permitted to join the room.
-    fn accept_websocket(&mut self, head: &Head, route: &Route) -> Result<Join<'a>, End> {
+    fn accept_websocket(&mut self, head: &Head, route: &Route, verdict: Verdict) -> Result<Join<'a>, End> {
+        let context: &'a Context = &self.shared.context;
+        if verdict.initiator == Initiator::Misdirected {
+            return Err(context.origins.misdirected(&head.method, &head.host, &head.headers).into());
+        }
         if !route.has(&head.method) {
-            return Err(route.method_not_allowed(&head.method).into());
+            return Err(route.method_not_allowed().into());
         }
         let upgrade = upgrade::read(head)?;
+        if origin_check::is_refused(verdict, route.checks_origin) {
+            return Err(context.origins.foreign(verdict, &head.headers).into());
+        }
         let (ip, is_through_proxy) = (self.client.address.ip(), self.request_permit.is_some());
         self.peer_permit = Some(self.shared.callers.peer(ip, is_through_proxy, Instant::now())?);
         let query = split_target(&head.target).1;
-        let shared: &'a Shared = self.shared;
-        let authorizer: &'a Authorizer = &shared.context.authorizer;
         let credentials = Credentials { headers: &head.headers, query, client: self.client.address.ip() };
-        if route.checks_origin {
-            authorizer.check_origin(&credentials, &head.host)?;
-        }
-        let token = upgrade.resume.map_or_else(ResumeToken::random, Ok).map_err(|error| {
-            log::error!("{error}");
-            Response::internal_error()
-        })?;
-        let by = Some(token.id());
-        let authorization = authorizer.authorize(&Permission::Room(upgrade.room.clone()), &credentials, by)?;
-        let token_use = authorizer.use_token(&authorization, by)?;
-        self.shared.context.connection_metrics.requests.add(1);
+        let join = Join::authorize(&context.authorizer, &upgrade, &credentials)?;
+        context.connection_metrics.requests.add(1);
         self.write(upgrade.accepted().as_bytes())?;
-        Ok(Join { room: upgrade.room, token, authorization, token_use })
+        Ok(join)
     }
 
     /// Joins a room. From here on, this thread, the socket and what has arrived on it belong to the WebSocket.

@@ -160,6 +160,7 @@ mod tests {
     use crate::signal::hub;
     use crate::web::handlers::assets::Assets;
     use crate::web::handlers::authorize::Authorizer;
+    use crate::web::handlers::origin_check::OriginCheck;
     use crate::web::server::loopback::Loopback;
 
     fn idle_engine() -> Running<EngineHandle> {
@@ -189,6 +190,7 @@ mod tests {
             ice_servers: vec![],
             connection_metrics: Default::default(),
             authorizer: Arc::new(Authorizer::open().unwrap()),
+            origins: OriginCheck::new(Default::default()),
             assets: Assets::Table(&[]),
             limits: Default::default(),
             max_listeners: 0,

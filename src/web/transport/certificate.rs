@@ -11,6 +11,8 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use x509_cert::der::Decode;
+use x509_cert::ext::pkix::SubjectAltName;
+use x509_cert::ext::pkix::name::GeneralName;
 
 use crate::os::secret_file::{self, Links};
 
@@ -73,6 +75,18 @@ impl Certificate {
         let leaf = x509_cert::Certificate::from_der(self.chain.first()?).ok()?;
         let validity = leaf.tbs_certificate().validity();
         Some((validity.not_before.to_system_time(), validity.not_after.to_system_time()))
+    }
+
+    /// The names of hosts in the leaf, in lower case; the first label may be `*` (RFC 9525 §6.3).
+    pub fn host_names(&self) -> Vec<String> {
+        let leaf = self.chain.first().and_then(|leaf| x509_cert::Certificate::from_der(leaf).ok());
+        let found = leaf.as_ref().map(|leaf| leaf.tbs_certificate().get_extension::<SubjectAltName>());
+        let Some(Ok(Some((_, SubjectAltName(names))))) = found else { return vec![] };
+        let name = |name| match name {
+            GeneralName::DnsName(name) => Some(name.as_str().to_ascii_lowercase()),
+            _ => None,
+        };
+        names.into_iter().filter_map(name).collect()
     }
 }
 

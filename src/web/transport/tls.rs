@@ -41,6 +41,8 @@ struct Present {
     fingerprint: String,
     /// Of one that was made here.
     renewal: Option<Renewal>,
+    /// The names of hosts that it is for.
+    names: Vec<String>,
 }
 
 /// Where certificates come from.
@@ -117,6 +119,15 @@ impl Tls {
         matches!(self.source, Source::SelfSigned(_))
     }
 
+    /// Whether the certificate is for a host of this name, which is in lower case and has no dot at its end.
+    pub fn is_for(&self, name: &str) -> bool {
+        self.present().names.iter().any(|pattern| match pattern.strip_prefix("*.") {
+            // RFC 9525 §6.3: the star is for exactly one label.
+            Some(domain) => name.split_once('.').is_some_and(|(label, rest)| !label.is_empty() && rest == domain),
+            None => pattern == name,
+        })
+    }
+
     /// Replaces the certificate if it is time. A thread that comes while another checks goes on with the present one.
     fn check(&self, now: Instant, today: SystemTime) {
         let Ok(mut last_check) = self.last_check.try_lock() else { return };
@@ -173,6 +184,7 @@ fn present(
     let fingerprint = certificate.fingerprint();
     let is_own = matches!(source, Source::SelfSigned(_));
     let renewal = is_own.then(|| Renewal::of(&certificate, now, today)).flatten();
+    let names = certificate.host_names();
     match certificate.validity() {
         Some((_, ends)) if ends < today => log::warn!("certificate: expired; browsers will refuse it"),
         Some((from, _)) if from > today && !is_own => {
@@ -200,7 +212,7 @@ fn present(
     config.ticketer = Arc::clone(ticketer);
     // Clients keep their tickets, so no sessions are kept here.
     config.session_storage = Arc::new(NoServerSessionStorage {});
-    Ok(Present { config: Arc::new(config), fingerprint, renewal })
+    Ok(Present { config: Arc::new(config), fingerprint, renewal, names })
 }
 
 #[cfg(test)]
@@ -245,6 +257,24 @@ mod tests {
         write_pair(folder.path());
         tls.check(begun + CHECK_EVERY * 6, SystemTime::now());
         assert_ne!(tls.fingerprint(), first);
+    }
+
+    #[test]
+    fn a_certificate_is_for_its_names_and_for_one_label_in_place_of_a_star() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = rcgen::KeyPair::generate().unwrap();
+        let names = ["Meet.example.net", "*.home.example", "192.0.2.1"].map(str::to_owned);
+        let cert = rcgen::CertificateParams::new(names).unwrap().self_signed(&key).unwrap();
+        let (cert_path, key_path) = (folder.path().join("c"), folder.path().join("k"));
+        std::fs::write(&cert_path, cert.pem()).unwrap();
+        std::fs::write(&key_path, key.serialize_pem()).unwrap();
+        let tls = Tls::from_files(cert_path, key_path).unwrap();
+        for name in ["meet.example.net", "a.home.example"] {
+            assert!(tls.is_for(name), "{name}");
+        }
+        for name in ["example.net", "a.meet.example.net", "home.example", ".home.example", "a.b.home.example", ""] {
+            assert!(!tls.is_for(name), "{name}");
+        }
     }
 
     #[test]

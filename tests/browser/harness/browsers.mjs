@@ -7,7 +7,11 @@ import puppeteer from "puppeteer-core";
 const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
 const FIREFOX = process.env.FIREFOX ?? "/usr/bin/firefox-esr";
 
+/** A name of somebody else that leads to this machine, as an attacker's DNS server can make it. */
+export const REBOUND_NAME = "rebound.evil.example";
+
 const CHROMIUM_FLAGS = [
+  `--host-resolver-rules=MAP ${REBOUND_NAME} 127.0.0.1`,
   "--no-sandbox",
   "--disable-gpu",
   "--disable-quic",
@@ -18,6 +22,7 @@ const CHROMIUM_FLAGS = [
 ];
 
 const FIREFOX_PREFERENCES = {
+  "network.dns.localDomains": REBOUND_NAME,
   // Without a network other than loopback, Firefox would find no candidate.
   "media.peerconnection.ice.loopback": true,
   // Without a sound card, Web Audio would not start. This one is simulated.

@@ -59,6 +59,13 @@ describe("a private server", { timeout: 200_000 }, () => {
 
     // A reconnect uses the token as well.
     await bela.reconnectsSignaling();
+    const urls = await bela.page.evaluate(() => [
+      ...window.sockets.map(({ url }) => url),
+      ...performance.getEntriesByType("resource").map(({ name }) => name),
+    ]);
+    assert.ok(urls.filter((url) => url.includes("ticket=")).length >= 2, "each WebSocket has a ticket");
+    const secrets = urls.filter((url) => url.includes(token) || /(token|resume)=/.test(url));
+    assert.deepEqual(secrets, [], "proxies log URLs");
     await bela.sendsChat("back");
     await ada.receivesChat("back");
     assertNoErrors([ada, bela]);

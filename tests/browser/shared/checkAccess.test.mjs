@@ -16,9 +16,9 @@ function setUp(stored, answer) {
   const storage = { getItem: (key) => values.get(key) ?? null, setItem: (key, value) => values.set(key, value), removeItem: (key) => values.delete(key) };
   const tokens = new TokenStore({ storage, location: new URL("https://host.test/"), replaceUrl: () => {} });
   const requests = [];
-  const fetch = async (url, { headers }) => {
+  const fetch = async (url, { method = "GET", headers, body }) => {
     const token = headers.Authorization?.slice("Bearer ".length) ?? null;
-    requests.push([url, token]);
+    requests.push(method === "GET" ? [url, token] : [url, token, headers["Content-Type"], JSON.parse(body)]);
     return answer(token);
   };
   return { tokens, requests, fetch, storedTokens: () => JSON.parse(values.get("roomtone.tokens") ?? "{}") };
@@ -26,12 +26,18 @@ function setUp(stored, answer) {
 
 test("each scope has its URL, and the token is sent with the request", async () => {
   const { tokens, requests, fetch } = setUp({ "room:a.b": "r", listen: "l" }, () => granted());
-  assert.deepEqual(await checkAccess(tokens, "room:a.b", { fetch }), { kind: "allowed", isPrivate: true, isModerator: false });
+  assert.deepEqual(await checkAccess(tokens, "room:a.b", { fetch }), { kind: "allowed", isPrivate: true, isModerator: false, ticket: null });
   await checkAccess(tokens, "listen", { fetch });
   await checkAccess(tokens, "admin", { fetch });
-  await checkAccess(tokens, "room:a.b", { resume: "resume", fetch });
   const room = "/api/access?room=a.b";
-  assert.deepEqual(requests, [[room, "r"], ["/api/access?listen", "l"], ["/api/access", null], [`${room}&resume=resume`, "r"]]);
+  assert.deepEqual(requests, [[room, "r"], ["/api/access?listen", "l"], ["/api/access", null]]);
+});
+
+test("a ticket is asked for with both tokens, and neither is in the URL", async () => {
+  const { tokens, requests, fetch } = setUp({ "room:a.b": "r" }, () => granted({ ticket: "t" }));
+  for (const resume of [null, "resume"]) assert.equal((await checkAccess(tokens, "room:a.b", { resume, fetch })).ticket, "t");
+  const asked = ["/api/access?room=a.b", "r", "application/json"];
+  assert.deepEqual(requests, [[...asked, { resume: null }], [...asked, { resume: "resume" }]]);
 });
 
 test("a rejected token is removed, and the next one is tried", async () => {
@@ -49,7 +55,7 @@ test("an old token keeps nobody out of an open room", async () => {
     { admin: "old" },
     (token) => (token === null ? granted({ private: false }) : refused(401, "token-invalid")),
   );
-  assert.deepEqual(await checkAccess(tokens, "room:band", { fetch }), { kind: "allowed", isPrivate: false, isModerator: false });
+  assert.deepEqual(await checkAccess(tokens, "room:band", { fetch }), { kind: "allowed", isPrivate: false, isModerator: false, ticket: null });
   assert.deepEqual(storedTokens(), {});
 });
 

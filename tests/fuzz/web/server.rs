@@ -13,7 +13,9 @@ use roomtone::signal::limits::RoomLimits;
 use roomtone::web::handlers::assets::Assets;
 use roomtone::web::handlers::authorize::Authorizer;
 use roomtone::web::handlers::context::Context;
+use roomtone::web::handlers::origin_check::OriginCheck;
 use roomtone::web::http::client_address::TrustedProxies;
+use roomtone::web::http::origin_policy::OriginPolicy;
 use roomtone::web::server::acceptor::{self, ServerSetup};
 use roomtone::web::transport::limits::Limits;
 
@@ -60,6 +62,7 @@ fn start() -> SocketAddr {
         max_listeners: 0,
         tls: None,
         proxies: TrustedProxies::parse(&["127.0.0.1".to_owned()]).expect("an address"),
+        origins: OriginCheck::new(OriginPolicy::default()),
         added: vec![],
     };
     let listener = acceptor::bind(loopback, 0).expect("a TCP port");

@@ -4,4 +4,5 @@ mod moderators;
 mod origins;
 mod private_server;
 mod root_commands;
+mod tickets;
 mod tokens;

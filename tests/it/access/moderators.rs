@@ -13,7 +13,7 @@ use crate::harness::server::Server as TestServer;
 fn a_moderator_mutes_removes_locks_and_ends_and_others_cannot() {
     let store = TokenStore::open(None).unwrap();
     let admin = store.issue(Permission::Admin, None, None).unwrap().0;
-    let server = TestServer::with_authorizer(Authorizer::new(false, store, vec![]));
+    let server = TestServer::with_authorizer(Authorizer::new(false, store));
     let mut moderator = RoomPeer::join(&server, &format!("token={admin}"));
     assert_eq!(moderator.config["host"], true);
     let mut ada = RoomPeer::join(&server, "");

@@ -42,7 +42,7 @@ impl PrivateServer {
 }
 
 fn start(folder: &tempfile::TempDir) -> TestServer {
-    TestServer::with_authorizer(Authorizer::new(true, store(folder), vec![]))
+    TestServer::with_authorizer(Authorizer::new(true, store(folder)))
 }
 
 /// The token store of a folder, as another process opens it.

@@ -36,6 +36,28 @@ fn a_private_server_serves_only_its_pages_without_a_token() {
 }
 
 #[test]
+fn the_password_of_a_turn_server_is_told_only_to_those_who_may_listen() {
+    let private = PrivateServer::start();
+    let server = &private.server;
+    let (kitchen, listen_token) = (private.token(room("kitchen")), private.token(Permission::Listen));
+    let link = |path: &str, fields: &str| {
+        let response = server.ask("OPTIONS", path, fields, b"");
+        assert_eq!(response.status, 204, "{path} {fields}");
+        response.field("link").map(str::to_owned)
+    };
+    for path in ["/whep", "/whep/main", "/whep/unknown", "/whep?token=a.b", "/offer", "/ws", "*"] {
+        let response = server.ask("OPTIONS", path, "", b"");
+        assert!(!response.head.to_lowercase().contains("turn:"), "{}", response.head);
+    }
+    for fields in ["", &bearer("a.b"), &bearer(&kitchen), "Access-Control-Request-Headers: authorization\r\n"] {
+        assert_eq!(link("/whep", fields), None, "{fields}");
+    }
+    for told in [link("/whep", &bearer(&listen_token)), link(&format!("/whep?token={listen_token}"), "")] {
+        assert!(told.is_some_and(|link| link.contains("turn:turn.example.net")));
+    }
+}
+
+#[test]
 fn each_token_permits_what_it_is_for_and_nothing_else() {
     let private = PrivateServer::start();
     let server = &private.server;

@@ -31,7 +31,9 @@ use roomtone::station::timeline::{self, Capacity};
 use roomtone::web::handlers::assets::Assets;
 use roomtone::web::handlers::authorize::Authorizer;
 use roomtone::web::handlers::context::{AddedPath, Context};
+use roomtone::web::handlers::origin_check::OriginCheck;
 use roomtone::web::http::client_address::TrustedProxies;
+use roomtone::web::http::origin_policy::OriginPolicy;
 use roomtone::web::server::acceptor::{self, ServerSetup, bind};
 use roomtone::web::transport::limits::Limits;
 use roomtone::web::transport::metrics::ConnectionMetrics;
@@ -65,6 +67,7 @@ pub struct Setup {
     pub proxies: TrustedProxies,
     /// Open to all clients, if None.
     pub authorizer: Option<Authorizer>,
+    pub origins: OriginPolicy,
     pub added: Vec<AddedPath>,
 }
 
@@ -91,7 +94,7 @@ impl Server {
     }
 
     pub fn start(setup: Setup) -> Server {
-        let Setup { limits, rooms, tls, proxies, authorizer, added } = setup;
+        let Setup { limits, rooms, tls, proxies, authorizer, origins, added } = setup;
         let authorizer = authorizer.unwrap_or_else(|| Authorizer::open().unwrap());
         let www = tempfile::tempdir().unwrap();
         fs::write(www.path().join("index.html"), "<!doctype html><p>index").unwrap();
@@ -115,6 +118,7 @@ impl Server {
             ice_servers: vec![ice_server()],
             connection_metrics: metrics.clone(),
             authorizer: Arc::new(authorizer),
+            origins: OriginCheck::new(origins),
             assets: Assets::Folder(www.path().to_owned()),
             limits,
             max_listeners: MAX_LISTENERS,

@@ -2,9 +2,10 @@
 
 use roomtone::access::token_store::TokenStore;
 use roomtone::web::handlers::authorize::Authorizer;
+use roomtone::web::http::client_address::TrustedProxies;
 
 use crate::harness::http_client::code;
-use crate::harness::server::Server;
+use crate::harness::server::{Server, Setup};
 
 /// `Allow` of what is only read.
 const READ: &str = "GET, HEAD, OPTIONS";
@@ -32,12 +33,12 @@ const STATUSES: &[(&str, &str, &str, &str)] = &[
     ("/healthz", "200 200 405 405 405 405 204 405", "200 200 405 405 405 405 204 405", READ),
     ("/healthz/", "404 404 404 404 404 404 404 404", "404 404 404 404 404 404 404 404", ""),
     ("/api/status", "200 200 405 405 405 405 204 405", "401 401 405 405 405 405 204 405", READ),
-    ("/api/access", "401 401 405 405 405 405 204 405", "401 401 405 405 405 405 204 405", READ),
-    ("/api/access?listen", "200 200 405 405 405 405 204 405", "401 401 405 405 405 405 204 405", READ),
-    ("/api/access?room=a", "200 200 405 405 405 405 204 405", "401 401 405 405 405 405 204 405", READ),
-    ("/api/access?room=a%20b", "400 400 405 405 405 405 204 405", "400 400 405 405 405 405 204 405", READ),
-    ("/api/access?room=a&listen", "400 400 405 405 405 405 204 405", "400 400 405 405 405 405 204 405", READ),
-    ("/api/access?resume=1", "400 400 405 405 405 405 204 405", "400 400 405 405 405 405 204 405", READ),
+    ("/api/access", "401 401 415 405 405 405 204 405", "401 401 415 405 405 405 204 405", "GET, HEAD, POST, OPTIONS"),
+    ("/api/access?listen", "200 200 415 405 405 405 204 405", "401 401 415 405 405 405 204 405", "GET, HEAD, POST, OPTIONS"),
+    ("/api/access?room=a", "200 200 415 405 405 405 204 405", "401 401 415 405 405 405 204 405", "GET, HEAD, POST, OPTIONS"),
+    ("/api/access?room=a%20b", "400 400 400 405 405 405 204 405", "400 400 400 405 405 405 204 405", "GET, HEAD, POST, OPTIONS"),
+    ("/api/access?room=a&listen", "400 400 400 405 405 405 204 405", "400 400 400 405 405 405 204 405", "GET, HEAD, POST, OPTIONS"),
+    ("/api/access?resume=1", "400 400 415 405 405 405 204 405", "400 400 415 405 405 405 204 405", "GET, HEAD, POST, OPTIONS"),
     ("/api", "404 404 404 404 404 404 404 404", "404 404 404 404 404 404 404 404", ""),
     ("/offer", "405 405 415 405 405 405 204 405", "405 405 401 405 405 405 204 405", "POST, OPTIONS"),
     ("/offer/", "404 404 404 404 404 404 404 404", "404 404 404 404 404 404 404 404", ""),
@@ -54,7 +55,7 @@ const STATUSES: &[(&str, &str, &str, &str)] = &[
 #[test]
 fn every_path_and_method_has_its_status() {
     let open = Server::open();
-    let private = Server::with_authorizer(Authorizer::new(true, TokenStore::open(None).unwrap(), vec![]));
+    let private = Server::with_authorizer(Authorizer::new(true, TokenStore::open(None).unwrap()));
     for (path, of_open, of_private, allowed) in STATUSES {
         for (server, statuses) in [(&open, of_open), (&private, of_private)] {
             let mut got = vec![];
@@ -71,8 +72,10 @@ fn every_path_and_method_has_its_status() {
 
 #[test]
 fn every_response_of_whep_may_be_read_by_other_origins_and_no_other() {
-    let server = Server::open();
-    let elsewhere = "Origin: http://elsewhere\r\n";
+    let proxies = TrustedProxies::parse(&["127.0.0.1".to_owned()]).unwrap();
+    let server = Server::start(Setup { proxies, ..Setup::default() });
+    // Near clients have rules of their own, see `access::origins`.
+    let elsewhere = "Origin: http://elsewhere\r\nX-Forwarded-For: 198.51.100.7\r\n";
     let too_large = "Content-Length: 100000\r\n";
     for (method, path, fields) in [
         ("POST", "/whep", ""),
@@ -119,6 +122,7 @@ fn options_lists_the_methods() {
         assert!(response.field("access-control-max-age").is_some());
     }
     assert_eq!(server.ask("OPTIONS", "/whep", "", b"").field("accept-post"), Some("application/sdp"));
+    assert_eq!(server.ask("OPTIONS", "/offer", "", b"").field("accept-post"), Some("application/json"));
     assert_eq!(server.ask("OPTIONS", "*", "", b"").status, 204);
     assert_eq!(server.ask("OPTIONS", "/nothing", "", b"").status, 404);
 }
@@ -131,6 +135,8 @@ fn an_unknown_path_is_404_and_a_wrong_method_405_with_what_is_allowed() {
     assert_eq!(server.ask("POST", "/nothing", "", b"x").error(), code(404, "unknown-path"));
     assert_eq!(server.ask("POST", "/whep/unknown", "", b"x").error(), code(404, "unknown-station"));
     let session = "/whep/main/00112233445566778899aabbccddeeff";
+    let long = server.ask(&"B".repeat(10_000), "/healthz", "", b"");
+    assert!(long.status == 405 && long.body.len() < 200, "what was sent is not sent back");
     for (method, path, allowed) in [
         ("POST", "/", "GET, HEAD, OPTIONS"),
         ("GET", "/offer", "POST, OPTIONS"),

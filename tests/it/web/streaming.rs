@@ -310,7 +310,7 @@ fn a_stop_of_the_server_ends_streams_promptly() {
 #[test]
 fn a_stream_needs_the_permission_to_listen() {
     let feed = Feed::default();
-    let authorizer = Authorizer::new(true, TokenStore::open(None).unwrap(), vec![]);
+    let authorizer = Authorizer::new(true, TokenStore::open(None).unwrap());
     let setup = Setup { authorizer: Some(authorizer), added: added(&feed), ..Setup::default() };
     let server = Server::start(setup);
     assert_eq!(server.ask("GET", "/fed", "", b"").error(), code(401, "token-required"));

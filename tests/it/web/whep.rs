@@ -233,6 +233,9 @@ fn an_offer_as_json_must_be_json_of_an_offer() {
     assert_eq!(server.ask("POST", "/offer", json, b"").error(), code(400, "empty-body"));
     assert_eq!(server.ask("POST", "/offer", json, b"{\"sdp\": 1}").error(), code(400, "bad-json"));
     assert_eq!(server.ask("POST", "/offer", json, b"\xff\xfe").error(), code(400, "bad-json"));
+    let text = format!("\"{}\"", "secret".repeat(10_000));
+    let refused = server.ask("POST", "/offer", json, text.as_bytes());
+    assert!(refused.status == 400 && refused.body.len() < 200, "what was sent is not sent back");
     let answer = br#"{"sdp": "v=0", "type": "answer"}"#;
     assert_eq!(server.ask("POST", "/offer", json, answer).error(), code(400, "bad-offer"));
 }
