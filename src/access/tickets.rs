@@ -176,7 +176,7 @@ mod tests {
             issue(&mut tickets, n, "2001:db8::1", now).unwrap();
         }
         assert_eq!(issue(&mut tickets, 3, "2001:db8::2", now), Err(TooMany));
-        issue(&mut tickets, 4, "2001:db8:0:1::1", now).unwrap();
+        issue(&mut tickets, 4, "2001:db8:1::1", now).unwrap();
         tickets.redeem(ticket(0), now).unwrap();
         issue(&mut tickets, 3, "2001:db8::2", now).unwrap();
         assert_eq!(issue(&mut tickets, 5, "2001:db8::2", now), Err(TooMany));
