@@ -3,4 +3,5 @@
 
 mod listeners;
 mod own_session;
+mod room_attacks;
 mod session_attacks;
