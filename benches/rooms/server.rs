@@ -17,6 +17,8 @@ pub fn serve() {
     (config.net.port, config.net.bind) = (0, Some([127, 0, 0, 1].into()));
     // All browsers have one address here, and connect as fast as they can.
     config.web.limits = Limits { max_connections_per_address: 12_000, connections_per_s: 100_000, ..Limits::default() };
+    let rooms = &mut config.signal.limits;
+    (rooms.max_peers_per_address, rooms.address_messages_per_s) = (12_000, 100_000_000);
     let app = App::start(config, Source::Sine { tone_hz: 440.0 }).expect("a server");
     let echo = TcpListener::bind("127.0.0.1:0").expect("a port");
     println!("ports {} {}", app.port(), echo.local_addr().expect("an address").port());

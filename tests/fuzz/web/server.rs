@@ -1,8 +1,9 @@
 //! One web server for all runs, with everything behind it, on a loopback port. It has small limits, so that they are
 //! reached, no listeners, and takes every client for a trusted proxy.
 
+use std::any::Any;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
 
 use crossbeam_channel::bounded;
@@ -27,6 +28,9 @@ pub fn address() -> SocketAddr {
     static ADDRESS: OnceLock<SocketAddr> = OnceLock::new();
     *ADDRESS.get_or_init(start)
 }
+
+/// The running services.
+static KEPT: Mutex<Vec<Box<dyn Any + Send>>> = Mutex::new(vec![]);
 
 fn start() -> SocketAddr {
     let loopback = Some(Ipv4Addr::LOCALHOST.into());
@@ -71,6 +75,7 @@ fn start() -> SocketAddr {
     // The reports of threads that end are not read; the channel holds those of all of them.
     let web = acceptor::start(setup, bounded(64).0).expect("the web server");
     let address = web.handle.address();
-    std::mem::forget((web, hub, engine));
+    // It serves as long as the process lives. A fuzzer looks for memory that nothing refers to.
+    KEPT.lock().expect("no other user").push(Box::new((web, hub, engine)));
     address
 }
