@@ -1,5 +1,5 @@
 //! Uses of tokens on their way to the file: which are reserved for clients that are being admitted, which changes still have to
-//! be written, and what that leaves of each token. Pure: whoever writes takes the changes, and reports what became of them.
+//! be written, and what that leaves of each token. Pure: the thread that writes takes the changes, and reports what became of them.
 //!
 //! A use is reserved for a token and a peer. Several connections of one peer share the reservation; the use is given back only
 //! when all of them have failed, and never once one of them has been admitted.

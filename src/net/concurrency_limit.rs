@@ -25,7 +25,7 @@ impl ConcurrencyLimit {
         ConcurrencyLimit::within(max_per_address, usize::MAX)
     }
 
-    /// The same, of something of which there are so many in all. Whoever counts them all enforces that; here it only
+    /// The same, of something of which there are so many in all. Its owner enforces that; here it only
     /// keeps one site from having more than half of them.
     pub fn within(max_per_address: usize, total: usize) -> ConcurrencyLimit {
         let limit = AddressLimit { max_per_address, total };

@@ -2,7 +2,7 @@
 //!
 //! An IPv4 address counts by itself. Of IPv6, networks of three sizes count, one inside the other, since nobody knows how
 //! much of it one client has: a phone has a /64 out of its carrier's pool, a home a /56 or /60, a company or university a
-//! /48, and whoever has a /56 has 256 times a /64. So a /64 has one share, as an IPv4 address has, a /56 has four of them
+//! /48, and a /56 is 256 times a /64. So a /64 has one share, as an IPv4 address has, a /56 has four of them
 //! and a /48 sixteen: enough for many phones of one pool and for a campus, and not 256 and 65,536 times as much as for
 //! one client.
 

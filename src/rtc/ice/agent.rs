@@ -1,10 +1,9 @@
 //! The ICE agent of one session: it answers the client's checks, and says over which path datagrams may leave.
 //!
-//! Pure. A lite agent (RFC 8445 §2.5): it gathers nothing and paces nothing, the client decides what is checked when. But
-//! whoever holds a session can write any source address on a check, so that is no proof that somebody there asked for
-//! anything. So an address gets nothing but STUN before it has answered a check of our own, whose transaction id only that
-//! address has seen (§7.3.1.4, triggered checks). Each of our checks follows one of the client's, so there are never more
-//! of them.
+//! Pure. A lite agent (RFC 8445 §2.5): it gathers nothing and paces nothing, the client decides what is checked when. A client
+//! can write any source address on a check, so a check does not prove that anybody at that address asked for something. An
+//! address therefore gets nothing but STUN until it has answered a check of our own, whose transaction id only that address
+//! has seen (§7.3.1.4, triggered checks). Each of our checks follows one of the client's, so there are never more of them.
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};

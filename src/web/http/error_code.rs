@@ -35,7 +35,7 @@
 //! | `too-many-failures` | 429 | too many invalid tokens from this address; see `Retry-After` |
 //! | `too-many-from-address` | 429 | this address has as much as one may have, or asks too fast; see `Retry-After` |
 //! | `head-too-large` | 431 | more than the limit of bytes, or of header fields |
-//! | `internal` | 500 | a bug of the server; the log says more |
+//! | `internal` | 500 | a bug of the server, or a file that it needs to check tokens cannot be used; the log says more |
 //! | `unknown-coding` | 501 | a `Transfer-Encoding` other than `chunked` |
 //! | `full` | 503 | the limit of listeners or of streamed responses is reached; see `Retry-After` |
 //! | `busy` | 503 | the server is behind; see `Retry-After` |
