@@ -103,7 +103,7 @@ fn the_commands_of_the_platform_examples_listen_on_the_port_that_the_platform_na
         println!("roomtone {}", args.join(" "));
         let port = unused_port().to_string();
         let chroot = Chroot::new().with_file("state/.keep", "");
-        fs::set_permissions(chroot.path().join("state"), PermissionsExt::from_mode(0o777)).unwrap();
+        std::os::unix::fs::chown(chroot.path().join("state"), Some(65534), Some(65534)).unwrap();
         let server = chroot.start_at(port.parse().unwrap(), "", &[("PORT", &port)], &args);
         assert!(get(server.port, "/").starts_with("HTTP/1.1 200"));
         assert_eq!(server.stop(), Some(0));
