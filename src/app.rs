@@ -74,6 +74,8 @@ impl App {
     /// # Errors
     /// As [`App::start`].
     pub fn start_with_log(config: Config, source: Source, logging: Logging) -> Result<App, StartError> {
+        // Before anything answers: a service manager may stop the program as soon as it does.
+        supervise::handle_signals(logging.report.clone());
         let metrics = Registry::default();
         logging.log.register(&metrics);
         App::start_threads(config, source, metrics, (logging.report, logging.reports))

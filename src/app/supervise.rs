@@ -79,8 +79,8 @@ impl Supervision {
     }
 }
 
-/// The first signal asks for a stop; the second ends the process at once.
-fn handle_signals(report: Sender<Report>) {
+/// From now on, the first signal asks for a stop, and the second ends the process at once.
+pub(super) fn handle_signals(report: Sender<Report>) {
     let is_asked = AtomicBool::new(false);
     let handler = move || {
         if is_asked.swap(true, Ordering::Relaxed) {
@@ -89,9 +89,9 @@ fn handle_signals(report: Sender<Report>) {
         // Full only if many threads have ended at once, and then a stop is under way.
         let _ = report.try_send(Report::Stop);
     };
-    // Refused only if a program that uses this library has installed a handler already.
+    // Refused if there is a handler already: this one, or that of a program that uses this library.
     if let Err(error) = ctrlc::set_handler(handler) {
-        log::debug!("signals: handled by another part of this process ({error})");
+        log::debug!("signals: {error}");
     }
 }
 

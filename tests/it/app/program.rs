@@ -1,7 +1,7 @@
 //! The program from the command line to the listener: exit codes, help, the choice of the source, what is heard, and the end.
 
 use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -44,6 +44,21 @@ fn a_failed_start_is_one_sentence_and_a_documented_exit_code() {
         assert_eq!(output.status.code(), Some(*code), "{args:?}: {error}");
         let said = error.lines().find(|line| line.starts_with("roomtone: ")).unwrap_or_default();
         assert!(said.contains(word) && said.ends_with('.'), "{args:?}: {error:?}");
+    }
+}
+
+#[test]
+fn a_program_that_is_stopped_as_soon_as_it_accepts_ends_properly() {
+    for _ in 0..5 {
+        let port = TcpListener::bind("[::]:0").unwrap().local_addr().unwrap().port();
+        let folder = tempfile::tempdir().unwrap();
+        let args = ["--sine-wave", "--port", &port.to_string(), "--log-file", "none"];
+        let mut child = command(&args, None).current_dir(&folder).stderr(Stdio::null()).spawn().unwrap();
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert_eq!(child.try_wait().unwrap(), None);
+        }
+        assert!(Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
+        assert_eq!(child.wait().unwrap().code(), Some(0));
     }
 }
 
