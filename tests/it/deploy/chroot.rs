@@ -124,11 +124,12 @@ impl Server {
 
     /// Waits until the device delivers. Before, listeners are refused with 503.
     pub fn wait_until_live(&self) {
-        wait_until("sound from the device", || {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while self.status()["stations"][0]["source"]["state"] != "live" {
+            assert!(Instant::now() < deadline, "no sound from the device: {}", self.log());
             // A client that sends hundreds of requests a second is refused.
             thread::sleep(Duration::from_millis(50));
-            self.status()["stations"][0]["source"]["state"] == "live"
-        });
+        }
     }
 
     /// A line of `/proc/PID/status`, in KiB. The process is the server: shell and chroot were replaced by it (exec).

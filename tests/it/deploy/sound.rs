@@ -58,10 +58,12 @@ fn sound_is_captured_from_an_alsa_device_of_a_given_configuration() {
     assert_eq!(server.stop(), Some(0));
 }
 
-/// Writes a tone in real time, 32-bit floats at 48 kHz in stereo, until the reader closes the FIFO.
+/// Writes a tone for a minute in real time, 32-bit floats at 48 kHz in stereo.
 fn write_tone(fifo: &Path, hz: f64) {
-    let Ok(mut pipe) = fs::OpenOptions::new().write(true).open(fifo) else { return };
-    let started = Instant::now();
+    // Open for both, so that it stays open between two readers: the program lists the device before it opens it.
+    let Ok(mut pipe) = fs::OpenOptions::new().read(true).write(true).open(fifo) else { return };
+    let block_time = Duration::from_millis(10);
+    let mut due = Instant::now();
     for block in 0..6_000_u32 {
         let samples = (block * 480..(block + 1) * 480).flat_map(|n| {
             let sample = 0.3 * (std::f64::consts::TAU * hz * f64::from(n) / 48_000.0).sin();
@@ -70,7 +72,8 @@ fn write_tone(fifo: &Path, hz: f64) {
         if pipe.write_all(&samples.collect::<Vec<u8>>()).is_err() {
             return;
         }
-        let due = started + Duration::from_millis(10) * block;
+        // A full pipe delays the tone; nothing is made up for.
+        due = (due + block_time).max(Instant::now());
         thread::sleep(due.saturating_duration_since(Instant::now()));
     }
 }
