@@ -38,9 +38,10 @@
 //!                       who gets which datagram; one WebRTC session
 //! rtc/tracks            forward* · send*
 //!                       one receiver's RTP stream
-//! rtc/srtp              provider · gcm · keys* · records* · prefetch
+//! rtc/sdp               answer* · offer* · fragment* · transport* · section* · lines*
+//!                       offers read into a model of our own, answers written from it
+//! rtc/srtp              provider · gcm · keys* · records* · fingerprint* · prefetch
 //!                       keys, and the sealing of packets beside the engine
-//! rtc                   sdp*
 //! rtc/ice               agent* · path* · candidates* · patch* · credentials
 //!                       which paths lead to the client
 //! rtc/udp               socket · sendmmsg · classify* · batch* · stun* · stun_shares* · stun_writer*

@@ -15,12 +15,6 @@ use crate::rtc::srtp::provider::{self, SessionKeys};
 /// Packets the engine may hold. It sends each at once, and resends come from the track's timeline.
 const SEND_BUFFER_PACKETS: usize = 2;
 
-/// Payload type when the client leaves the choice to us, which it never does in an offer.
-const OPUS_PAYLOAD_TYPE: u8 = 111;
-
-/// Id of the mid's header extension (RFC 9143 §15.1) when the client leaves the choice to us.
-const MID_EXTENSION_ID: u8 = 4;
-
 /// What every session of a role shares.
 #[derive(Clone, Debug)]
 pub struct Profile {
@@ -51,37 +45,49 @@ pub struct OpusTrack {
     pub min_packet_ms: u8,
 }
 
+impl OpusTrack {
+    /// The value of `a=fmtp`, without the payload type.
+    pub fn parameters(&self) -> String {
+        let OpusTrack { stereo, fec, min_packet_ms } = *self;
+        let (stereo, fec) = (u8::from(stereo), u8::from(fec));
+        format!("minptime={min_packet_ms};stereo={stereo};sprop-stereo={stereo};useinbandfec={fec}")
+    }
+}
+
 impl Profile {
-    /// An engine for one session, and where its SRTP keys will be found.
-    pub fn build_engine(&self, now: Instant) -> (Rtc, Option<Arc<SessionKeys>>) {
-        let Role::Listener(track) = &self.role;
-        let mut engine = Rtc::builder()
+    /// An engine for one session with the client's numbers for Opus and for the mid's header extension (RFC 9143 §15.1), and
+    /// where its SRTP keys will be found.
+    pub fn build_engine(
+        &self,
+        payload_type: u8,
+        mid_extension: Option<u8>,
+        now: Instant,
+    ) -> (Rtc, Option<Arc<SessionKeys>>) {
+        let engine = Rtc::builder()
             .set_ice_lite(true)
             .set_rtp_mode(true)
             // Only what clients report; the engine does not see packets that are sealed beside it.
             .enable_raw_packets(self.seal)
             // Nothing but the mid: every other extension costs memory and time, and tells nothing that is acted upon.
             .clear_extension_map()
-            .set_extension(MID_EXTENSION_ID, Extension::RtpMid)
             .set_crypto_provider(provider::provider())
             .set_dtls_cert(self.certificate.clone())
             .set_send_buffer_audio(SEND_BUFFER_PACKETS)
             // A listener sends no media; a receive buffer would only cost memory.
             .set_reordering_size_audio(1)
+            // The wrapped provider checks the certificate, by every hash function that a client may use.
+            .set_fingerprint_verification(false)
             .clear_codecs();
+        let mut engine =
+            mid_extension.into_iter().fold(engine, |engine, id| engine.set_extension(id, Extension::RtpMid));
+        let number = Pt::new_with_value(payload_type);
         engine.codec_config().add_config(
-            Pt::new_with_value(OPUS_PAYLOAD_TYPE),
+            number,
             None,
             Codec::Opus,
             Frequency::FORTY_EIGHT_KHZ,
             Some(2),
-            FormatParams {
-                min_p_time: Some(track.min_packet_ms),
-                use_inband_fec: Some(track.fec),
-                stereo: Some(track.stereo),
-                sprop_stereo: Some(track.stereo),
-                ..FormatParams::default()
-            },
+            FormatParams::default(),
         );
         let engine = engine.build(now);
         (engine, provider::take_session_keys())

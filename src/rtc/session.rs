@@ -14,24 +14,24 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use str0m::change::SdpOffer;
 use str0m::ice::{IceCreds, StunMessage};
-use str0m::media::{Mid, Pt};
+use str0m::media::{Direction, Media, MediaKind, Mid, Pt};
 use str0m::net::{Protocol, Receive, Transmit};
 use str0m::rtp::rtcp::{Nack, Rtcp};
-use str0m::rtp::{Extension, RawPacket, RtpWrite, SeqNo};
-use str0m::{Candidate, Event, Input, Output as EngineOutput, Rtc};
+use str0m::rtp::{RawPacket, RtpWrite, SeqNo};
+use str0m::{Candidate, Event, Input, Output as EngineOutput, Rtc, RtcError};
 
 use crate::ids::session::SessionId;
 use crate::media::packet::Packet;
 use crate::net::token_bucket::{Rate, TokenBucket};
-use crate::observe::sentence::Quoted;
 use crate::rtc::ice::agent::{self, Agent};
 use crate::rtc::ice::credentials::{LocalCredentials, RemoteCredentials};
 use crate::rtc::ice::patch::{IcePatch, Patched};
-use crate::rtc::profile::Profile;
+use crate::rtc::profile::{Profile, Role};
 use crate::rtc::requests::{IfMatch, PatchRefusal};
-use crate::rtc::sdp::AudioOffer;
+use crate::rtc::sdp::answer::Local;
+use crate::rtc::sdp::fragment;
+use crate::rtc::sdp::offer::Offer;
 use crate::rtc::srtp::gcm::Gcm;
 use crate::rtc::srtp::provider::SessionKeys;
 use crate::rtc::tracks::send::{SendTrack, StreamParameters};
@@ -110,9 +110,12 @@ pub struct Session {
     /// Over which path the latest datagram came that was not STUN.
     latest_path: Option<(Protocol, Route)>,
     restarts: TokenBucket,
+    /// The sections that its transport carries; the first one names it in SDP fragments.
+    mids: Box<[Box<str>]>,
+    /// What the engine calls the track's section.
     mid: Mid,
-    payload_type: Pt,
-    keys: Option<Arc<SessionKeys>>,
+    stream: StreamParameters,
+    keys: Arc<SessionKeys>,
     seal: bool,
     is_dtls_up: bool,
     connectivity: Connectivity,
@@ -158,32 +161,36 @@ impl Session {
         candidates: &[String],
         now: Instant,
     ) -> Result<(Session, String), String> {
-        let offer = AudioOffer::parse(offer)?;
-        let (mut engine, keys) = profile.build_engine(now);
-        if let Ok(candidate) = Candidate::host(ENGINE_ADDRESS, Protocol::Udp) {
-            engine.add_local_candidate(candidate);
-        }
-        let text = accept_offer(&mut engine, offer.text())?;
-        let mid = text.lines().find_map(|line| line.strip_prefix("a=mid:"));
-        let mid = Mid::from(mid.ok_or("the audio section has no a=mid")?);
-        let payload_type = engine
-            .media(mid)
-            .and_then(|media| media.remote_pts().first().copied())
-            .ok_or("the Opus payload type cannot be used")?;
-        if let (Some(keys), Some(fingerprint)) = (&keys, offer.fingerprint) {
-            keys.expect_certificate(fingerprint);
-        }
-        let answer = offer.answer(&text, &local, candidates);
-        let nomination = nomination(&mut engine, &offer.credentials);
+        let offer = Offer::read(offer)?;
+        let (mut engine, keys) =
+            profile.build_engine(offer.payload_type(), offer.mid_extension().map(|(id, _)| id), now);
+        // Without it nobody would check the client's certificate.
+        let keys = keys.ok_or("the crypto library made no DTLS endpoint")?;
+        keys.expect_certificate(offer.fingerprint().clone());
+        let mid = engine_mid(offer.mid_extension().map_or("", |(_, mid)| mid));
+        let ssrc = set_up(&mut engine, mid, &offer).map_err(|error| format!("no session can be made: {error}"))?;
+        let Role::Listener(track) = profile.role;
+        let answer = offer.answer(&Local {
+            credentials: &local,
+            candidates,
+            fingerprint: &engine.direct_api().local_dtls_fingerprint().to_string(),
+            parameters: &track.parameters(),
+            ssrc,
+            cname: engine.media(mid).map_or("", Media::cname),
+        });
+        let nomination = nomination(&mut engine, offer.credentials());
+        let extension = offer.mid_extension().map(|(id, mid)| (id, mid.to_owned()));
+        let stream = StreamParameters { ssrc, payload_type: offer.payload_type(), mid: extension };
         let session = Session {
             id,
             engine,
-            agent: Agent::new(local, offer.credentials, now),
+            agent: Agent::new(local, offer.credentials().clone(), now),
             nomination: Some(nomination),
             latest_path: None,
             restarts: TokenBucket::full(RESTARTS, now),
+            mids: offer.mids().into_iter().map(Box::from).collect(),
             mid,
-            payload_type,
+            stream,
             keys,
             seal: profile.seal,
             is_dtls_up: false,
@@ -267,35 +274,23 @@ impl Session {
     pub fn send_track(&mut self, key: usize) -> SendTrack {
         // RFC 3711 §3.3.1: a start in the lower half keeps both ends' rollover counters together.
         let mut track = SendTrack::new(key, u64::from(self.id.random_bits() & 0x7fff));
-        let stream = self.stream_parameters();
-        let keys = self.keys.as_ref().filter(|_| self.seal).and_then(|keys| keys.get());
-        if let (Some(keys), Some(stream)) = (keys, stream)
+        if let Some(keys) = self.keys.get().filter(|_| self.seal)
             && let Some(gcm) = Gcm::new(&keys.rtp)
         {
-            track.seal_with(gcm, keys.rtp_salt, &stream);
+            track.seal_with(gcm, keys.rtp_salt, &self.stream);
         }
         track
-    }
-
-    fn stream_parameters(&mut self) -> Option<StreamParameters> {
-        let ssrc = self.ssrc()?;
-        let extension = self.engine.media(self.mid).and_then(|media| media.remote_extmap().id_of(Extension::RtpMid));
-        let mid = extension.map(|id| (id, self.mid.to_string()));
-        Some(StreamParameters { ssrc, payload_type: *self.payload_type, mid })
     }
 
     /// Sends a packet through the engine.
     pub fn write(&mut self, sequence: u64, packet: &Packet, now: Instant) {
         // RTP's 32-bit timestamp is the track's 64-bit time, modulo 2³² (RFC 3550 §5.1).
         let rtp_time = packet.rtp_time_samples as u32;
-        let write = RtpWrite::new(self.payload_type, SeqNo::from(sequence), rtp_time, now, packet.payload.clone());
+        let payload_type = Pt::new_with_value(self.stream.payload_type);
+        let write = RtpWrite::new(payload_type, SeqNo::from(sequence), rtp_time, now, packet.payload.clone());
         if let Some(stream) = self.engine.direct_api().stream_tx_by_mid(self.mid, None) {
             stream.write_rtp(write);
         }
-    }
-
-    fn ssrc(&mut self) -> Option<u32> {
-        self.engine.direct_api().stream_tx_by_mid(self.mid, None).map(|stream| *stream.ssrc())
     }
 
     /// Adds candidates, which are not used, or restarts ICE with these credentials if the client has new ones.
@@ -310,9 +305,9 @@ impl Session {
         if !is_tag_current {
             return Err(PatchRefusal::StaleTag);
         }
-        if let Some(mid) = patch.mid.filter(|mid| *mid != self.mid.to_string()) {
-            let sentence = format!("this session carries a=mid:{}, not a=mid:{}", self.mid, Quoted(&mid));
-            return Err(PatchRefusal::Unprocessable(sentence));
+        // Every section of a BUNDLE group names the one transport (RFC 9725 §4.3.2).
+        if let Some(mid) = patch.mid.as_deref().filter(|mid| !self.mids.iter().any(|ours| **ours == **mid)) {
+            return Err(PatchRefusal::Unprocessable(fragment::refuse_mid(mid)));
         }
         let restart = patch.restart.filter(|(_, remote)| remote.ufrag != self.agent.remote().ufrag);
         let Some((local, remote)) = restart else { return Ok(Patched::Trickled) };
@@ -322,7 +317,7 @@ impl Session {
         }
         self.restarts.take(RESTARTS, now).map_err(PatchRefusal::TooFast)?;
         self.agent.restart(local, remote);
-        Ok(Patched::Restarted { mid: self.mid.to_string() })
+        Ok(Patched::Restarted { mid: patch.mid.or_else(|| self.mids.first().map(|mid| mid.to_string())) })
     }
 
     /// Closes the session: RTCP BYE and DTLS close_notify are the next outputs.
@@ -406,7 +401,7 @@ impl Session {
 
     /// What the client says of our stream; the engine has authenticated it.
     fn handle_report(&mut self, report: &Rtcp) -> Option<Output> {
-        let ours = self.ssrc()?;
+        let ours = self.stream.ssrc;
         let receptions = match report {
             Rtcp::ReceiverReport(report) => &report.reports,
             Rtcp::SenderReport(report) => &report.reports,
@@ -467,17 +462,31 @@ fn nomination(engine: &mut Rtc, remote: &RemoteCredentials) -> Vec<u8> {
         .finish_with_integrity(&local.pass)
 }
 
-fn accept_offer(engine: &mut Rtc, offer: &str) -> Result<String, String> {
-    let offer = SdpOffer::from_sdp_string(offer)
-        .map_err(|e| format!("the SDP cannot be read: {}", without_pointers(&e.to_string())))?;
-    let answer = engine.sdp_api().accept_offer(offer).map_err(|e| format!("the SDP cannot be accepted: {e}"))?;
-    Ok(answer.to_sdp_string())
+/// Has the engine do what was understood of the offer; it sees no SDP.
+///
+/// Returns the synchronization source of the track.
+fn set_up(engine: &mut Rtc, mid: Mid, offer: &Offer<'_>) -> Result<u32, RtcError> {
+    if let Ok(candidate) = Candidate::host(ENGINE_ADDRESS, Protocol::Udp) {
+        engine.add_local_candidate(candidate);
+    }
+    let mut api = engine.direct_api();
+    api.set_ice_controlling(false);
+    // It does not compare this one, see `Profile::build_engine`, but asks for one.
+    let unchecked = api.local_dtls_fingerprint().clone();
+    api.set_remote_fingerprint(unchecked);
+    api.declare_media(mid, MediaKind::Audio);
+    let ssrc = api.new_ssrc();
+    api.declare_stream_tx(ssrc, None, mid, None);
+    api.start_dtls(offer.is_dtls_client())?;
+    engine.sdp_api().set_direction(mid, Direction::SendOnly);
+    Ok(*ssrc)
 }
 
-/// The error of the engine's parser on one line, without the address in our memory that it names.
-fn without_pointers(error: &str) -> String {
-    let telling = error.lines().filter(|line| !line.contains("PointerOffset"));
-    telling.collect::<Vec<_>>().join("; ").chars().take(200).collect()
+/// A mid as the engine has it: sixteen bytes, the last ones blank.
+fn engine_mid(mid: &str) -> Mid {
+    let mut bytes = [b' '; 16];
+    bytes.iter_mut().zip(mid.bytes()).for_each(|(to, from)| *to = from);
+    Mid::from_array(bytes)
 }
 
 /// RFC 4585 §6.2.1: a sequence number, and a bit for each of the sixteen that follow it.

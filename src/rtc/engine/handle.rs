@@ -18,7 +18,7 @@ use crate::rtc::ice::credentials::LocalCredentials;
 use crate::rtc::ice::patch::{self, IcePatch};
 use crate::rtc::profile::{OpusTrack, Profile, Role};
 use crate::rtc::requests::{Admitted, Offer, Patch, PatchRefusal, Patched, Refusal};
-use crate::rtc::sdp::{self, IceFragment};
+use crate::rtc::sdp::fragment::{self, IceFragment};
 use crate::rtc::session::Session;
 use crate::station::timeline::Timeline;
 
@@ -143,7 +143,8 @@ impl Handle {
         match thread.ask(|reply| Command::Patch { id, patch: patched, reply }).unwrap_or(Err(PatchRefusal::Busy))? {
             patch::Patched::Trickled => Ok(Patched::Trickled),
             patch::Patched::Restarted { mid } => {
-                let fragment = sdp::answer_fragment(&mid, &local, &candidate_lines(thread, patch.reached_at));
+                let candidates = candidate_lines(thread, patch.reached_at);
+                let fragment = fragment::answer_fragment(mid.as_deref(), &local, &candidates);
                 Ok(Patched::Restarted { fragment, etag: local.etag() })
             }
         }

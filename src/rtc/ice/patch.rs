@@ -19,9 +19,9 @@ pub struct IcePatch {
 pub enum Patched {
     /// Nothing: remote candidates are not used.
     Trickled,
-    /// ICE was restarted; the mid of the session's section.
+    /// ICE was restarted.
     Restarted {
-        /// As in the offer.
-        mid: String,
+        /// The section that the answer names: the one that was named, else the one that has the transport, if it has a name.
+        mid: Option<String>,
     },
 }

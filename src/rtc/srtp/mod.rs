@@ -1,5 +1,6 @@
 //! SRTP: keys, and the sealing of packets beside the engine.
 
+pub mod fingerprint;
 pub mod gcm;
 pub mod keys;
 pub mod prefetch;

@@ -18,13 +18,14 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use aws_lc_rs::aead::{AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
-use dimpl::{Dtls, DtlsCertificate, Error, Output, SecurityError};
+use dimpl::{CertificateError, Dtls, DtlsCertificate, Error, Output, SecurityError};
 use str0m::crypto::dtls::{DtlsCert, DtlsInstance, DtlsProvider, DtlsVersion, ProtocolVersion, SrtpProfile};
 use str0m::crypto::{
     AeadAes128GcmCipher, AeadAes256GcmCipher, CryptoError, CryptoProvider, SrtpProvider, SupportedAeadAes128Gcm,
     SupportedAeadAes256Gcm, SupportedAes128CmSha1_80, from_feature_flags,
 };
 
+use crate::rtc::srtp::fingerprint::Fingerprint;
 use crate::rtc::srtp::keys::{Key, Keys, SALT_BYTES};
 use crate::rtc::srtp::records;
 
@@ -65,7 +66,7 @@ pub fn take_session_keys() -> Option<Arc<SessionKeys>> {
 #[derive(Default)]
 pub struct SessionKeys {
     keys: OnceLock<Keys>,
-    certificate: OnceLock<[u8; 32]>,
+    certificate: OnceLock<Fingerprint>,
 }
 
 impl SessionKeys {
@@ -75,9 +76,9 @@ impl SessionKeys {
         self.keys.get()
     }
 
-    /// From now on, certificates of another digest (SHA-256) are dropped. The first call counts.
-    pub fn expect_certificate(&self, digest: [u8; 32]) {
-        let _ = self.certificate.set(digest);
+    /// The client must have this certificate, or one of these. Until this is called none will do. The first call counts.
+    pub fn expect_certificate(&self, expected: Fingerprint) {
+        let _ = self.certificate.set(expected);
     }
 }
 
@@ -179,6 +180,8 @@ enum Due {
     Nothing,
     Certificate,
     Connected,
+    /// That the session is over, since the client proved to have another certificate than it said.
+    Refusal,
 }
 
 impl fmt::Debug for Instance {
@@ -219,6 +222,10 @@ impl DtlsInstance for Instance {
                 return Output::PeerCert(told);
             }
             Due::Connected => return Output::Connected,
+            Due::Refusal => {
+                self.due = Due::Refusal;
+                return Output::Timeout(self.now);
+            }
             Due::Nothing => {}
         }
         let are_client = self.dtls.is_active();
@@ -229,8 +236,11 @@ impl DtlsInstance for Instance {
                 self.certificate = certificate.to_vec();
                 return Output::Timeout(self.now);
             }
-            Output::Connected if !self.certificate.is_empty() => {
-                self.due = Due::Certificate;
+            // The engine does not check it: it knows one hash function and one digest.
+            Output::Connected => {
+                let is_expected =
+                    self.keys.certificate.get().is_some_and(|expected| expected.matches(&self.certificate));
+                self.due = if is_expected { Due::Certificate } else { Due::Refusal };
                 return Output::Timeout(self.now);
             }
             _ => {}
@@ -247,6 +257,9 @@ impl DtlsInstance for Instance {
 
     fn handle_timeout(&mut self, now: Instant) -> Result<(), Error> {
         self.now = now;
+        if self.due == Due::Refusal {
+            return Err(CertificateError::NoClientCertificateForVerification.into());
+        }
         self.dtls.handle_timeout(now)
     }
 

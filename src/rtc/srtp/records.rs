@@ -3,7 +3,7 @@
 //!
 //! Pure. It authenticates nothing.
 
-use aws_lc_rs::digest;
+use super::fingerprint::Fingerprint;
 
 /// DTLS record header (RFC 6347 §4.1): type, version, epoch, sequence, length.
 const RECORD_HEADER_BYTES: usize = 13;
@@ -15,9 +15,9 @@ const MESSAGE_HEADER_BYTES: usize = 12;
 const CERTIFICATE: u8 = 11;
 
 /// The records of a datagram that are read: those before the first of application data, and none of a datagram with an
-/// alert in clear (epoch zero), which anybody could have sent, with a certificate of another digest than this, or whose
-/// records do not fill it exactly.
-pub fn readable<'a>(packet: &'a [u8], certificate: Option<&[u8; 32]>) -> &'a [u8] {
+/// alert in clear (epoch zero), which anybody could have sent, with a certificate other than this, or whose records do not fill
+/// it exactly.
+pub fn readable<'a>(packet: &'a [u8], expected: Option<&Fingerprint>) -> &'a [u8] {
     let (mut rest, mut read) = (packet, None);
     while let Some((header, behind)) = rest.split_first_chunk::<RECORD_HEADER_BYTES>() {
         let length = usize::from(u16::from_be_bytes([header[11], header[12]]));
@@ -25,7 +25,7 @@ pub fn readable<'a>(packet: &'a [u8], certificate: Option<&[u8; 32]>) -> &'a [u8
         let Some((body, next)) = behind.split_at_checked(length) else { return &[] };
         let is_forged = match kind {
             ALERT => is_clear,
-            HANDSHAKE => is_clear && certificate.is_some_and(|digest| has_other_certificate(body, digest)),
+            HANDSHAKE => is_clear && expected.is_some_and(|expected| has_other_certificate(body, expected)),
             _ => false,
         };
         if is_forged {
@@ -39,9 +39,8 @@ pub fn readable<'a>(packet: &'a [u8], certificate: Option<&[u8; 32]>) -> &'a [u8
     if rest.is_empty() { &packet[..read.unwrap_or(packet.len())] } else { &[] }
 }
 
-/// Whether a handshake record in clear has a whole certificate, the first of its chain (RFC 5246 §7.4.2), whose digest is
-/// another one.
-fn has_other_certificate(mut messages: &[u8], digest: &[u8; 32]) -> bool {
+/// Whether a handshake record in clear has a whole certificate, the first of its chain (RFC 5246 §7.4.2), that is another one.
+fn has_other_certificate(mut messages: &[u8], expected: &Fingerprint) -> bool {
     let u24 = |bytes: &[u8]| bytes.iter().fold(0, |number, byte| number << 8 | usize::from(*byte));
     while let Some((header, behind)) = messages.split_first_chunk::<MESSAGE_HEADER_BYTES>() {
         let (length, fragment_length) = (u24(&header[1..4]), u24(&header[9..12]));
@@ -51,7 +50,7 @@ fn has_other_certificate(mut messages: &[u8], digest: &[u8; 32]) -> bool {
             && fragment_length == length
             && let Some(certificate) = body.get(6..).and_then(|rest| rest.get(..u24(&body[3..6])))
         {
-            return digest::digest(&digest::SHA256, certificate).as_ref() != digest;
+            return !expected.matches(certificate);
         }
         messages = next;
     }
@@ -96,7 +95,10 @@ mod tests {
 
     #[test]
     fn only_the_expected_certificate_is_read_if_it_is_whole() {
-        let digest: [u8; 32] = digest::digest(&digest::SHA256, b"genuine").as_ref().try_into().unwrap();
+        // The digest of "genuine" by SHA-256.
+        let value =
+            "sha-256 df:ec:22:47:37:77:f0:dd:ae:a9:8d:74:04:5c:22:ae:90:29:a8:e3:b7:5a:a8:fc:ce:94:1a:a2:9e:5b:07:3b";
+        let digest = Fingerprint::read([value].into_iter()).unwrap();
         let is_read = |message: &[u8], epoch| !readable(&record(HANDSHAKE, epoch, message), Some(&digest)).is_empty();
         assert!(is_read(&certificate(b"genuine", usize::MAX), 0));
         assert!(!is_read(&certificate(b"forged!", usize::MAX), 0));

@@ -23,6 +23,8 @@ use crate::web::http::routes;
 pub(crate) const SDP: &str = "application/sdp";
 /// The type of what `PATCH` carries (RFC 8840 §9).
 pub(crate) const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
+/// Nothing between may keep or change SDP (RFC 9111 §5.2.2.6).
+const UNCHANGED: &str = "no-store, no-transform";
 /// A server with as many listeners as it takes does not empty in a second.
 const FULL_RETRY_S: u32 = 10;
 
@@ -185,7 +187,7 @@ fn admitted(reply: Result<Admitted, Refusal>, station: &StationName) -> Response
             .header("Location", routes::session_path(station.as_str(), session))
             .header("ETag", etag)
             .header("Accept-Patch", FRAGMENT)
-            .header("Cache-Control", "no-store")
+            .header("Cache-Control", UNCHANGED)
             .body(SDP, answer.into_bytes()),
         Err(refusal) => refused(refusal),
     }
@@ -219,7 +221,7 @@ fn patched(reply: Result<Patched, PatchRefusal>) -> Response {
     match reply {
         Ok(Patched::Trickled) => Response::new(204),
         Ok(Patched::Restarted { fragment, etag }) => {
-            let response = Response::new(200).header("ETag", etag).header("Cache-Control", "no-store");
+            let response = Response::new(200).header("ETag", etag).header("Cache-Control", UNCHANGED);
             response.body(FRAGMENT, fragment.into_bytes())
         }
         Err(PatchRefusal::Unknown) => unknown_listener(),
@@ -247,7 +249,8 @@ fn busy() -> Response {
 /// an empty list matches nothing.
 fn if_match(request: &Request) -> IfMatch {
     let Some(value) = request.header("if-match") else { return IfMatch::Absent };
-    if value.trim() == "*" {
+    // RFC 9725's own example has quotes around the star; no tag of ours is a star (RFC 8839 §5.4).
+    if matches!(value.trim(), "*" | "\"*\"") {
         return IfMatch::Any;
     }
     let mut tags = Vec::new();
@@ -387,7 +390,7 @@ mod tests {
     #[test]
     fn if_match_is_absent_any_or_a_list_of_strong_tags() {
         assert_eq!(with_if_match(&[]), IfMatch::Absent);
-        assert_eq!(with_if_match(&[" * "]), IfMatch::Any);
+        assert_eq!((with_if_match(&[" * "]), with_if_match(&["\"*\""])), (IfMatch::Any, IfMatch::Any));
         assert_eq!(with_if_match(&["\"a\" , \"b,c\""]), IfMatch::Tags(vec!["\"a\"".into(), "\"b,c\"".into()]));
         assert_eq!(with_if_match(&["\"a\"", "\"b\""]), IfMatch::Tags(vec!["\"a\"".into(), "\"b\"".into()]));
         assert_eq!(with_if_match(&["W/\"a\", \"b\""]), IfMatch::Tags(vec!["\"b\"".into()]));

@@ -96,8 +96,8 @@ pub fn find(path: &str) -> Route {
         ["metrics"] => behind(Resource::Metrics, READ),
         ["api", "access"] => on_connection(Resource::Access, "GET, HEAD, POST, OPTIONS"),
         ["offer"] => Route { checks_origin: true, ..behind(Resource::Offer, "POST, OPTIONS") },
-        ["whep"] => whep(Resource::Endpoint { station: None }, "GET, HEAD, POST, OPTIONS"),
-        ["whep", station] => {
+        ["whep"] | ["whep", ""] => whep(Resource::Endpoint { station: None }, "GET, HEAD, POST, OPTIONS"),
+        ["whep", station] | ["whep", station, ""] => {
             whep(Resource::Endpoint { station: Some((*station).to_owned()) }, "GET, HEAD, POST, OPTIONS")
         }
         ["whep", station, id] => {
@@ -296,7 +296,8 @@ mod tests {
         let page = |name: Option<&str>| Resource::Page { name: name.map(str::to_owned) };
         assert_eq!(find("/whep/a/b").resource, Resource::Session { station: "a".into(), id: "b".into() });
         assert_eq!(find(&session_path("a", "b")).resource, Resource::Session { station: "a".into(), id: "b".into() });
-        assert_eq!(find("/whep/").resource, Resource::Endpoint { station: Some(String::new()) });
+        assert_eq!(find("/whep/"), find("/whep"));
+        assert_eq!(find("/whep/main/"), find("/whep/main"));
         assert_eq!(find("/room/A-b_c.d").resource, Resource::RoomPage);
         assert_eq!(find("/room%2Fkitchen").resource, Resource::RoomPage);
         assert_eq!(find("/room/a%2fb").resource, page(Some("room/a/b")));

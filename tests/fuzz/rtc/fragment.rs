@@ -6,7 +6,7 @@ use roomtone::media::track::TrackId;
 use roomtone::rtc::ice::credentials::LocalCredentials;
 use roomtone::rtc::ice::patch::{IcePatch, Patched};
 use roomtone::rtc::requests::IfMatch;
-use roomtone::rtc::sdp::{self, IceFragment};
+use roomtone::rtc::sdp::fragment::{self, IceFragment};
 use roomtone::rtc::udp::stun_writer::{BINDING_REQUEST, PRIORITY, StunWriter, USERNAME};
 
 use super::setup::{accept, client, datagram_from, drain, recvonly_offer, sessions_with_tracks};
@@ -39,8 +39,8 @@ pub fn fragment(bytes: &[u8]) {
         let patch = IcePatch { mid: fragment.mid, restart, if_match: IfMatch::Any };
         match sessions.handle_patch(id, patch, now) {
             Ok(Patched::Restarted { mid: told }) => {
-                assert_eq!(told, mid);
-                let answer = sdp::answer_fragment(&told, &local, &[]);
+                assert_eq!(told.as_deref(), Some(mid.as_str()));
+                let answer = fragment::answer_fragment(told.as_deref(), &local, &[]);
                 assert_eq!(answer.lines().count(), 6, "{answer}");
                 theirs = remote.expect("no restart without credentials").ufrag;
                 ours = (local.ufrag, local.password);

@@ -11,7 +11,7 @@ use roomtone::media::track::TrackId;
 use roomtone::rtc::ice::credentials::LocalCredentials;
 use roomtone::rtc::ice::patch::IcePatch;
 use roomtone::rtc::requests::IfMatch;
-use roomtone::rtc::sdp::IceFragment;
+use roomtone::rtc::sdp::fragment::IceFragment;
 
 use super::setup::{accept, client, datagram_from, drain, recvonly_offer, sessions_with_tracks};
 

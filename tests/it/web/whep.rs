@@ -78,12 +78,12 @@ fn an_offer_is_answered_201_with_all_the_draft_asks_for() {
 }
 
 #[test]
-fn video_is_rejected_inside_a_201_and_sendrecv_becomes_sendonly() {
+fn video_is_inactive_inside_a_201_and_sendrecv_becomes_sendonly() {
     let server = Server::open();
     let answer = text(&post(&server, "/whep", AUDIO_VIDEO));
     let media: Vec<&str> = answer.lines().filter(|l| l.starts_with("m=")).collect();
-    assert_eq!(media, ["m=audio 9 UDP/TLS/RTP/SAVPF 111", "m=video 0 UDP/TLS/RTP/SAVPF 96 97"], "{answer}");
-    assert!(answer.contains("a=group:BUNDLE 0\r\n"), "{answer}");
+    assert_eq!(media, ["m=audio 9 UDP/TLS/RTP/SAVPF 111", "m=video 9 UDP/TLS/RTP/SAVPF 96 97"], "{answer}");
+    assert!(answer.contains("a=group:BUNDLE 0 1\r\n") && answer.contains("a=inactive\r\n"), "{answer}");
     let both_ways = AUDIO_VIDEO.replace("a=recvonly", "a=sendrecv");
     let answer = text(&post(&server, "/whep/main", &both_ways));
     assert!(answer.contains("a=sendonly") && !answer.contains("a=sendrecv"), "{answer}");
