@@ -2,7 +2,7 @@
 //! under a fuzzer (targets/); `make test` runs them on seeds and seeded mutations of those (tests/it/fuzz.rs).
 
 mod client;
-mod rtc;
+pub mod rtc;
 mod state_files;
 mod web;
 

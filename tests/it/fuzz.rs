@@ -2,7 +2,7 @@
 //! the same run each time.
 
 #[path = "../fuzz/bodies.rs"]
-mod bodies;
+pub mod bodies;
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -73,6 +73,9 @@ pub(super) fn blocks(text: &str) -> Result<(Block<'_>, Vec<Block<'_>>), String> 
             [letter, b'=', ..] if b"vosiuepcbtrzkam".contains(letter) => {}
             _ => return Err(line.refuse("is not a line of SDP")),
         }
+        if line.text.contains(['\r', '\0']) {
+            return Err(line.refuse("has a character that no line of SDP has (RFC 8866 §9)"));
+        }
         if line.of_type('m').is_some() {
             if sections.len() == MAX_SECTIONS {
                 return Err(line.refuse(&format!("is one section more than {MAX_SECTIONS}")));
@@ -104,7 +107,7 @@ mod tests {
 
     #[test]
     fn what_is_no_line_and_too_many_sections_are_refused() {
-        for odd in ["hello", "a", "A=x", "=x", "ä=x", " a=x", "q=x"] {
+        for odd in ["hello", "a", "A=x", "=x", "ä=x", " a=x", "q=x", "a=x\ra=y", "a=\0"] {
             assert!(blocks(&format!("v=0\n{odd}")).unwrap_err().contains("line 2"), "{odd}");
         }
         assert!(blocks(&"m=audio 9 X 0\n".repeat(MAX_SECTIONS)).is_ok());

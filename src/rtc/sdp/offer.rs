@@ -174,15 +174,16 @@ fn group_of<'a>(mid: &str, session: &Block<'a>) -> Option<Vec<&'a str>> {
 /// A section that carries nothing stays in the group of the audio section, inactive: to refuse the one that has the group's
 /// transport would refuse the whole group (RFC 9143 §7.3.3), and many clients take no refused section beside an accepted one.
 /// Refused are sections outside that group, data channels unless the group's transport is theirs, and sound that the client
-/// only wants to send, if the track does not need that section's transport: nobody would hear it.
+/// only wants to send, if it could not tell by packets that the track belongs to another section of sound (RFC 9143 §9.2).
 fn fates(sections: &[Section<'_>], audio: usize, group: Option<&[&str]>, session: &Block<'_>) -> Vec<Fate> {
+    let packets_have_mid = mid_extension(&sections[audio], session).is_some();
     let place = |section: &Section<'_>| group?.iter().position(|mid| section.mid == Some(mid));
     let fate = |(index, section): (usize, &Section<'_>)| {
         let is_talk_back = || {
             section.is_audio()
                 && section.direction(session) == Direction::SendOnly
+                && !packets_have_mid
                 && !sections[audio].is_bundle_only
-                && !section.is_bundle_only
         };
         match place(section) {
             _ if index == audio => Fate::Track,

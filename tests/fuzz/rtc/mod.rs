@@ -1,5 +1,6 @@
 //! Bodies of fuzz targets that take SDP offers, datagrams and sequences of events.
 
+pub mod answer_rules;
 mod connected_pair;
 pub mod datagrams;
 pub mod fragment;

@@ -136,25 +136,29 @@ impl VirtualNetwork {
 
     /// The same for a client that has a second address.
     pub fn add_client_with(&mut self, second_address: Option<SocketAddr>) -> usize {
-        self.add(second_address, "actpass")
+        self.add(second_address, client_engine(self.now), &str::to_owned)
     }
 
     /// The same for a client that leaves it to the server to begin the DTLS handshake.
     pub fn add_client_that_waits_for_dtls(&mut self) -> usize {
-        self.add(None, "passive")
+        self.add_client_that_offers(&|offer| offer.replace("a=setup:actpass", "a=setup:passive"))
     }
 
-    /// `setup` is the client's role in DTLS (RFC 5763 §5).
-    fn add(&mut self, second_address: Option<SocketAddr>, setup: &str) -> usize {
+    /// The same for a client whose offer is changed on its way.
+    pub fn add_client_that_offers(&mut self, change: &dyn Fn(&str) -> String) -> usize {
+        self.add(None, client_engine(self.now), change)
+    }
+
+    /// The same for a client with this engine.
+    pub fn add(&mut self, second_address: Option<SocketAddr>, mut rtc: Rtc, change: &dyn Fn(&str) -> String) -> usize {
         let n = self.clients.len();
         let address: SocketAddr = format!("198.51.100.{}:5000", n + 1).parse().unwrap();
-        let mut rtc = client_engine(self.now);
         rtc.add_local_candidate(Candidate::host(address, Protocol::Udp).unwrap());
         if let Some(second) = second_address {
             rtc.add_local_candidate(Candidate::host(second, Protocol::Udp).unwrap());
         }
         let (offer, pending) = recvonly_offer(&mut rtc);
-        let offer = offer.replace("a=setup:actpass", &format!("a=setup:{setup}"));
+        let offer = change(&offer);
         let server = SERVER.parse().unwrap();
         let id = SessionId::random(0);
         let local = LocalCredentials::random();
@@ -333,6 +337,6 @@ impl VirtualNetwork {
     }
 }
 
-fn client_engine(now: Instant) -> Rtc {
+pub fn client_engine(now: Instant) -> Rtc {
     Rtc::builder().set_rtp_mode(true).enable_raw_packets(true).clear_codecs().enable_opus(true, false).build(now)
 }

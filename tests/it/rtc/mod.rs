@@ -6,6 +6,7 @@ mod hostile_datagrams;
 mod loss;
 #[cfg(target_os = "linux")]
 mod lossy_proxy;
+mod offers;
 mod paths;
 mod sealing;
 mod sessions;
