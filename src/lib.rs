@@ -40,7 +40,7 @@
 //!                       one receiver's RTP stream
 //! rtc/sdp               answer* · offer* · fragment* · transport* · section* · lines*
 //!                       offers read into a model of our own, answers written from it
-//! rtc/srtp              provider · gcm · keys* · records* · fingerprint* · prefetch
+//! rtc/srtp              provider · gcm · rsa_crypto · rsa_handshake* · keys* · records* · fingerprint* · prefetch
 //!                       keys, and the sealing of packets beside the engine
 //! rtc/ice               agent* · path* · candidates* · patch* · credentials
 //!                       which paths lead to the client

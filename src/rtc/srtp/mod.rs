@@ -6,3 +6,5 @@ pub mod keys;
 pub mod prefetch;
 pub mod provider;
 mod records;
+mod rsa_crypto;
+mod rsa_handshake;

@@ -1,12 +1,13 @@
-//! The engine's crypto provider: str0m's own for aws-lc-rs, with three changes.
+//! The engine's crypto provider: str0m's own for aws-lc-rs, with changes.
 //!
 //! 1. One DTLS configuration for all sessions. The wrapped provider builds one for each session, with a self-test of every
 //!    cipher and curve, which costs more than the handshake.
 //! 2. A forged datagram does not end a session: what DTLS cannot authenticate or read is dropped (RFC 6347 §4.1.2.7),
 //!    alerts in clear included, and certificates that are not the client's. The engine learns of a certificate once the
 //!    handshake has proved it.
-//! 3. Data channels are not negotiated here, so application data is dropped before the engine opens an association for it.
-//! 4. Packets can be sealed beside the engine: [`SessionKeys`] hands out a session's SRTP keys, and [`with_sent`] puts the
+//! 3. Clients may have RSA certificates, if they begin the handshake, as nearly all do.
+//! 4. Data channels are not negotiated here, so application data is dropped before the engine opens an association for it.
+//! 5. Packets can be sealed beside the engine: [`SessionKeys`] hands out a session's SRTP keys, and [`with_sent`] puts the
 //!    counts of such packets into the engine's sender reports.
 //!
 //! Runs on whatever thread drives a session. Decides nothing about packets, addresses or time.
@@ -27,7 +28,7 @@ use str0m::crypto::{
 
 use crate::rtc::srtp::fingerprint::Fingerprint;
 use crate::rtc::srtp::keys::{Key, Keys, SALT_BYTES};
-use crate::rtc::srtp::records;
+use crate::rtc::srtp::{records, rsa_crypto, rsa_handshake};
 
 /// Bytes GCM appends (RFC 7714 §12).
 const TAG_BYTES: usize = 16;
@@ -143,41 +144,61 @@ impl DtlsProvider for Wrapped {
             certificate: certificate.certificate.clone(),
             private_key: certificate.private_key.clone(),
         };
-        let dtls = Dtls::new_12(shared_config(mtu)?, certificate, now);
+        let dtls = Dtls::new_12(shared_config(Role::Server, mtu)?, certificate.clone(), now);
+        let client = (shared_config(Role::Client, mtu)?, certificate);
         let keys = Arc::<SessionKeys>::default();
         LATEST_INSTANCE.with(|latest| latest.replace(Some(keys.clone())));
-        Ok(Box::new(Instance { dtls, keys, certificate: vec![], due: Due::Nothing, now }))
+        let (changed, certificate) = (vec![], vec![]);
+        Ok(Box::new(Instance { dtls, client: Some(client), keys, certificate, changed, due: Due::Nothing, now }))
     }
 }
 
-/// The one configuration. Every session of this process asks for the same datagram size.
-fn shared_config(mtu: Option<usize>) -> Result<Arc<dimpl::Config>, CryptoError> {
-    static CONFIG: OnceLock<Arc<dimpl::Config>> = OnceLock::new();
-    if let Some(config) = CONFIG.get() {
+/// Who begins the handshake.
+#[derive(Clone, Copy)]
+enum Role {
+    Client,
+    Server,
+}
+
+/// The one configuration of a role. Every session of this process asks for the same datagram size.
+fn shared_config(role: Role, mtu: Option<usize>) -> Result<Arc<dimpl::Config>, CryptoError> {
+    static CONFIGS: [OnceLock<Arc<dimpl::Config>>; 2] = [const { OnceLock::new() }; 2];
+    let shared = &CONFIGS[role as usize];
+    if let Some(config) = shared.get() {
         return Ok(config.clone());
     }
     // ICE has checked the client's address; a cookie would only cost a round trip.
     let builder = dimpl::Config::builder().use_server_cookie(false);
     let builder = mtu.into_iter().fold(builder, dimpl::ConfigBuilder::mtu);
+    let builder = match role {
+        Role::Client => builder,
+        Role::Server => builder.with_crypto_provider(rsa_crypto::provider()),
+    };
     let config = builder.build().map_err(|error| CryptoError::Other(error.to_string()))?;
-    Ok(CONFIG.get_or_init(|| Arc::new(config)).clone())
+    Ok(shared.get_or_init(|| Arc::new(config)).clone())
 }
 
 struct Instance {
     dtls: Dtls,
+    /// What this side needs if it begins the handshake, until it is known whether it does.
+    client: Option<(Arc<dimpl::Config>, DtlsCertificate)>,
     keys: Arc<SessionKeys>,
     /// The client's certificate, which is not proved before the handshake is complete.
     certificate: Vec<u8>,
+    /// A datagram that was changed on its way out.
+    changed: Vec<u8>,
     /// What the engine is told next.
     due: Due,
     /// The latest time that is known.
     now: Instant,
 }
 
-/// What was held back until the handshake was complete.
+/// What was held back: most of it until the handshake was complete.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Due {
     Nothing,
+    /// The changed datagram.
+    Changed,
     Certificate,
     Connected,
     /// That the session is over, since the client proved to have another certificate than it said.
@@ -192,6 +213,9 @@ impl fmt::Debug for Instance {
 
 impl DtlsInstance for Instance {
     fn set_active(&mut self, active: bool) {
+        if let Some((config, certificate)) = self.client.take().filter(|_| active) {
+            self.dtls = Dtls::new_12(config, certificate, self.now);
+        }
         self.dtls.set_active(active);
     }
 
@@ -222,6 +246,15 @@ impl DtlsInstance for Instance {
                 return Output::PeerCert(told);
             }
             Due::Connected => return Output::Connected,
+            Due::Changed => {
+                let needed = self.changed.len();
+                let Some(told) = buf.get_mut(..needed) else {
+                    self.due = Due::Changed;
+                    return Output::BufferTooSmall { needed };
+                };
+                told.copy_from_slice(&mem::take(&mut self.changed));
+                return Output::Packet(told);
+            }
             Due::Refusal => {
                 self.due = Due::Refusal;
                 return Output::Timeout(self.now);
@@ -232,6 +265,12 @@ impl DtlsInstance for Instance {
         let output = self.dtls.poll_output(buf);
         // "Now" as the next time-out has the engine ask again at once.
         match &output {
+            Output::Packet(datagram) if !are_client && self.keys.keys.get().is_none() => {
+                if let Some(changed) = rsa_handshake::as_sent(datagram) {
+                    (self.changed, self.due) = (changed, Due::Changed);
+                    return Output::Timeout(self.now);
+                }
+            }
             Output::PeerCert(certificate) => {
                 self.certificate = certificate.to_vec();
                 return Output::Timeout(self.now);

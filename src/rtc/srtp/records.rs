@@ -6,12 +6,12 @@
 use super::fingerprint::Fingerprint;
 
 /// DTLS record header (RFC 6347 §4.1): type, version, epoch, sequence, length.
-const RECORD_HEADER_BYTES: usize = 13;
+pub(super) const RECORD_HEADER_BYTES: usize = 13;
 const ALERT: u8 = 21;
-const HANDSHAKE: u8 = 22;
+pub(super) const HANDSHAKE: u8 = 22;
 const APPLICATION_DATA: u8 = 23;
 /// Header of a handshake message (RFC 6347 §4.2.2): type, length, sequence, offset and length of the fragment.
-const MESSAGE_HEADER_BYTES: usize = 12;
+pub(super) const MESSAGE_HEADER_BYTES: usize = 12;
 const CERTIFICATE: u8 = 11;
 
 /// The records of a datagram that are read: those before the first of application data, and none of a datagram with an
@@ -20,8 +20,7 @@ const CERTIFICATE: u8 = 11;
 pub fn readable<'a>(packet: &'a [u8], expected: Option<&Fingerprint>) -> &'a [u8] {
     let (mut rest, mut read) = (packet, None);
     while let Some((header, behind)) = rest.split_first_chunk::<RECORD_HEADER_BYTES>() {
-        let length = usize::from(u16::from_be_bytes([header[11], header[12]]));
-        let (kind, is_clear) = (header[0], header[3..5] == [0, 0]);
+        let (kind, is_clear, length) = (header[0], is_clear(header), length(header));
         let Some((body, next)) = behind.split_at_checked(length) else { return &[] };
         let is_forged = match kind {
             ALERT => is_clear,
@@ -41,7 +40,6 @@ pub fn readable<'a>(packet: &'a [u8], expected: Option<&Fingerprint>) -> &'a [u8
 
 /// Whether a handshake record in clear has a whole certificate, the first of its chain (RFC 5246 §7.4.2), that is another one.
 fn has_other_certificate(mut messages: &[u8], expected: &Fingerprint) -> bool {
-    let u24 = |bytes: &[u8]| bytes.iter().fold(0, |number, byte| number << 8 | usize::from(*byte));
     while let Some((header, behind)) = messages.split_first_chunk::<MESSAGE_HEADER_BYTES>() {
         let (length, fragment_length) = (u24(&header[1..4]), u24(&header[9..12]));
         let Some((body, next)) = behind.split_at_checked(fragment_length) else { return false };
@@ -55,6 +53,21 @@ fn has_other_certificate(mut messages: &[u8], expected: &Fingerprint) -> bool {
         messages = next;
     }
     false
+}
+
+/// Bytes behind a record's header.
+pub(super) fn length(header: &[u8; RECORD_HEADER_BYTES]) -> usize {
+    usize::from(u16::from_be_bytes([header[11], header[12]]))
+}
+
+/// Whether a record is not encrypted: its epoch is zero.
+pub(super) fn is_clear(header: &[u8; RECORD_HEADER_BYTES]) -> bool {
+    header[3..5] == [0, 0]
+}
+
+/// A number of three bytes.
+pub(super) fn u24(bytes: &[u8]) -> usize {
+    bytes.iter().fold(0, |number, byte| number << 8 | usize::from(*byte))
 }
 
 #[cfg(test)]
