@@ -4,7 +4,15 @@ BUILD_PACKAGES := cmake pkg-config libasound2-dev
 TARGET := x86_64-unknown-linux-gnu
 CROSS_aarch64-unknown-linux-gnu := gcc-aarch64-linux-gnu g++-aarch64-linux-gnu
 STATIC_PACKAGES := gcc libc6-dev cmake dpkg-dev $(CROSS_$(TARGET))
-STATIC_TEST_PACKAGES := openssl pulseaudio pulseaudio-utils nginx-light
+STATIC_PLAYERS_PACKAGES := gcc libc6-dev python3 python3-venv python3-gi gir1.2-gst-plugins-bad-1.0 gstreamer1.0-tools \
+	gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-nice golang-go golang-github-pion-webrtc.v3-dev
+PLAYERS := target/players
+AIORTC := aiortc==1.16.0
+TEST_PACKAGES := openssl pulseaudio pulseaudio-utils nginx-light
+PLAYERS_PACKAGES := gcc libc6-dev python3 python3-venv python3-gi gir1.2-gst-plugins-bad-1.0 gstreamer1.0-tools \
+	gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-nice golang-go golang-github-pion-webrtc.v3-dev
+PLAYERS := target/players
+AIORTC := aiortc==1.16.0
 TEST_PACKAGES := openssl pulseaudio pulseaudio-utils chromium firefox-esr
 BROWSER_TESTS := tests/browser
 FUZZ_SECONDS := 60
@@ -21,7 +29,7 @@ install = missing=""; for p in $(1); do dpkg -s $$p >/dev/null 2>&1 || missing="
 		$$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq $$missing >/dev/null; \
 	fi
 
-.PHONY: static static-test static-twice attack-test run build test check deny audit rust-test browser-test bench fuzz build-packages test-packages clean
+.PHONY: static static-test static-twice attack-test players-test run build test check deny audit rust-test browser-test bench fuzz build-packages test-packages clean
 
 run: build
 	./target/release/roomtone $(ARGS)
@@ -103,6 +111,18 @@ static-test: build-packages static
 attack-test: build-packages static
 	ROOMTONE_BINARY=$(CURDIR)/target/static/$(TARGET)/roomtone \
 		cargo test --locked --test it stress::under_attack:: -- --ignored --nocapture --test-threads=1
+
+# Foreign WebRTC stacks play a station: GStreamer, aiortc and Pion. Debian's Pion is built as old Go builds: from a GOPATH, and
+# offline.
+players-test: build-packages
+	@$(call install,$(PLAYERS_PACKAGES))
+	cargo build --locked
+	mkdir -p $(PLAYERS)/go/src/players
+	test -x $(PLAYERS)/python/bin/python || /usr/bin/python3 -m venv $(PLAYERS)/python
+	$(PLAYERS)/python/bin/pip install --quiet --disable-pip-version-check $(AIORTC)
+	cp -r tests/players/pion $(PLAYERS)/go/src/players/
+	cd $(PLAYERS)/go/src/players/pion && GO111MODULE=off GOPATH=$(CURDIR)/$(PLAYERS)/go:/usr/share/gocode go build -o $(CURDIR)/$(PLAYERS)/pion .
+	/usr/bin/python3 tests/players/run.py target/debug/roomtone
 
 build-packages:
 	@$(call install,$(BUILD_PACKAGES))

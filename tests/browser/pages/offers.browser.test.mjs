@@ -12,8 +12,10 @@ const ORDERS = ["audio", "audio video", "video audio", "data audio video", "talk
 const POLICIES = ["balanced", "max-compat", "max-bundle"];
 
 /** Runs in the page: offers these sections to the station, and says why nothing arrives, or null. */
-async function play(order, bundlePolicy) {
-  const connection = new RTCPeerConnection({ bundlePolicy });
+async function play(order, bundlePolicy, rsaBits) {
+  const key = { name: "RSASSA-PKCS1-v1_5", hash: "SHA-256", modulusLength: rsaBits, publicExponent: new Uint8Array([1, 0, 1]) };
+  const certificates = rsaBits === 0 ? [] : [await RTCPeerConnection.generateCertificate(key)];
+  const connection = new RTCPeerConnection({ bundlePolicy, certificates });
   try {
     for (const kind of order.split(" ")) {
       if (kind === "data") connection.createDataChannel("unused");
@@ -57,11 +59,18 @@ for (const [name, launch] of Object.entries(LISTENER_BROWSERS)) {
       const silent = [];
       for (const order of ORDERS) {
         for (const policy of POLICIES) {
-          const wrong = await page.evaluate(play, order, policy);
+          const wrong = await page.evaluate(play, order, policy, 0);
           if (wrong !== null) silent.push(`${order}, ${policy}: ${wrong}`);
         }
       }
       assert.deepEqual(silent, []);
+    });
+
+    // W3C WebRTC §4.9.2 has browsers make these.
+    test("sound arrives in a page whose certificate is RSA", async () => {
+      const page = await browser.newPage();
+      await page.goto(`${server.origin}/healthz`);
+      for (const bits of [1024, 2048, 4096]) assert.equal(await page.evaluate(play, "audio", "balanced", bits), null, `${bits} bits`);
     });
   });
 }

@@ -1,0 +1,1 @@
+module roomtone/players/pion
