@@ -82,23 +82,23 @@ mod tests {
 
     use super::*;
 
-    /// A certificate, and what signs for it.
-    fn rsa() -> (Vec<u8>, impl Fn(&'static dyn RsaEncoding, &[u8]) -> Vec<u8>) {
+    /// A certificate, and its key.
+    fn rsa() -> (Vec<u8>, RsaKeyPair) {
         let key = rcgen::KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, rcgen::RsaKeySize::_2048).unwrap();
         let certificate = rcgen::CertificateParams::default().self_signed(&key).unwrap();
-        let signer = RsaKeyPair::from_pkcs8(key.serialized_der()).unwrap();
-        let sign = move |encoding, data: &[u8]| {
-            let mut signature = vec![0; signer.public_modulus_len()];
-            signer.sign(encoding, &SystemRandom::new(), data, &mut signature).unwrap();
-            signature
-        };
-        (certificate.der().to_vec(), sign)
+        (certificate.der().to_vec(), RsaKeyPair::from_pkcs8(key.serialized_der()).unwrap())
+    }
+
+    fn sign(key: &RsaKeyPair, encoding: &'static dyn RsaEncoding) -> Vec<u8> {
+        let mut signature = vec![0; key.public_modulus_len()];
+        key.sign(encoding, &SystemRandom::new(), b"data", &mut signature).unwrap();
+        signature
     }
 
     #[test]
     fn only_a_signature_by_the_certificates_own_key_counts() {
-        let ((certificate, sign), (other, _)) = (rsa(), rsa());
-        let signature = sign(&RSA_PKCS1_SHA256, b"data");
+        let ((certificate, key), (other, _)) = (rsa(), rsa());
+        let signature = sign(&key, &RSA_PKCS1_SHA256);
         let check = |certificate: &[u8], data: &[u8], signature: &[u8], hash, algorithm| {
             WithRsa.verify_signature(certificate, data, signature, hash, algorithm).is_ok()
         };
@@ -108,7 +108,7 @@ mod tests {
         assert!(!check(&certificate, b"dato", &signature, sha_256, rsa));
         assert!(!check(&certificate, b"data", &signature[1..], sha_256, rsa));
         assert!(!check(&certificate, b"data", &[], sha_256, rsa));
-        assert!(!check(&certificate, b"data", &sign(&RSA_PKCS1_SHA384, b"data"), HashAlgorithm::SHA384, rsa));
+        assert!(!check(&certificate, b"data", &sign(&key, &RSA_PKCS1_SHA384), HashAlgorithm::SHA384, rsa));
         assert!(!check(&certificate, b"data", &signature, sha_256, SignatureAlgorithm::ECDSA));
         let ecdsa = rcgen::generate_simple_self_signed(vec![]).unwrap().cert;
         for broken in [ecdsa.der().as_ref(), &certificate[..certificate.len() - 1], &certificate[9..], b""] {
