@@ -13,7 +13,7 @@ PLAYERS_PACKAGES := gcc libc6-dev python3 python3-venv python3-gi gir1.2-gst-plu
 	gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-nice golang-go golang-github-pion-webrtc.v3-dev
 PLAYERS := target/players
 AIORTC := aiortc==1.16.0
-TEST_PACKAGES := openssl pulseaudio pulseaudio-utils chromium firefox-esr
+TEST_PACKAGES := openssl pulseaudio pulseaudio-utils chromium firefox-esr iproute2 nftables procps
 BROWSER_TESTS := tests/browser
 FUZZ_SECONDS := 60
 DENY := cargo deny --locked --config tests/deny.toml check

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use roomtone::media::track::TrackId;
 use roomtone::rtc::engine::handle::Handle;
-use roomtone::rtc::requests::Offer;
+use roomtone::rtc::requests::{Offer, ReachedAt};
 
 use super::child::FLAG;
 use super::processor;
@@ -61,7 +61,7 @@ impl ListenerProcess {
             let offer = Offer {
                 sdp,
                 track: TrackId::new(0),
-                reached_at: Some(Ipv4Addr::LOCALHOST.into()),
+                reached_at: Some(ReachedAt { ip: Ipv4Addr::LOCALHOST.into(), port: None }),
                 client: Ipv4Addr::LOCALHOST.into(),
             };
             let admitted = engine.admit(offer).expect("a session");

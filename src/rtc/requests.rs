@@ -15,9 +15,18 @@ pub struct Offer {
     pub track: TrackId,
     /// The client's address; sessions per address are limited.
     pub client: IpAddr,
-    /// The address under which the client reached this host, if it named one: behind a port-forwarding router it is the
-    /// only candidate that works, so it is offered besides the host's own.
-    pub reached_at: Option<IpAddr>,
+    /// Where the client reached this host, if it named an address.
+    pub reached_at: Option<ReachedAt>,
+}
+
+/// The address that a client typed to reach this host. Where a router or a container forwards it, it is the only one that works,
+/// so it is offered besides the host's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReachedAt {
+    /// The host's address, as that client sees it.
+    pub ip: IpAddr,
+    /// The port, if one was typed: a forwarded one may be another than this host's.
+    pub port: Option<u16>,
 }
 
 /// The session exists, and the first STUN check may arrive.
@@ -58,7 +67,7 @@ pub struct Patch {
     /// The client's address; `PATCH`es per address are limited.
     pub client: IpAddr,
     /// As in [`Offer`].
-    pub reached_at: Option<IpAddr>,
+    pub reached_at: Option<ReachedAt>,
 }
 
 /// The `If-Match` of a `PATCH`.

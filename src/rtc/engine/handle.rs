@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -17,7 +17,7 @@ use crate::rtc::ice::candidates;
 use crate::rtc::ice::credentials::LocalCredentials;
 use crate::rtc::ice::patch::{self, IcePatch};
 use crate::rtc::profile::{OpusTrack, Profile, Role};
-use crate::rtc::requests::{Admitted, Offer, Patch, PatchRefusal, Patched, Refusal};
+use crate::rtc::requests::{Admitted, Offer, Patch, PatchRefusal, Patched, ReachedAt, Refusal};
 use crate::rtc::sdp::fragment::{self, IceFragment};
 use crate::rtc::session::Session;
 use crate::station::timeline::Timeline;
@@ -118,7 +118,7 @@ impl Handle {
         let id = SessionId::random(nth as u8);
         let local = LocalCredentials::random();
         let etag = local.etag();
-        let candidates = candidate_lines(thread, offer.reached_at);
+        let candidates = candidate_lines(thread, nth, offer.reached_at);
         let accepted = Session::accept(id, &offer.sdp, &track.profile, local, &candidates, Instant::now());
         let (session, answer) = accepted.map_err(Refusal::BadOffer)?;
         let session = Box::new(session);
@@ -143,7 +143,7 @@ impl Handle {
         match thread.ask(|reply| Command::Patch { id, patch: patched, reply }).unwrap_or(Err(PatchRefusal::Busy))? {
             patch::Patched::Trickled => Ok(Patched::Trickled),
             patch::Patched::Restarted { mid } => {
-                let candidates = candidate_lines(thread, patch.reached_at);
+                let candidates = candidate_lines(thread, usize::from(id.thread()), patch.reached_at);
                 let fragment = fragment::answer_fragment(mid.as_deref(), &local, &candidates);
                 Ok(Patched::Restarted { fragment, etag: local.etag() })
             }
@@ -165,10 +165,20 @@ impl Handle {
     }
 }
 
-/// The candidates of a session of this thread.
-fn candidate_lines(thread: &ThreadLink, reached_at: Option<IpAddr>) -> Vec<String> {
-    let addresses = interfaces::local_addresses(thread.local, reached_at);
-    candidates::lines(&addresses, reached_at.filter(|ip| !ip.is_loopback()))
+/// The candidates of a session of the nth thread.
+fn candidate_lines(thread: &ThreadLink, nth: usize, reached_at: Option<ReachedAt>) -> Vec<String> {
+    let own = interfaces::local_addresses(thread.local, reached_at.map(|reached| reached.ip));
+    candidates::lines(&own, &reached_addresses(reached_at, thread.local.port(), nth))
+}
+
+/// Where a client that typed this address may reach the nth thread, whose port is this: a router forwards its own port, or one
+/// that follows the one that was typed as this port follows the first one. On loopback the typed port is told only if it is
+/// another one, as with a container: this host's own addresses have the rest.
+fn reached_addresses(reached_at: Option<ReachedAt>, port: u16, nth: usize) -> Vec<SocketAddr> {
+    let Some(ReachedAt { ip, port: typed }) = reached_at else { return vec![] };
+    let typed = typed.and_then(|typed| typed.checked_add(u16::try_from(nth).ok()?));
+    let ports = [Some(port).filter(|_| !ip.is_loopback()), typed.filter(|typed| *typed != port && *typed != 0)];
+    ports.into_iter().flatten().map(|port| SocketAddr::new(ip, port)).collect()
 }
 
 fn no_answer() -> io::Error {
@@ -185,5 +195,28 @@ impl PacketSender {
         for thread in &self.shared.threads {
             thread.wake();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_typed_port_leads_to_the_nth_thread_as_the_own_one_does() {
+        let of = |ip: &str, typed, port, nth| {
+            let reached = ReachedAt { ip: ip.parse().unwrap(), port: typed };
+            let addresses = reached_addresses(Some(reached), port, nth);
+            addresses.iter().map(|address| address.port()).collect::<Vec<_>>()
+        };
+        assert_eq!(of("203.0.113.9", None, 8088, 0), [8088]);
+        assert_eq!(of("203.0.113.9", Some(8088), 8088, 0), [8088]);
+        assert_eq!(of("203.0.113.9", Some(9000), 8088, 0), [8088, 9000]);
+        assert_eq!(of("203.0.113.9", Some(9000), 8090, 2), [8090, 9002]);
+        assert_eq!(of("203.0.113.9", Some(8088), 8089, 1), [8089]);
+        assert_eq!(of("203.0.113.9", Some(65_535), 8089, 1), [8089]);
+        assert_eq!(of("127.0.0.1", Some(8088), 8088, 0), [0u16; 0]);
+        assert_eq!(of("127.0.0.1", Some(9000), 8088, 0), [9000]);
+        assert!(reached_addresses(None, 8088, 0).is_empty());
     }
 }

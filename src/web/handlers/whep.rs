@@ -2,7 +2,7 @@
 //! the simpler `POST /offer`. Called on `http-<n>` threads; takes an offer out of its request, asks the rtc thread, and
 //! makes its reply a response. It does not read SDP.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -12,7 +12,7 @@ use crate::ids::names::StationName;
 use crate::ids::session::SessionId;
 use crate::net::authority::Authority;
 use crate::net::ice_server::IceServer;
-use crate::rtc::requests::{Admitted, IfMatch, Offer, Patch, PatchRefusal, Patched, Refusal};
+use crate::rtc::requests::{Admitted, IfMatch, Offer, Patch, PatchRefusal, Patched, ReachedAt, Refusal};
 use crate::station::station::Station;
 use crate::web::handlers::context::Context;
 use crate::web::http::error_code::ErrorCode;
@@ -272,17 +272,14 @@ fn if_match(request: &Request) -> IfMatch {
     IfMatch::Tags(tags)
 }
 
-/// The address by which the client found this host, if it is a literal that a host can have. Loopback counts: it says
-/// that the client is on this very host.
-fn reached_at(host: &str) -> Option<IpAddr> {
-    let host = Authority::parse(host)?.host;
+/// Where the client found this host, if it named an address that a host can have. Loopback counts: it says that the client is
+/// on this very host, or on one that forwards to it.
+fn reached_at(host: &str) -> Option<ReachedAt> {
+    let Authority { host, port } = Authority::parse(host)?;
     // RFC 6761 §6.3: this name is loopback everywhere.
-    if host.as_str() == "localhost" {
-        return Some(Ipv4Addr::LOCALHOST.into());
-    }
-    let ip = host.ip()?.to_canonical();
+    let ip = if host.as_str() == "localhost" { Ipv4Addr::LOCALHOST.into() } else { host.ip()?.to_canonical() };
     let is_no_host = ip.is_unspecified() || ip.is_multicast() || ip == Ipv4Addr::BROADCAST;
-    (!is_no_host).then_some(ip)
+    (!is_no_host).then_some(ReachedAt { ip, port })
 }
 
 #[cfg(test)]
@@ -401,14 +398,14 @@ mod tests {
 
     #[test]
     fn the_host_says_where_the_server_was_reached_if_it_is_an_address() {
-        let some = |text: &str| Some(text.parse::<IpAddr>().unwrap());
-        assert_eq!(reached_at("192.0.2.7:8088"), some("192.0.2.7"));
-        assert_eq!(reached_at("192.0.2.7"), some("192.0.2.7"));
-        assert_eq!(reached_at("[2001:db8::1]:8088"), some("2001:db8::1"));
-        assert_eq!(reached_at("[2001:db8::1]"), some("2001:db8::1"));
-        assert_eq!(reached_at("[::ffff:192.0.2.7]"), some("192.0.2.7"));
-        assert_eq!(reached_at("localhost:8088"), some("127.0.0.1"));
-        assert_eq!(reached_at("[::1]:8088"), some("::1"));
+        let at = |ip: &str, port| Some(ReachedAt { ip: ip.parse().unwrap(), port });
+        assert_eq!(reached_at("192.0.2.7:8088"), at("192.0.2.7", Some(8088)));
+        assert_eq!(reached_at("192.0.2.7"), at("192.0.2.7", None));
+        assert_eq!(reached_at("[2001:db8::1]:8088"), at("2001:db8::1", Some(8088)));
+        assert_eq!(reached_at("[2001:db8::1]"), at("2001:db8::1", None));
+        assert_eq!(reached_at("[::ffff:192.0.2.7]"), at("192.0.2.7", None));
+        assert_eq!(reached_at("localhost:8088"), at("127.0.0.1", Some(8088)));
+        assert_eq!(reached_at("[::1]:8088"), at("::1", Some(8088)));
         for pointless in ["0.0.0.0", "[::]", "224.0.0.1", "[ff02::1]", "255.255.255.255"] {
             assert_eq!(reached_at(pointless), None, "{pointless}");
         }

@@ -50,7 +50,7 @@ pub fn sessions_with_tracks(count: u64, now: Instant) -> (Sessions, Vec<Timeline
 /// # Errors
 /// A sentence that says what is wrong with the offer.
 pub fn accept(offer: &str, now: Instant) -> Result<(Session, String), String> {
-    let candidates = candidates::lines(&[server()], None);
+    let candidates = candidates::lines(&[server()], &[]);
     Session::accept(SessionId::random(0), offer, profile(), LocalCredentials::random(), &candidates, now)
 }
 

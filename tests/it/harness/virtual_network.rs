@@ -162,7 +162,7 @@ impl VirtualNetwork {
         let server = SERVER.parse().unwrap();
         let id = SessionId::random(0);
         let local = LocalCredentials::random();
-        let candidates = candidates::lines(&[server], None);
+        let candidates = candidates::lines(&[server], &[]);
         let (session, answer) = Session::accept(id, &offer, &self.profile, local, &candidates, self.now).unwrap();
         assert!(answer.contains("a=sendonly") && answer.contains("stereo=1") && answer.contains("sprop-stereo=1"));
         assert!(answer.contains("a=ice-lite") && answer.contains("192.0.2.1 8088 typ host"), "{answer}");

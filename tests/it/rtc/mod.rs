@@ -1,5 +1,7 @@
 //! Sessions in virtual time, the engine with real threads, and listeners of the running program.
 
+#[cfg(target_os = "linux")]
+mod address_translation;
 mod engine;
 mod hostile_datagrams;
 #[cfg(target_os = "linux")]

@@ -30,7 +30,7 @@ fn audio(lines: &str) -> String {
 }
 
 fn answer(offer: &str) -> Result<String, String> {
-    let candidates = candidates::lines(&["192.0.2.1:8088".parse().unwrap()], None);
+    let candidates = candidates::lines(&["192.0.2.1:8088".parse().unwrap()], &[]);
     let profile = VirtualNetwork::new(0, 0, 0).profile;
     let local = LocalCredentials::random();
     Session::accept(SessionId::random(0), offer, &profile, local, &candidates, Instant::now()).map(|(_, answer)| answer)

@@ -99,6 +99,27 @@ fn offers_without_candidates_or_with_hidden_ones_only_are_taken() {
 }
 
 #[test]
+fn the_address_that_was_typed_is_a_candidate_for_every_kind_of_offer() {
+    let json = serde_json::json!({ "sdp": offer(), "type": "offer" }).to_string();
+    for (host, ip, port) in [
+        ("203.0.113.9", "203.0.113.9", None),
+        ("203.0.113.9:4711", "203.0.113.9", Some(4711)),
+        ("[2001:db8::9]:4711", "2001:db8::9", Some(4711)),
+    ] {
+        let server = Server::open();
+        let candidate = format!("{ip} {} typ srflx", port.unwrap_or(server.media.port()));
+        for (path, kind, body) in [("/whep", "application/sdp", offer()), ("/offer", "application/json", json.clone())]
+        {
+            let mut client = server.client();
+            let head = format!("POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: {kind}\r\nContent-Length: ");
+            client.send(format!("{head}{}\r\n\r\n{body}", body.len()).as_bytes());
+            let answer = text(&client.response("POST"));
+            assert!(answer.contains(&candidate), "{path} by {host}: {answer}");
+        }
+    }
+}
+
+#[test]
 fn candidates_trickle_and_ice_restarts_under_the_right_tag_only() {
     let server = Server::open();
     let created = post(&server, "/whep", AUDIO_VIDEO);
