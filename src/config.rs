@@ -12,7 +12,7 @@ use std::time::Duration;
 use log::LevelFilter;
 
 use crate::audio::encoder::Encoding;
-use crate::audio::sources::device::DeviceChoice;
+use crate::audio::sources::device::{DeviceChoice, InputChannels};
 use crate::net::ice_server::IceServer;
 use crate::os::sd_notify;
 use crate::signal::limits::RoomLimits;
@@ -81,6 +81,8 @@ pub struct RtcConfig {
 pub struct StationConfig {
     /// Where the sound comes from.
     pub source: SourceChoice,
+    /// The channels that are taken of a device; all of them if None.
+    pub input_channels: Option<InputChannels>,
     /// Frequency of the test tone, if the source is one.
     pub tone_hz: f64,
     /// How it is encoded.
@@ -202,6 +204,7 @@ impl Default for StationConfig {
     fn default() -> Self {
         StationConfig {
             source: SourceChoice::Unspecified,
+            input_channels: None,
             tone_hz: 440.0,
             encoding: Encoding::default(),
             timeline: Duration::ZERO,

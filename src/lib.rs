@@ -57,9 +57,9 @@
 //! audio/sources/platform  linux · cpal_hosts
 //! audio/sources         device_choice* · device_entry · tone*
 //! audio/sources/pulse   host · stream · stream_reader · default_device · connection · server_paths · errors* · clock*
-//! audio/sources/alsa    cards · configuration · messages
+//! audio/sources/alsa    cards · channel_maps · configuration · messages
 //! audio/processing      blocks* · convert* · resample*
-//! audio                 encoder* · pcm*
+//! audio                 encoder* · pcm* · layout*
 //!                       from a device, a sound server or an oscillator to Opus packets
 //! net                   page_addresses · nearness · interfaces · host_names · authority* · concurrency_limit · shared_rate_limiter
 //! net                   rate_limiter* · subnet* · token_bucket* · ice_server*

@@ -3,6 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::audio::layout::Layout;
+
 /// The format in which a device delivers sound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CaptureFormat {
@@ -12,6 +14,8 @@ pub struct CaptureFormat {
     pub channels: u16,
     /// How one sample is stored, in the byte order of this machine.
     pub sample_format: cpal::SampleFormat,
+    /// Where the channels are.
+    pub layout: Layout,
 }
 
 impl CaptureFormat {

@@ -10,6 +10,8 @@ use std::time::Duration;
 use log::LevelFilter;
 
 use crate::audio::encoder::Application;
+use crate::audio::layout::MAX_CHANNELS;
+use crate::audio::sources::device::InputChannels;
 use crate::net::authority::Authority;
 use crate::net::ice_server::IceServer;
 
@@ -42,6 +44,13 @@ pub(crate) const LEVELS: &[(&str, LevelFilter)] = &[
 pub(crate) fn number<T: FromStr + PartialOrd + Display>(text: &str, range: RangeInclusive<T>) -> Result<T, String> {
     (text.parse().ok().filter(|n| range.contains(n)))
         .ok_or_else(|| format!("takes {} to {}, not `{text}`", range.start(), range.end()))
+}
+
+/// Reads one channel, or two with a comma.
+pub(crate) fn input_channels(text: &str) -> Result<InputChannels, String> {
+    let (left, right) = text.split_once(',').unwrap_or((text, text));
+    let channel = |text: &str| number(text.trim(), 1..=MAX_CHANNELS as u16);
+    Ok(InputChannels { left: channel(left)?, right: channel(right)? })
 }
 
 /// Reads a time in seconds, of an hour at most.

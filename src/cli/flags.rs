@@ -49,6 +49,13 @@ pub(crate) const FLAGS: &[Flag] = &[
             Ok(())
         },
     ),
+    Flag::value(
+        "input-channels",
+        "L[,R]",
+        "take these channels of the device, counted from 1: left and right, or one for both sides",
+        |_| "all, by position; the first two if they have none".into(),
+        |c, v| values::input_channels(v).map(|channels| c.station.input_channels = Some(channels)),
+    ),
     Flag::switch(
         "loopback",
         "the station is what this host plays: on Linux through PulseAudio or PipeWire, on Windows through WASAPI",

@@ -14,6 +14,7 @@ use crate::audio::pcm::{CaptureBlock, CaptureFormat};
 use crate::audio::sources::capture_callbacks::{DataCallback, ErrorCallback, failure};
 pub use crate::audio::sources::capture_event::CaptureEvent;
 use crate::audio::sources::capture_event::EventSender;
+use crate::audio::sources::device;
 use crate::audio::sources::device_choice::FindError;
 use crate::audio::sources::device_entry::CaptureDevice;
 use crate::audio::sources::openings::{Opening, Openings};
@@ -136,7 +137,7 @@ impl CaptureThread {
             return Ok(None);
         }
         // The thread of the callbacks is started inside of cpal and inherits the priority of this thread.
-        let built = priority::raise_threads_started_by(|| self.build(&found.device));
+        let built = priority::raise_threads_started_by(|| self.build(&found));
         let (stream, format) = built.map_err(|e| failure(&found.entry.name, &e))?;
         if self.is_closed() {
             return Ok(None);
@@ -151,12 +152,19 @@ impl CaptureThread {
         self.closed.try_recv() == Err(TryRecvError::Disconnected)
     }
 
-    fn build(&self, device: &cpal::Device) -> Result<(cpal::Stream, CaptureFormat), cpal::Error> {
-        let config = stream_config::choose(device)?;
+    fn build(&self, found: &CaptureDevice) -> Result<(cpal::Stream, CaptureFormat), cpal::Error> {
+        let device = &found.device;
+        let config = stream_config::choose(device, found.wanted)?;
+        if let Some(wanted) = found.wanted.filter(|wanted| wanted.least() > config.channels()) {
+            let (has, least) = (config.channels(), wanted.least());
+            let why = format!("it has {has} channels, so --input-channels cannot take the {least}th of them");
+            return Err(cpal::Error::with_message(ErrorKind::UnsupportedConfig, why));
+        }
         let format = CaptureFormat {
             rate_hz: config.sample_rate(),
             channels: config.channels(),
             sample_format: config.sample_format(),
+            layout: device::layout(found, config.channels()),
         };
         let block_samples = stream_config::samples_at_rate(self.block_samples, format.rate_hz);
         let buffer_samples = stream_config::clamp_buffer_size(block_samples, config.buffer_size());

@@ -108,8 +108,12 @@ mod tests {
     use crate::audio::sources::capture_event::CaptureEvent;
     use crossbeam_channel::{Sender, bounded};
 
-    const FORMAT: CaptureFormat =
-        CaptureFormat { rate_hz: 48_000, channels: 2, sample_format: cpal::SampleFormat::I16 };
+    const FORMAT: CaptureFormat = CaptureFormat {
+        rate_hz: 48_000,
+        channels: 2,
+        sample_format: cpal::SampleFormat::I16,
+        layout: crate::audio::layout::Layout::UNKNOWN,
+    };
 
     fn empty_block() -> CaptureBlock {
         CaptureBlock { bytes: Vec::with_capacity(1_920), format: FORMAT, captured: Instant::now() }

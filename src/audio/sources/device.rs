@@ -1,9 +1,10 @@
 //! Lists the capture devices of this machine and finds the one that is meant. Runs on the caller's thread, and may take
 //! some seconds if a sound server hangs. It opens no stream; `capture` does.
 
+use crate::audio::layout::Layout;
 pub use crate::audio::sources::device_choice::{DeviceChoice, FindError};
 use crate::audio::sources::device_choice::{choose, unknown};
-pub use crate::audio::sources::device_entry::{CaptureDevice, DeviceEntry, table};
+pub use crate::audio::sources::device_entry::{CaptureDevice, DeviceEntry, InputChannels, table};
 #[cfg(not(target_os = "linux"))]
 use crate::audio::sources::platform::cpal_hosts as platform;
 #[cfg(target_os = "linux")]
@@ -34,6 +35,12 @@ pub fn find(choice: &DeviceChoice) -> Result<CaptureDevice, FindError> {
             }
         }
     }
+}
+
+/// Where the channels of a device are that is opened with so many.
+pub(crate) fn layout(found: &CaptureDevice, channels: u16) -> Layout {
+    let of_all = || found.layout.unwrap_or_else(|| platform::layout(&found.device, channels));
+    found.wanted.map_or_else(of_all, InputChannels::layout)
 }
 
 /// Sets the environment variables that the sound libraries of this system need. Call it while the process has only one

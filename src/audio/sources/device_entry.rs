@@ -5,6 +5,8 @@ use cpal::DeviceId;
 use cpal::traits::DeviceTrait;
 use serde::Serialize;
 
+use crate::audio::layout::{Layout, Position};
+
 /// One line of the device list.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct DeviceEntry {
@@ -54,6 +56,37 @@ pub struct CaptureDevice {
     pub device: cpal::Device,
     /// The device, for people.
     pub entry: DeviceEntry,
+    /// Where its channels are, if the list says so.
+    pub layout: Option<Layout>,
+    /// The channels that are wanted, if not all of them.
+    pub wanted: Option<InputChannels>,
+}
+
+/// The channels of a device that become the left one and the right one, counted from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InputChannels {
+    /// The left channel.
+    pub left: u16,
+    /// The right one; the same as the left one if a single channel is for both sides.
+    pub right: u16,
+}
+
+impl InputChannels {
+    /// Channels that the device must have.
+    pub fn least(self) -> u16 {
+        self.left.max(self.right)
+    }
+
+    /// These two at full level, and no other.
+    pub fn layout(self) -> Layout {
+        let position = |channel| match (channel == self.left, channel == self.right) {
+            (true, true) => Position::Centre,
+            (true, false) => Position::FrontLeft,
+            (false, true) => Position::FrontRight,
+            (false, false) => Position::Aux,
+        };
+        Layout::of((1..=self.least()).map(position))
+    }
 }
 
 impl CaptureDevice {
@@ -66,7 +99,7 @@ impl CaptureDevice {
             name: device.to_string(),
             ..DeviceEntry::default()
         };
-        CaptureDevice { device, entry }
+        CaptureDevice { device, entry, layout: None, wanted: None }
     }
 
     pub(crate) fn has_id(&self, id: &DeviceId) -> bool {
@@ -147,6 +180,14 @@ mod tests {
         assert!(lines[1].contains("Monitor of Built-in Audio (loopback)") && lines[1].contains("  48000  "), "{text}");
         assert!(lines[2].contains("Built-in Audio (default)") && lines[2].contains("8000-96000"), "{text}");
         assert_eq!(table(&[]), "No input devices.\n");
+    }
+
+    #[test]
+    fn wanted_channels_are_heard_at_full_level_and_no_other() {
+        let gains = |left, right| InputChannels { left, right }.layout().gains(4);
+        assert_eq!(gains(3, 4), [[0.0, 0.0], [0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]);
+        assert_eq!(gains(2, 1), [[0.0, 1.0], [1.0, 0.0], [0.0, 0.0], [0.0, 0.0]]);
+        assert_eq!(gains(2, 2), [[0.0, 0.0], [1.0, 1.0], [0.0, 0.0], [0.0, 0.0]]);
     }
 
     #[test]

@@ -5,11 +5,19 @@ use cpal::traits::DeviceTrait;
 use cpal::{SupportedBufferSize, SupportedStreamConfig, SupportedStreamConfigRange};
 
 use crate::audio::pcm::CaptureFormat;
+use crate::audio::sources::device_entry::InputChannels;
 use crate::media::packet::SAMPLE_RATE_HZ;
 
-/// 48 kHz, if the device has it in the sample format that it prefers and with at most two channels; else what it
-/// prefers.
-pub(crate) fn choose(device: &cpal::Device) -> Result<SupportedStreamConfig, cpal::Error> {
+/// 48 kHz, if the device has it in the sample format that it prefers and with at most two channels, or as many as are wanted if
+/// these are more; else what it prefers.
+pub(crate) fn choose(
+    device: &cpal::Device,
+    wanted: Option<InputChannels>,
+) -> Result<SupportedStreamConfig, cpal::Error> {
+    let channels = match wanted {
+        Some(wanted) => wanted.least()..=u16::MAX,
+        None => 1..=2,
+    };
     let inputs = device.supported_input_configs().map(Vec::from_iter).unwrap_or_default();
     let default = match device.default_input_config() {
         Ok(default) if !default.sample_format().is_dsd() => Ok(default),
@@ -17,25 +25,28 @@ pub(crate) fn choose(device: &cpal::Device) -> Result<SupportedStreamConfig, cpa
         other => device.default_output_config().or(other),
     };
     let preferred = default.as_ref().ok().map(SupportedStreamConfig::sample_format);
-    if let Some(default) = default.as_ref().ok().filter(|config| needs_no_conversion(config)) {
+    if let Some(default) = default
+        .as_ref()
+        .ok()
+        .filter(|config| config.sample_rate() == SAMPLE_RATE_HZ && channels.contains(&config.channels()))
+    {
         return Ok(*default);
     }
     let fits = |config: &&SupportedStreamConfigRange| {
         config.contains_rate(SAMPLE_RATE_HZ)
-            && (1..=2).contains(&config.channels())
+            && channels.contains(&config.channels())
             && preferred.is_none_or(|preferred| preferred == config.sample_format())
             && !config.sample_format().is_dsd()
     };
-    let best = inputs.iter().filter(fits).max_by_key(|config| config.channels());
+    let fitting = inputs.iter().filter(fits);
+    let best = match wanted {
+        Some(_) => fitting.min_by_key(|config| config.channels()),
+        None => fitting.max_by_key(|config| config.channels()),
+    };
     match best.and_then(|config| config.try_with_sample_rate(SAMPLE_RATE_HZ)) {
         Some(config) => Ok(config),
         None => default,
     }
-}
-
-/// Whether sound in this configuration is neither resampled nor folded from more than two channels.
-fn needs_no_conversion(config: &SupportedStreamConfig) -> bool {
-    config.sample_rate() == SAMPLE_RATE_HZ && (1..=2).contains(&config.channels())
 }
 
 /// As many samples at `rate_hz` as last as long as `samples` at 48 kHz.

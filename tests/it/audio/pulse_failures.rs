@@ -101,6 +101,31 @@ fn a_change_of_the_default_ends_the_stream_and_the_new_default_is_opened() {
 }
 
 #[test]
+fn the_loudspeakers_never_become_the_default_input() {
+    let server = SoundServer::start();
+    let _fifo = server.microphone();
+    server.pactl(&["set-default-source", "mic"]);
+    let host = server.host();
+    let input = finder(move || host.input_device());
+    let capture = open(input.clone(), 480);
+    Recording::record(&capture, Duration::from_millis(300));
+    server.pactl(&["unload-module", "module-pipe-source"]);
+    let reason = Recording::record(&capture, Duration::from_secs(5)).failed.expect("the end is reported");
+    assert!(reason.contains("mic") || reason.contains("vout.monitor"), "{reason}");
+    assert_eq!(server.pactl(&["get-default-source"]), "vout.monitor", "what makes this a danger");
+    let reason = Recording::record(&open(input.clone(), 480), Duration::from_secs(5)).failed.expect("a refusal");
+    assert!(reason.contains("vout.monitor") && reason.contains("--loopback"), "{reason}");
+    // Whoever makes it the default by hand did not ask this program for it either.
+    server.microphone();
+    server.pactl(&["set-default-source", "vout.monitor"]);
+    assert!(Recording::record(&open(input.clone(), 480), Duration::from_secs(5)).failed.is_some());
+    server.pactl(&["set-default-source", "mic"]);
+    assert_eq!(Recording::record(&open(input, 480), Duration::from_millis(500)).failed, None);
+    // Asked for by name, it is recorded.
+    wait_for_first_block(&open(named(server.host(), "vout.monitor"), 480));
+}
+
+#[test]
 fn a_suspended_source_is_silent_and_resumes_without_reopening() {
     let server = SoundServer::start();
     let capture = open(named(server.host(), "vout.monitor"), 480);

@@ -83,6 +83,27 @@ impl SoundServer {
         Player(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("paplay is installed"))
     }
 
+    /// The same for sound of so many channels, each into the sink's channel of that number.
+    pub fn play_as(&self, wav: &Path, sink: &str, channels: usize) -> Player {
+        let mut command = self.command("pacat");
+        command.args(["--latency-msec=50", "--raw", "--no-remix", "--no-remap", "--format=s16le", "--rate=48000"]);
+        command.arg(format!("--channels={channels}")).arg("-d").arg(sink).arg(wav);
+        Player(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("pacat is installed"))
+    }
+
+    /// A file in the server's folder with five seconds of a tone at half of full scale in one of so many channels, for
+    /// [`play_as`](SoundServer::play_as).
+    pub fn tone_in_channel(&self, channel: usize, channels: usize) -> PathBuf {
+        let path = self.dir.path().join(format!("{channel}-of-{channels}.raw"));
+        let mut samples = vec![];
+        for n in 0..5 * 48_000 {
+            let value = ((n as f64 * 440.0 * TAU / 48_000.0).sin() * 16_384.0) as i16;
+            (0..channels).for_each(|c| samples.extend(if c == channel { value } else { 0 }.to_le_bytes()));
+        }
+        std::fs::write(&path, samples).expect("the folder is writable");
+        path
+    }
+
     /// A WAVE file in the server's folder with a tone in each channel: 16 bit, 48 kHz.
     pub fn tones(&self, left_hz: f64, right_hz: f64, seconds: u32) -> PathBuf {
         let path = self.dir.path().join(format!("{left_hz}-{right_hz}.wav"));

@@ -4,6 +4,8 @@
 use cpal::HostId;
 use cpal::traits::{DeviceTrait, HostTrait};
 
+use crate::audio::layout::Layout;
+use crate::audio::sources::alsa::channel_maps;
 use crate::audio::sources::alsa::messages::silence_libasound;
 
 /// cpal's ALSA host. libasound no longer writes to the terminal after this call.
@@ -43,6 +45,11 @@ pub(crate) fn hardware_of(device: &cpal::Device) -> Option<cpal::Device> {
     let card = pcm.strip_prefix("plughw:").or_else(|| pcm.strip_prefix("hw:"))?;
     let hardware = format!("hw:{card}");
     host()?.devices().ok()?.find(|device| pcm_of(device) == hardware)
+}
+
+/// Where so many of its channels are, if its driver knows.
+pub(crate) fn layout(device: &cpal::Device, channels: u16) -> Option<Layout> {
+    channel_maps::positions(&pcm_of(device), channels)
 }
 
 fn pcm_of(device: &cpal::Device) -> String {

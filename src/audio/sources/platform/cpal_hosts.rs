@@ -4,6 +4,7 @@
 
 use cpal::traits::{DeviceTrait, HostTrait};
 
+use crate::audio::layout::Layout;
 use crate::audio::sources::device_choice::FindError;
 use crate::audio::sources::device_entry::{self, CaptureDevice};
 
@@ -39,6 +40,11 @@ fn devices_of(host: &cpal::Host) -> Vec<CaptureDevice> {
 fn as_loopback(mut device: CaptureDevice) -> CaptureDevice {
     device.entry.is_loopback = true;
     device
+}
+
+/// Where so many channels of a device are: Windows has an order of its own for each number, macOS tells none here.
+pub(crate) fn layout(_device: &cpal::Device, channels: u16) -> Layout {
+    if cfg!(windows) { Layout::wave(channels) } else { Layout::UNKNOWN }
 }
 
 /// Fills in the rates and channels, for the list that people see.

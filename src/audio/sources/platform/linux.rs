@@ -1,9 +1,10 @@
 //! The capture devices of Linux: those of the sound server, if one answers, then the sound cards themselves. Runs on
 //! the caller's thread. It opens no stream.
 
-use cpal::DeviceId;
 use cpal::traits::HostTrait;
+use cpal::{DeviceId, ErrorKind};
 
+use crate::audio::layout::Layout;
 use crate::audio::sources::alsa::{cards, configuration};
 use crate::audio::sources::device_choice::FindError;
 use crate::audio::sources::device_entry::{self, CaptureDevice, DeviceEntry};
@@ -44,11 +45,12 @@ impl From<PulseDevice> for CaptureDevice {
             is_loopback: device.is_monitor(),
             ..DeviceEntry::default()
         };
+        let layout = device.layout();
         let device = cpal::Device::from(cpal::platform::CustomDevice::from_device(device));
         entry.name = device.to_string();
         // The server's list of sources contains their formats; this sends no request.
         entry.read_formats(&device);
-        CaptureDevice { device, entry }
+        CaptureDevice { device, entry, layout: Some(layout), wanted: None }
     }
 }
 
@@ -68,10 +70,17 @@ pub(crate) fn read_formats(device: &mut CaptureDevice) {
     }
 }
 
-/// The sound server's default source; without a sound server, ALSA's default.
+/// Where so many channels of a card are.
+pub(crate) fn layout(device: &cpal::Device, channels: u16) -> Layout {
+    cards::layout(device, channels).unwrap_or(Layout::UNKNOWN)
+}
+
+/// The sound server's default source; without a sound server, ALSA's default. A server that answers has the cards, so ALSA is
+/// not asked after it: its default would lead to that server, and may be what this host plays.
 pub(crate) fn default_input() -> Result<CaptureDevice, FindError> {
     let server_error = match PulseHost::new().input_device() {
         Ok(device) => return Ok(CaptureDevice::from(device)),
+        Err(e) if e.kind() != ErrorKind::HostUnavailable => return Err(FindError::NoInput { why: e.to_string() }),
         Err(e) => e,
     };
     let inputs = cards::inputs(false);

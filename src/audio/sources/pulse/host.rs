@@ -17,16 +17,19 @@ use cpal::{
     ErrorKind, HostId, InputCallbackInfo, InterfaceType, OutputCallbackInfo, SampleFormat, StreamConfig,
     SupportedBufferSize, SupportedStreamConfig, SupportedStreamConfigRange,
 };
-use pulseaudio::protocol::{self as pulse, ChannelMap, Command, SampleSpec, ServerInfo, SourceInfo, SourceInfoList};
+use pulseaudio::protocol::{
+    self as pulse, ChannelMap, ChannelPosition, Command, SampleSpec, ServerInfo, SourceInfo, SourceInfoList,
+};
 
+use crate::audio::layout::{Layout, Position};
 use crate::audio::sources::pulse::connection::Connection;
 use crate::audio::sources::pulse::default_device::DefaultDevice;
 use crate::audio::sources::pulse::server_paths::ServerPaths;
 pub use crate::audio::sources::pulse::stream::PulseStream;
 use crate::audio::sources::pulse::stream::RecordRequest;
 
-/// More channels than a 7.1 source has are not recorded: a station folds them to two.
-const CHANNEL_LIMIT: u8 = 8;
+/// The most channels that the server's protocol has.
+const CHANNEL_LIMIT: u8 = 32;
 
 /// The formats offered, the best for a station first. The server converts to them.
 const FORMATS: [SampleFormat; 3] = [SampleFormat::F32, SampleFormat::I16, SampleFormat::I32];
@@ -62,17 +65,25 @@ impl PulseHost {
     pub fn loopback_device(&self) -> Result<PulseDevice, Error> {
         let (server, sources) = self.query()?;
         self.default_of(DefaultDevice::Sink, &server, sources)
-            .ok_or_else(|| Error::with_message(ErrorKind::DeviceNotAvailable, "The sound server has no output device."))
+            .ok_or_else(|| not_available("The sound server has no output device.".to_owned()))
     }
 
-    /// The default source. A stream on it ends with `DeviceChanged` when another one becomes the default.
+    /// The default source. A stream on it ends with `DeviceChanged` when another one becomes the default. Without a microphone a
+    /// server makes a monitor its default, which is never taken for one: what this host plays is sent only if asked for.
     ///
     /// # Errors
-    /// `HostUnavailable` if no server answers, `DeviceNotAvailable` if it has no source.
+    /// `HostUnavailable` if no server answers, `DeviceNotAvailable` if its default is no input.
     pub fn input_device(&self) -> Result<PulseDevice, Error> {
         let (server, sources) = self.query()?;
-        self.default_of(DefaultDevice::Source, &server, sources)
-            .ok_or_else(|| Error::with_message(ErrorKind::DeviceNotAvailable, "The sound server has no input device."))
+        let device = self.default_of(DefaultDevice::Source, &server, sources);
+        let device = device.ok_or_else(|| not_available("The sound server has no input device.".to_owned()))?;
+        if device.is_monitor() {
+            let name = device.name();
+            return Err(not_available(format!(
+                "The sound server's default input is {name}, which is what this host plays; --loopback sends that."
+            )));
+        }
+        Ok(device)
     }
 
     /// Every source, in the server's order; each knows whether it is the default.
@@ -172,6 +183,11 @@ impl PulseDevice {
         ChannelMap::new(self.source.channel_map.into_iter().take(usize::from(self.channels())))
     }
 
+    /// Where its channels are.
+    pub(crate) fn layout(&self) -> Layout {
+        Layout::of(self.source.channel_map.into_iter().map(position_of))
+    }
+
     /// From one millisecond, the shortest that a server accepts, to two seconds.
     fn buffer_range(&self) -> SupportedBufferSize {
         let rate = self.source.sample_spec.sample_rate;
@@ -209,6 +225,24 @@ impl PulseDevice {
             default: self.found_as.and_then(|which| Some((which, self.name_as(which)?))),
         })
     }
+}
+
+fn position_of(position: ChannelPosition) -> Position {
+    use ChannelPosition as P;
+    match position {
+        P::FrontLeft => Position::FrontLeft,
+        P::FrontRight => Position::FrontRight,
+        P::Mono | P::FrontCenter | P::TopFrontCenter => Position::Centre,
+        P::Lfe => Position::Lfe,
+        P::RearCenter | P::TopCenter | P::TopRearCenter => Position::RearCentre,
+        P::RearLeft | P::SideLeft | P::FrontLeftOfCenter | P::TopFrontLeft | P::TopRearLeft => Position::SideLeft,
+        P::RearRight | P::SideRight | P::FrontRightOfCenter | P::TopFrontRight | P::TopRearRight => Position::SideRight,
+        _ => Position::Aux,
+    }
+}
+
+fn not_available(why: String) -> Error {
+    Error::with_message(ErrorKind::DeviceNotAvailable, why)
 }
 
 fn unsupported(why: String) -> Error {
