@@ -87,13 +87,22 @@ fn a_closed_standard_output_causes_no_panic() {
 #[test]
 fn without_a_device_the_tone_is_served_and_the_log_says_how_to_choose_a_source() {
     let program = Program::start(&[], None);
-    let line = program.logged("no sound device found").expect("one line says so");
+    let line = program.logged("has no input device").expect("one line says so");
     assert!(line.contains("--input-device") && line.contains("--loopback"), "{line}");
     wait_until("the tone", || program.station()["source"]["kind"] == "sine");
     let file = std::fs::read_to_string(program.folder.path().join("app.log")).unwrap();
-    assert!(file.contains("no sound device found") && file.contains("open http://"), "{file}");
+    assert!(file.contains("has no input device") && file.contains("open http://"), "{file}");
     assert!(get(program.port, "/").contains("<!doctype html>") || get(program.port, "/").contains("<!DOCTYPE html>"));
     assert!(get(program.port, "/listen").starts_with("HTTP/1.1 200"));
+}
+
+#[test]
+fn without_a_microphone_the_tone_is_served_and_not_what_the_host_plays() {
+    let sound = SoundServer::start();
+    let program = Program::start(&[], Some(&sound));
+    let line = program.logged("vout.monitor").expect("one line names what is not taken");
+    assert!(line.contains("--loopback") && line.contains("test tone"), "{line}");
+    wait_until("the tone", || program.station()["source"]["kind"] == "sine");
 }
 
 #[test]

@@ -80,7 +80,7 @@ pub(crate) fn layout(device: &cpal::Device, channels: u16) -> Layout {
 pub(crate) fn default_input() -> Result<CaptureDevice, FindError> {
     let server_error = match PulseHost::new().input_device() {
         Ok(device) => return Ok(CaptureDevice::from(device)),
-        Err(e) if e.kind() != ErrorKind::HostUnavailable => return Err(FindError::NoInput { why: e.to_string() }),
+        Err(e) if e.kind() == ErrorKind::DeviceNotAvailable => return Err(FindError::NoInput { why: e.to_string() }),
         Err(e) => e,
     };
     let inputs = cards::inputs(false);

@@ -5,12 +5,12 @@
 
 use std::io::{self, BufReader, Read, Write};
 use std::net::Shutdown;
-use std::os::unix::net::UnixStream;
 
 use cpal::{Error, ErrorKind};
 use pulseaudio::protocol::{
     self, AuthParams, AuthReply, Command, Descriptor, Prop, Props, ProtocolError, TagStructRead, TagStructReader,
 };
+use socket2::Socket;
 
 use crate::audio::sources::pulse::errors::error_of;
 use crate::audio::sources::pulse::server_paths::ServerPaths;
@@ -27,7 +27,7 @@ const READ_BUFFER_BYTES: usize = 64 << 10;
 
 /// The sending half. Every command is one write, so that two threads can share a socket.
 #[derive(Debug)]
-pub(crate) struct Commands(UnixStream);
+pub(crate) struct Commands(Socket);
 
 impl Commands {
     pub(crate) fn send(&self, seq: u32, command: &Command) -> Result<(), Error> {
@@ -52,19 +52,26 @@ impl Commands {
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) commands: Commands,
-    reader: BufReader<UnixStream>,
+    reader: BufReader<Socket>,
     next_seq: u32,
     control: Vec<u8>,
 }
 
 impl Connection {
     pub(crate) fn open(paths: &ServerPaths) -> Result<Connection, Error> {
-        let socket = paths.connect()?;
+        let (socket, server) = paths.connect()?;
         let reader = BufReader::with_capacity(READ_BUFFER_BYTES, socket.try_clone().map_err(|e| error_of(e.into()))?);
         let mut connection = Connection { commands: Commands(socket), reader, next_seq: 0, control: Vec::new() };
 
         let auth = AuthParams { version: VERSION, supports_shm: false, supports_memfd: false, cookie: paths.cookie() };
-        let answer: AuthReply = connection.request(&Command::Auth(auth))?;
+        let answer: AuthReply = connection.request(&Command::Auth(auth)).map_err(|e| match e.kind() {
+            ErrorKind::PermissionDenied => {
+                let why =
+                    format!("The sound server at {server} refuses the cookie; PULSE_COOKIE names the file of its own.");
+                Error::with_message(ErrorKind::PermissionDenied, why)
+            }
+            _ => e,
+        })?;
         if answer.version < VERSION {
             let why = format!(
                 "The sound server is too old: it speaks version {} of the protocol, and {VERSION} is needed.",

@@ -1,5 +1,5 @@
 //! A PulseAudio host behind cpal's traits: sources and monitors of a PulseAudio or PipeWire server, reached by the
-//! server's own protocol over a Unix socket. Linux only. Listing runs on the caller's thread, with time-outs; each
+//! server's own protocol over a Unix socket or TCP. Linux only. Listing runs on the caller's thread, with time-outs; each
 //! stream has a thread of its own. It plays nothing, starts no server, and holds no connection between two calls.
 //!
 //! cpal's own PulseAudio host is not used because it loses sound with small buffers, does not report that a source has
