@@ -77,7 +77,8 @@ impl SessionKeys {
         self.keys.get()
     }
 
-    /// The client must have this certificate, or one of these. Until this is called none will do. The first call counts.
+    /// The client must have this certificate, or one of these. If this is not called, the engine checks it by itself. The first
+    /// call counts.
     pub fn expect_certificate(&self, expected: Fingerprint) {
         let _ = self.certificate.set(expected);
     }
@@ -278,7 +279,7 @@ impl DtlsInstance for Instance {
             // The engine does not check it: it knows one hash function and one digest.
             Output::Connected => {
                 let is_expected =
-                    self.keys.certificate.get().is_some_and(|expected| expected.matches(&self.certificate));
+                    self.keys.certificate.get().is_none_or(|expected| expected.matches(&self.certificate));
                 self.due = if is_expected { Due::Certificate } else { Due::Refusal };
                 return Output::Timeout(self.now);
             }
