@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use roomtone::web::http::client_address::{Client, TrustedProxies};
+use roomtone::web::http::forwarded::{Forwarding, Hops};
 use roomtone::web::http::head::{self, Head};
 use roomtone::web::http::message::field;
 use roomtone::web::http::origin::Origin;
@@ -23,8 +24,15 @@ pub fn client(bytes: &[u8]) {
 /// The client is the sender, or the first from the right that is no trusted proxy: nothing left of it matters.
 fn forwarded(head: &Head, sender: Client) {
     let proxies = TrustedProxies::parse(&["10.0.0.0/8".into(), "fd00::/8".into()]).expect("networks");
-    let proto = head.forwarded_proto.as_deref();
-    let client = proxies.client(sender, &head.forwarded_for, proto);
+    let by_custom = &head.forwarding.by_custom;
+    // Of the two kinds, one: together they only decide less.
+    let of = |addresses: Vec<String>| {
+        let by_custom = Hops { addresses, ..by_custom.clone() };
+        proxies.client(sender, &Forwarding { by_custom, by_standard: Hops::default() })
+    };
+    let (proto, client) = (by_custom.proto.as_deref(), of(by_custom.addresses.clone()));
+    let both = proxies.client(sender, &head.forwarding).address;
+    assert!(by_custom.addresses.is_empty() || [client.address, sender.address].contains(&both), "{both}");
     assert_eq!(client.address.ip(), client.address.ip().to_canonical(), "one address has one form");
     if !proxies.trust(sender.address.ip()) {
         assert_eq!(client, sender, "only proxies are believed");
@@ -32,13 +40,12 @@ fn forwarded(head: &Head, sender: Client) {
     }
     assert!(client.is_secure == matches!(proto, Some(proto) if ["https", "wss"].contains(&&*proto.to_lowercase())));
     for text in ["192.0.2.66", "10.9.9.9", "nonsense", "[fd00::1]:1"] {
-        let list: Vec<String> = [text.to_owned()].into_iter().chain(head.forwarded_for.clone()).collect();
-        let with_more = proxies.client(sender, &list, proto).address;
+        let with_more = of([text.to_owned()].into_iter().chain(by_custom.addresses.clone()).collect()).address;
         let is_decided =
-            !proxies.trust(client.address.ip()) || head.forwarded_for.iter().any(|it| address(it).is_none());
+            !proxies.trust(client.address.ip()) || by_custom.addresses.iter().any(|it| address(it).is_none());
         assert!(!is_decided || with_more == client.address, "{text} in front changes the client");
     }
-    let last = head.forwarded_for.last().and_then(|text| address(text));
+    let last = by_custom.addresses.last().and_then(|text| address(text));
     match last {
         None => assert_eq!(client.address, sender.address, "what the nearest proxy wrote is no address"),
         Some(last) if !proxies.trust(last) => assert_eq!(client.address.ip(), last.to_canonical()),

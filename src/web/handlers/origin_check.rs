@@ -44,6 +44,11 @@ impl OriginCheck {
         }
     }
 
+    /// Whether a host that was not looked up is this server's own.
+    pub(crate) fn has_name(&self, host: &str) -> bool {
+        Authority::parse(host).is_some() && self.policy.has_name(host)
+    }
+
     /// Who has a request sent.
     pub(crate) fn judge(&self, credentials: &Credentials<'_>, host: &str, tls: Option<&Tls>) -> Verdict {
         let value = |name| field(credentials.headers, name);

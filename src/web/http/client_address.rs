@@ -5,6 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
+use crate::web::http::forwarded::{Forwarding, Hops};
+
 /// The client that sent a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Client {
@@ -37,27 +39,51 @@ impl TrustedProxies {
         self.0.iter().any(|network| network.contains(&ip))
     }
 
-    /// The client behind `sender`, which sent a request with these fields: the elements of `X-Forwarded-For`, to which
-    /// each proxy appends one, and the last element of `X-Forwarded-Proto`. Any client can write anything into them, so
-    /// the list is read from the right, and the first address that is no trusted proxy is the client; what stands left
-    /// of it is ignored.
-    pub fn client(&self, sender: Client, forwarded_for: &[String], forwarded_proto: Option<&str>) -> Client {
+    /// The client behind `sender`, which sent a request with these fields. Any client can write anything into them, so a
+    /// list is read from the right, where the nearest proxy has appended, and the first address that is no trusted proxy is
+    /// the client; what stands left of it is ignored. A proxy that knows one kind of fields passes the other on as the client
+    /// wrote it: where the two kinds name different clients nothing is decided, and the proxy itself stands for the client.
+    pub fn client(&self, sender: Client, forwarding: &Forwarding) -> Client {
         if !self.trust(sender.address.ip()) {
             return sender;
         }
-        let is_secure = match forwarded_proto {
+        let Forwarding { by_custom, by_standard } = forwarding;
+        let is_secure = match by_custom.proto.as_ref().or(by_standard.proto.as_ref()) {
             Some(proto) => proto.eq_ignore_ascii_case("https") || proto.eq_ignore_ascii_case("wss"),
             None => sender.is_secure,
         };
-        let mut address = sender.address;
-        for named in forwarded_for.iter().rev() {
+        let one = |hops: &Hops| self.last_untrusted(sender.address, &hops.addresses);
+        let address = match (by_custom.addresses.is_empty(), by_standard.addresses.is_empty()) {
+            (_, true) => one(by_custom),
+            (true, false) => one(by_standard),
+            (false, false) => {
+                Some(one(by_custom)).filter(|it| it.ip() == one(by_standard).ip()).unwrap_or(sender.address)
+            }
+        };
+        Client { address, is_secure }
+    }
+
+    /// The host that the browser asked for, if `sender` is a trusted proxy that says so. It is what the browser sent, so it is
+    /// believed no more than `Host`.
+    pub fn host<'a>(&self, sender: Client, forwarding: &'a Forwarding) -> Option<&'a str> {
+        let hosts = [&forwarding.by_custom, &forwarding.by_standard].map(|hops| hops.host.as_deref());
+        let host = match hosts {
+            [Some(one), Some(other)] if one != other => None,
+            [one, other] => one.or(other),
+        };
+        host.filter(|_| self.trust(sender.address.ip()))
+    }
+
+    fn last_untrusted(&self, sender: SocketAddr, addresses: &[String]) -> SocketAddr {
+        let mut address = sender;
+        for named in addresses.iter().rev() {
             let Some(named) = parse_address(named) else { break };
             address = named;
             if !self.trust(named.ip()) {
                 break;
             }
         }
-        Client { address, is_secure }
+        address
     }
 }
 
@@ -80,7 +106,9 @@ mod tests {
     fn client(from: &str, forwarded_for: &[&str], proto: Option<&str>) -> (String, bool) {
         let sender = Client { address: SocketAddr::new(from.parse().unwrap(), 7), is_secure: false };
         let list: Vec<String> = forwarded_for.iter().map(ToString::to_string).collect();
-        let client = proxies(&["10.0.0.0/8", "fd00::/8", "127.0.0.1"]).client(sender, &list, proto);
+        let by_custom = Hops { addresses: list, proto: proto.map(str::to_owned), host: None };
+        let forwarding = Forwarding { by_custom, by_standard: Hops::default() };
+        let client = proxies(&["10.0.0.0/8", "fd00::/8", "127.0.0.1"]).client(sender, &forwarding);
         (client.address.to_string(), client.is_secure)
     }
 
@@ -108,6 +136,32 @@ mod tests {
         assert_eq!(client("10.0.0.1", &["198.51.100.1", "unknown"], None).0, "10.0.0.1:7");
         assert_eq!(client("10.0.0.1", &["198.51.100.1", "_x", "10.0.0.2"], None).0, "10.0.0.2:0");
         assert_eq!(client("10.0.0.1", &[], None), ("10.0.0.1:7".into(), false));
+    }
+
+    #[test]
+    fn two_kinds_of_fields_that_disagree_decide_nothing() {
+        let sender = Client { address: "10.0.0.1:7".parse().unwrap(), is_secure: false };
+        let hops = |addresses: &[&str], host: Option<&str>| Hops {
+            addresses: addresses.iter().map(ToString::to_string).collect(),
+            proto: None,
+            host: host.map(str::to_owned),
+        };
+        let read = |by_custom: Hops, by_standard: Hops| {
+            let forwarding = Forwarding { by_custom, by_standard };
+            let trusted = proxies(&["10.0.0.0/8"]);
+            (
+                trusted.client(sender, &forwarding).address.to_string(),
+                trusted.host(sender, &forwarding).map(str::to_owned),
+            )
+        };
+        let (client, host) = (&["192.0.2.1"], Some("a.example"));
+        assert_eq!(read(hops(&[], None), hops(client, host)), ("192.0.2.1:0".into(), Some("a.example".into())));
+        assert_eq!(read(hops(client, host), hops(client, host)), ("192.0.2.1:0".into(), Some("a.example".into())));
+        let other = hops(&["192.0.2.2"], Some("b.example"));
+        assert_eq!(read(hops(client, host), other), ("10.0.0.1:7".into(), None));
+        let untrusted = Client { address: "192.0.2.9:1".parse().unwrap(), is_secure: false };
+        let forwarding = Forwarding { by_custom: hops(client, host), by_standard: Hops::default() };
+        assert_eq!(proxies(&["10.0.0.0/8"]).host(untrusted, &forwarding), None);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! request ends (RFC 9112 §11.2, request smuggling). It does not know which paths exist.
 
 use crate::web::http::error_code::ErrorCode;
+use crate::web::http::forwarded::{self, Forwarding, Hops};
 use crate::web::http::message::Response;
 
 /// Header fields that one request may have.
@@ -40,10 +41,8 @@ pub struct Head {
     pub version: Version,
     /// The client may send another request on this connection.
     pub keep_alive: bool,
-    /// The elements of `X-Forwarded-For`, which proxies write and any client can.
-    pub forwarded_for: Vec<String>,
-    /// The last element of `X-Forwarded-Proto`, of which the same is true.
-    pub forwarded_proto: Option<String>,
+    /// What proxies say, and any client can.
+    pub forwarding: Forwarding,
     /// The client asks for a WebSocket (RFC 6455 §4.1).
     pub websocket: Option<Handshake>,
 }
@@ -135,8 +134,7 @@ pub fn parse(bytes: &[u8]) -> Result<Head, Response> {
         wants_continue: wants_continue(fields, minor)?,
         version: if minor == 1 { Version::Http11 } else { Version::Http10 },
         keep_alive: minor == 1 && !list(fields, "connection").any(|option| option.eq_ignore_ascii_case(b"close")),
-        forwarded_for: texts(fields, "x-forwarded-for").collect(),
-        forwarded_proto: texts(fields, "x-forwarded-proto").last(),
+        forwarding: forwarding(fields),
         websocket: (minor == 1).then(|| handshake(fields)).flatten(),
     })
 }
@@ -189,6 +187,17 @@ fn host(fields: &[httparse::Header<'_>], authority: Option<String>, minor: u8) -
     // The characters of RFC 3986 §3.2.2 and a port; user names have no place here (RFC 9110 §4.2.4).
     let valid = host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:[]".contains(&b));
     if valid { Ok(host) } else { Err(bad("The Host has characters that no host name has.")) }
+}
+
+fn forwarding(fields: &[httparse::Header<'_>]) -> Forwarding {
+    Forwarding {
+        by_custom: Hops {
+            addresses: texts(fields, "x-forwarded-for").collect(),
+            proto: texts(fields, "x-forwarded-proto").next(),
+            host: texts(fields, "x-forwarded-host").next(),
+        },
+        by_standard: forwarded::standard(values(fields, "forwarded")),
+    }
 }
 
 fn passed_on(fields: &[httparse::Header<'_>]) -> Result<Vec<(String, String)>, Response> {
@@ -337,10 +346,16 @@ mod tests {
     #[test]
     fn several_forwarding_headers_are_one_list() {
         let head = "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 1.1.1.1, ::1\r\nX-Forwarded-Proto: http\r\n\
-                    x-forwarded-for: \u{e4}\r\nX-Forwarded-Proto: ws, https\r\n\r\n";
+                    x-forwarded-for: \u{e4}\r\nX-Forwarded-Proto: ws, https\r\nX-Forwarded-Host: a.example, b\r\n\
+                    Forwarded: for=1.1.1.1\r\nforwarded: for=2.2.2.2;proto=https\r\n\r\n";
         let head = parsed(head).unwrap();
-        assert_eq!(head.forwarded_for, ["1.1.1.1", "::1", "\u{e4}"]);
-        assert_eq!(head.forwarded_proto.as_deref(), Some("https"));
+        let Forwarding { by_custom, by_standard } = &head.forwarding;
+        assert_eq!(by_custom.addresses, ["1.1.1.1", "::1", "\u{e4}"]);
+        assert_eq!((by_custom.proto.as_deref(), by_custom.host.as_deref()), (Some("http"), Some("a.example")));
+        assert_eq!(
+            (&by_standard.addresses[..], &by_standard.proto),
+            (&["1.1.1.1".to_owned(), "2.2.2.2".to_owned()][..], &None)
+        );
         assert!(head.headers.is_empty(), "handlers get the result, not the fields");
     }
 

@@ -4,6 +4,7 @@ pub mod body;
 pub mod chunked;
 pub mod client_address;
 pub mod error_code;
+pub mod forwarded;
 pub mod head;
 pub mod message;
 pub mod origin;

@@ -119,7 +119,7 @@ impl OriginPolicy {
     }
 
     /// Whether no page of somebody else can have been loaded from this host: see the table above.
-    fn has_name(&self, host: &str) -> bool {
+    pub fn has_name(&self, host: &str) -> bool {
         if host.is_empty() {
             return true;
         }

@@ -147,9 +147,12 @@ impl<'a> Connection<'a> {
         self.cross_origin.clear();
         self.request_permit = None;
         self.version = Version::Http11;
-        let head = self.read_head(first)?;
+        let mut head = self.read_head(first)?;
         self.version = head.version;
-        self.client = context.proxies.client(self.sender, &head.forwarded_for, head.forwarded_proto.as_deref());
+        self.client = context.proxies.client(self.sender, &head.forwarding);
+        let forwarded =
+            context.proxies.host(self.sender, &head.forwarding).filter(|host| context.origins.has_name(host));
+        head.host = forwarded.map_or(head.host, str::to_owned);
         let (path, query) = split_target(&head.target);
         let route = context.route(path);
         let credentials = Credentials { headers: &head.headers, query, client: self.client.address.ip() };
