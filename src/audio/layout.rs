@@ -1,14 +1,11 @@
 //! Where the loudspeaker of each channel stands. Sound systems number the same positions differently, so channels are told
 //! apart by position, never by number. Pure.
 
-use serde::Serialize;
-
 /// Channels whose positions are kept; further ones are not heard.
 pub const MAX_CHANNELS: usize = 32;
 
 /// Where a channel's loudspeaker stands, as far as a station of two channels cares.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Position {
     /// In front, on the left.
     FrontLeft,

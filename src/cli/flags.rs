@@ -177,7 +177,7 @@ pub(crate) const FLAGS: &[Flag] = &[
     Flag::values(
         "trust-proxy",
         "CIDR",
-        "believe `X-Forwarded-For` and `-Proto` from this network or address",
+        "believe `X-Forwarded-For`, `-Proto` and `-Host`, or `Forwarded`, from this network or address",
         none,
         |c, all| {
             let wrong = |odd| format!("takes networks like 10.0.0.0/8 or fd00::/8, not `{odd}`");

@@ -62,7 +62,7 @@ fn ask(devices: &[DeviceEntry], config: &StationConfig) -> Result<Source, StartE
     let tone_hz = config.tone_hz;
     let mut lines: Vec<String> = devices.iter().map(line).collect();
     lines.push(format!("Test tone, {tone_hz} Hz"));
-    // What this host plays is for whoever chooses it.
+    // Enter alone never chooses what this host plays.
     let input =
         |is_default: bool| devices.iter().position(|entry| !entry.is_loopback && (entry.is_default || !is_default));
     let default = input(true).or_else(|| input(false)).unwrap_or(devices.len());

@@ -157,7 +157,7 @@ impl CaptureThread {
         let config = stream_config::choose(device, found.wanted)?;
         if let Some(wanted) = found.wanted.filter(|wanted| wanted.least() > config.channels()) {
             let (has, least) = (config.channels(), wanted.least());
-            let why = format!("it has {has} channels, so --input-channels cannot take the {least}th of them");
+            let why = format!("it has {has} channels, and --input-channels asks for channel {least}");
             return Err(cpal::Error::with_message(ErrorKind::UnsupportedConfig, why));
         }
         let format = CaptureFormat {

@@ -69,7 +69,7 @@ pub(super) fn blocks(text: &str) -> Result<(Block<'_>, Vec<Block<'_>>), String> 
         let line = Line { number, text: text.trim_end() };
         match line.text.as_bytes() {
             [] => continue,
-            // RFC 8866 §5 has whoever meets another letter refuse the whole.
+            // RFC 8866 §5: a parser refuses a description with any other letter.
             [letter, b'=', ..] if b"vosiuepcbtrzkam".contains(letter) => {}
             _ => return Err(line.refuse("is not a line of SDP")),
         }

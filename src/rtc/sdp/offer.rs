@@ -65,7 +65,8 @@ impl<'a> Offer<'a> {
         check_mids(&sections)?;
         let (audio, opus) = audio_section(&sections, &session)?;
         let offered_group = sections[audio].mid.and_then(|mid| group_of(mid, &session));
-        let fates = fates(&sections, audio, offered_group.as_deref(), &session);
+        let mid_extension = mid_extension(&sections[audio], &session);
+        let fates = fates(&sections, audio, offered_group.as_deref(), mid_extension.is_some(), &session);
         let is_kept =
             |mid: &str| sections.iter().zip(&fates).any(|(s, fate)| s.mid == Some(mid) && *fate != Fate::Refused);
         let group =
@@ -81,7 +82,7 @@ impl<'a> Offer<'a> {
         });
         Ok(Offer {
             has_nack: sections[audio].has_nack(opus),
-            mid_extension: mid_extension(&sections[audio], &session),
+            mid_extension,
             audio,
             opus,
             is_trickling,
@@ -112,7 +113,7 @@ impl<'a> Offer<'a> {
         self.opus.number
     }
 
-    /// Id of the header extension for the mid, and the mid, if packets of the track shall carry it.
+    /// The id of the mid's header extension, and the mid, if the packets of the track carry it.
     pub fn mid_extension(&self) -> Option<(u8, &'a str)> {
         Some((self.mid_extension?.0, self.sections[self.audio].mid?))
     }
@@ -175,8 +176,13 @@ fn group_of<'a>(mid: &str, session: &Block<'a>) -> Option<Vec<&'a str>> {
 /// transport would refuse the whole group (RFC 9143 §7.3.3), and many clients take no refused section beside an accepted one.
 /// Refused are sections outside that group, data channels unless the group's transport is theirs, and sound that the client
 /// only wants to send, if it could not tell by packets that the track belongs to another section of sound (RFC 9143 §9.2).
-fn fates(sections: &[Section<'_>], audio: usize, group: Option<&[&str]>, session: &Block<'_>) -> Vec<Fate> {
-    let packets_have_mid = mid_extension(&sections[audio], session).is_some();
+fn fates(
+    sections: &[Section<'_>],
+    audio: usize,
+    group: Option<&[&str]>,
+    packets_have_mid: bool,
+    session: &Block<'_>,
+) -> Vec<Fate> {
     let place = |section: &Section<'_>| group?.iter().position(|mid| section.mid == Some(mid));
     let fate = |(index, section): (usize, &Section<'_>)| {
         let is_talk_back = || {

@@ -298,6 +298,7 @@ impl DtlsInstance for Instance {
     fn handle_timeout(&mut self, now: Instant) -> Result<(), Error> {
         self.now = now;
         if self.due == Due::Refusal {
+            // The library has no error for a certificate that is another one; the session only learns that it is over.
             return Err(CertificateError::NoClientCertificateForVerification.into());
         }
         self.dtls.handle_timeout(now)

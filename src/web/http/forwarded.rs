@@ -8,8 +8,8 @@ use std::str;
 pub struct Hops {
     /// The client's address as each proxy saw it; perhaps no address at all.
     pub addresses: Vec<String>,
-    /// The scheme by which the browser reached the first proxy: as it is only used to decide whether the page has to be fetched
-    /// again by `https:`, whoever forges it deceives nobody else.
+    /// The scheme by which the browser reached the first proxy. It only decides whether a page is redirected to `https:`, so a
+    /// forged one harms only its sender.
     pub proto: Option<String>,
     /// The host that the browser asked the first proxy for.
     pub host: Option<String>,

@@ -150,9 +150,13 @@ impl<'a> Connection<'a> {
         let mut head = self.read_head(first)?;
         self.version = head.version;
         self.client = context.proxies.client(self.sender, &head.forwarding);
-        let forwarded =
-            context.proxies.host(self.sender, &head.forwarding).filter(|host| context.origins.has_name(host));
-        head.host = forwarded.map_or(head.host, str::to_owned);
+        // A page that has let its own name point to the proxy can write any other field, but not `Host`: that one must be ours too.
+        let forwarded = context.proxies.host(self.sender, &head.forwarding);
+        if let Some(host) =
+            forwarded.filter(|host| context.origins.has_name(host) && context.origins.has_name(&head.host))
+        {
+            head.host = host.to_owned();
+        }
         let (path, query) = split_target(&head.target);
         let route = context.route(path);
         let credentials = Credentials { headers: &head.headers, query, client: self.client.address.ip() };

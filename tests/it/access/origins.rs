@@ -165,6 +165,37 @@ fn a_name_that_was_made_to_point_here_reaches_nothing_from_near() {
 }
 
 #[test]
+fn a_rebound_page_cannot_give_itself_another_host_by_what_proxies_write() {
+    let server = server(OriginPolicy::default());
+    for forged in
+        ["X-Forwarded-Host: localhost\r\n", "Forwarded: host=localhost\r\n", "Forwarded: for=::1;host=\"[::1]\"\r\n"]
+    {
+        for path in ["/", "/api/status", "/api/access?listen"] {
+            let response = ask(&server, "GET", path, &format!("Host: rebound.evil.example:8088\r\n{forged}"));
+            assert_eq!(response.error(), code(421, "misdirected"), "{path} with {forged}");
+        }
+    }
+}
+
+#[test]
+fn behind_a_proxy_that_asks_by_its_own_name_for_the_server_pages_of_the_public_name_are_own_ones() {
+    let names = vec!["meet.example.net".to_owned()];
+    let server = server(OriginPolicy { names, ..OriginPolicy::default() });
+    let foreign = |fields: &str, origin: &str| {
+        let fields =
+            format!("{ELSEWHERE}Host: 127.0.0.1:8088\r\n{fields}Origin: https://{origin}\r\nContent-Length: 0\r\n");
+        ask(&server, "POST", "/offer", &fields).status == 403
+    };
+    let (own, evil) = ("meet.example.net:8443", "evil.example");
+    assert!(!foreign(&format!("X-Forwarded-Host: {own}\r\n"), own));
+    assert!(!foreign(&format!("Forwarded: for=198.51.100.7;host=\"{own}\"\r\n"), own));
+    assert!(foreign("", own), "nobody said that this is its name");
+    assert!(foreign(&format!("X-Forwarded-Host: {own}\r\n"), evil));
+    assert!(foreign(&format!("X-Forwarded-Host: {evil}\r\n"), evil));
+    assert!(foreign(&format!("X-Forwarded-Host: {own}\r\nForwarded: host={evil}\r\n"), own), "the two disagree");
+}
+
+#[test]
 fn a_person_at_an_unknown_name_reads_a_page_that_names_the_flag() {
     let server = server(OriginPolicy { names: vec!["music.example.org".into()], ..OriginPolicy::default() });
     let fields = "Accept: text/html,application/xhtml+xml,*/*;q=0.8\r\n";

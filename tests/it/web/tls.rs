@@ -417,6 +417,11 @@ fn forwarding_headers_are_believed_of_trusted_proxies_only() {
     let proxies = TrustedProxies::parse(&["127.0.0.0/8".to_owned()]).unwrap();
     let behind = Secure::start(Setup { proxies, ..Setup::default() });
     assert_eq!(ask(&mut tcp(behind.address()), "/room/a", forwarded).unwrap().0, 200);
+    // Each proxy may append the scheme that it was reached by; the browser spoke the first one.
+    let twice = forwarded.replace("https", "https, http");
+    assert_eq!(ask(&mut tcp(behind.address()), "/room/a", &twice).unwrap().0, 200);
+    let standard = "Forwarded: for=198.51.100.7;proto=https, for=127.0.0.9;proto=http\r\n";
+    assert_eq!(ask(&mut tcp(behind.address()), "/room/a", standard).unwrap().0, 200);
     let unsafe_there = forwarded.replace("https", "http");
     assert_eq!(ask(&mut tcp(behind.address()), "/room/a", &unsafe_there).unwrap().0, 307);
 }

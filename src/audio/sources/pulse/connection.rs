@@ -66,8 +66,9 @@ impl Connection {
         let auth = AuthParams { version: VERSION, supports_shm: false, supports_memfd: false, cookie: paths.cookie() };
         let answer: AuthReply = connection.request(&Command::Auth(auth)).map_err(|e| match e.kind() {
             ErrorKind::PermissionDenied => {
-                let why =
-                    format!("The sound server at {server} refuses the cookie; PULSE_COOKIE names the file of its own.");
+                let why = format!(
+                    "The sound server at {server} refuses this cookie; set PULSE_COOKIE to a file with its own."
+                );
                 Error::with_message(ErrorKind::PermissionDenied, why)
             }
             _ => e,

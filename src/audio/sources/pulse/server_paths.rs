@@ -69,7 +69,7 @@ impl ServerPaths {
         ServerPaths::from_vars(|name| std::env::var_os(name).map(PathBuf::from), uid)
     }
 
-    /// `PULSE_SERVER` alone counts where it is set: whoever names a server does not mean another one.
+    /// If `PULSE_SERVER` names servers, no others are tried.
     fn from_vars(var: impl Fn(&str) -> Option<PathBuf>, uid: Option<u32>) -> ServerPaths {
         let var = |name| var(name).filter(|value| !value.as_os_str().is_empty());
         let mut servers = var("PULSE_SERVER").map(|list| servers_in(list.as_os_str())).unwrap_or_default();
