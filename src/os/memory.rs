@@ -29,10 +29,10 @@ impl HighWater {
         HighWater { peak: 0, reports }
     }
 
-    /// Sets the present count. When it has fallen to a quarter of the peak, [`Report::LoadDropped`] is sent.
+    /// Sets the present count. When it has fallen to half of the peak, [`Report::LoadDropped`] is sent.
     pub fn set(&mut self, count: usize) {
         self.peak = self.peak.max(count);
-        if self.peak >= MIN_PEAK && count <= self.peak / 4 {
+        if self.peak >= MIN_PEAK && count <= self.peak / 2 {
             self.peak = count;
             // Full only if `main` is already busy with other reports, which end the process.
             let _ = self.reports.try_send(Report::LoadDropped);
@@ -84,10 +84,10 @@ mod tests {
             high_water.set(count);
         }
         assert!(reports.is_empty());
-        for count in [1_000, 251, 250, 249, 200, 62, 61, 20] {
+        for count in [1_000, 501, 500, 499, 300, 250, 249, 200] {
             high_water.set(count);
         }
         let reported: Vec<_> = reports.try_iter().collect();
-        assert_eq!(reported, [Report::LoadDropped, Report::LoadDropped], "at 250 and at 62");
+        assert_eq!(reported, [Report::LoadDropped, Report::LoadDropped], "at 500 and at 250");
     }
 }

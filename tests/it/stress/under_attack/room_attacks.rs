@@ -101,7 +101,7 @@ fn websockets_of_one_visitor_behind_a_proxy() {
     let proxy = PROXY.to_string();
     let server = ListenersUnderAttack::start(&["--trust-proxy", &proxy, "--connections-per-second", "10000"]);
     let port = server.program.port;
-    server.assert_withstands(|| {
+    server.assert_withstands_twice(|| {
         let open = |n: usize| {
             let mut stream = connect(port, PROXY).unwrap();
             write!(
