@@ -2,9 +2,10 @@
 //! or a station of that name exists is not known here.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// The room of a client that names none.
 const DEFAULT_ROOM: &str = "main";
@@ -12,31 +13,63 @@ const DEFAULT_ROOM: &str = "main";
 const DEFAULT_STATION: &str = "main";
 const NAME_CHARS: usize = 64;
 
-/// A room's name: 1 to 64 of ASCII letters, digits, `-`, `_` and `.`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-pub struct RoomName(Arc<str>);
+/// A room's name: 1 to 64 of ASCII letters, digits, `-`, `_` and `.`. Names that differ only in capital and small letters are
+/// equal, as a phone's keyboard begins a word with a capital; each keeps the spelling it was written in.
+#[derive(Clone, Debug)]
+pub struct RoomName {
+    spelling: Arc<str>,
+    /// What is compared: the spelling in small letters.
+    key: Arc<str>,
+}
 
 impl RoomName {
     /// None if the text is not a name. Percent-encoding is not decoded: no allowed character needs it in a URL.
     pub fn parse(text: &str) -> Option<RoomName> {
-        is_name(text).then(|| RoomName(text.into()))
+        is_name(text).then(|| RoomName::from_valid(text))
     }
 
-    /// The name.
+    /// The name as it was written.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.spelling
+    }
+
+    fn from_valid(text: &str) -> RoomName {
+        let spelling: Arc<str> = text.into();
+        let has_capitals = text.bytes().any(|byte| byte.is_ascii_uppercase());
+        let key = if has_capitals { text.to_ascii_lowercase().into() } else { Arc::clone(&spelling) };
+        RoomName { spelling, key }
     }
 }
 
 impl Default for RoomName {
     fn default() -> Self {
-        RoomName(DEFAULT_ROOM.into())
+        RoomName::from_valid(DEFAULT_ROOM)
+    }
+}
+
+impl PartialEq for RoomName {
+    fn eq(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
+}
+
+impl Eq for RoomName {}
+
+impl Hash for RoomName {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.key.hash(state);
+    }
+}
+
+impl Serialize for RoomName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.spelling.serialize(serializer)
     }
 }
 
 impl fmt::Display for RoomName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.spelling)
     }
 }
 
@@ -75,6 +108,8 @@ fn is_name(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     #[test]
@@ -87,6 +122,16 @@ mod tests {
             assert_eq!(RoomName::parse(bad), None, "{bad}");
             assert_eq!(StationName::parse(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn names_of_rooms_are_equal_in_capital_and_small_letters() {
+        let (kitchen, small) = (RoomName::parse("Kitchen").unwrap(), RoomName::parse("kitchen").unwrap());
+        assert_eq!(kitchen, small);
+        assert_eq!(HashSet::from([kitchen.clone()]).get(&small).map(RoomName::as_str), Some("Kitchen"));
+        assert_eq!(serde_json::to_string(&kitchen).unwrap(), r#""Kitchen""#);
+        assert_ne!(kitchen, RoomName::parse("Kitchen-2").unwrap());
+        assert_ne!(StationName::parse("Kitchen"), StationName::parse("kitchen"));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::signal::server_message::ServerMessage;
 
 #[derive(Debug)]
 pub(crate) struct Registry {
-    /// Rooms with at least one peer.
+    /// Rooms with at least one peer, by the name as whoever opened the room wrote it.
     pub rooms: HashMap<RoomName, Room>,
     pub peers: HashMap<PeerId, Peer>,
     /// Open connections of peers.
@@ -63,6 +63,11 @@ impl Registry {
     /// The room that a peer is in.
     pub fn room_name(&self, id: PeerId) -> Option<&RoomName> {
         self.peers.get(&id).map(|peer| &peer.room)
+    }
+
+    /// The name as whoever opened the room wrote it; as it is if there is no such room yet.
+    pub fn spelling(&self, name: &RoomName) -> RoomName {
+        self.rooms.get_key_value(name).map_or(name, |(spelling, _)| spelling).clone()
     }
 
     /// Whether these are two different peers in the same room.

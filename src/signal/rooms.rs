@@ -165,11 +165,12 @@ impl Rooms {
             return self.registry.close_with_error(request.connection, code, &message, reason);
         }
         let text = ServerMessage::NewPeer { id }.to_json();
-        self.registry.broadcast(&request.room, &text, None);
-        self.registry.rooms.entry(request.room.clone()).or_default().members.push(id);
+        let room = self.registry.spelling(&request.room);
+        self.registry.broadcast(&room, &text, None);
+        self.registry.rooms.entry(room.clone()).or_default().members.push(id);
         self.registry.connections.insert(request.connection, id);
         let peer = Peer {
-            room: request.room.clone(),
+            room,
             client: request.client,
             presence: Presence::Connected(request.connection),
             state: None,
@@ -239,13 +240,13 @@ impl Rooms {
     /// Sends the first messages: who is there, the configuration, the state of the others, the chat, and what was kept
     /// during the reservation.
     fn welcome(&mut self, id: PeerId, request: &JoinRequest, resumed: bool, queued: Vec<Arc<str>>, now: Instant) {
-        let Some(room) = self.registry.rooms.get(&request.room) else { return };
+        let Some((name, room)) = self.registry.rooms.get_key_value(&request.room) else { return };
         let others: Vec<PeerId> = room.members.iter().copied().filter(|&other| other != id).collect();
         let config = RoomConfig {
             instance: &self.server.instance,
             resume: request.token,
             resumed,
-            room: &request.room,
+            room: name,
             ice_servers: &self.server.ice_servers,
             stun_port: self.server.stun_port,
             stations: &request.stations,

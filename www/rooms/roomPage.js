@@ -13,7 +13,7 @@ import {
 import { roomFromUrl, roomNameProblem, roomPath } from "../shared/roomName.js";
 import { stationTitle } from "../shared/stationStrings.js";
 import { fetchStatus, findStation } from "../shared/status.js";
-import { TokenStore } from "../shared/tokenStore.js";
+import { TokenStore, roomScope } from "../shared/tokenStore.js";
 import { RoomClient } from "./roomClient.js";
 import { Banner } from "./ui/banner.js";
 import { ChatPanel } from "./ui/chatPanel.js";
@@ -44,8 +44,9 @@ class RoomPage {
   #tokens = new TokenStore();
   /** Token of the link just opened: it leaves the address bar before anything else happens. */
   #linkToken = this.#tokens.takeFromUrl();
+  /** As the link has it, until the server tells how whoever opened the room wrote it. */
   #room = roomFromUrl(location);
-  #scope = /** @type {const} */ (`room:${this.#room}`);
+  #scope = roomScope(this.#room);
 
   /** @type {View} */
   #view = "prejoin";
@@ -124,9 +125,7 @@ class RoomPage {
   start() {
     this.#addListeners();
     this.#local.restore();
-    setText("prejoin-title", this.#room);
-    setText("room-name", this.#room);
-    setText("room-title", `Room ${this.#room}`);
+    this.#showRoomName();
     setPageTitle(`${this.#room} · roomtone`);
     const problem = roomNameProblem(this.#room);
     if (problem !== "") {
@@ -320,7 +319,10 @@ class RoomPage {
   }
 
   /** @param {import("../shared/protocol.js").Config} config */
-  #onConfig({ limits, stations, host }) {
+  #onConfig({ room, limits, stations, host }) {
+    this.#room = room;
+    this.#showRoomName();
+    this.#showPeopleCount();
     this.#local.joined(this.#client?.id ?? "", limits?.nameChars);
     this.#chatInput.maxLength = limits?.chatChars ?? CHAT_CHARS;
     this.#station.setStation(stations?.[0] ?? null);
@@ -353,6 +355,12 @@ class RoomPage {
     exitFullscreen();
     this.#wakeLock.release();
     this.#showNotice(ending);
+  }
+
+  #showRoomName() {
+    setText("prejoin-title", this.#room);
+    setText("room-name", this.#room);
+    setText("room-title", `Room ${this.#room}`);
   }
 
   #showPeopleCount() {

@@ -38,13 +38,20 @@ function browserPlatform() {
 }
 
 /**
+ * A room's scope. To the server, names that differ only in capital and small letters are one room.
+ * @param {string} room
+ * @returns {Scope}
+ */
+export const roomScope = (room) => `room:${room.toLowerCase()}`;
+
+/**
  * The scope of a token in the link to this page.
  * @param {{ pathname: string, search: string }} url
  * @returns {Scope}
  */
 export function scopeOf(url) {
   if (/^\/listen(\.html)?\/?$/.test(url.pathname)) return "listen";
-  if (/^\/room(\.html)?(\/|$)/.test(url.pathname)) return `room:${roomFromUrl(url)}`;
+  if (/^\/room(\.html)?(\/|$)/.test(url.pathname)) return roomScope(roomFromUrl(url));
   return "admin";
 }
 

@@ -27,6 +27,17 @@ describe("a room in Chromium", { timeout: 200_000 }, () => {
     assert.equal(await page.$eval("#prejoin-title", (element) => element.textContent), "quartet");
   });
 
+  test("capital and small letters name one room, and its pages show the name as whoever opened it wrote it", async (t) => {
+    const ada = await join(t, "Bandstand", "Ada");
+    const bela = await join(t, "bandSTAND", "Bela");
+    await allReceive([ada, bela]);
+    for (const { page } of [ada, bela]) {
+      assert.equal(await page.$eval("#room-name", (element) => element.textContent), "Bandstand");
+      assert.match(await page.title(), /^Bandstand · 2 people/);
+    }
+    assertNoErrors([ada, bela]);
+  });
+
   test("a room may have the name of a file", async (t) => {
     const [ada, bela] = await joinAll(t, fixture, "roomPage.js", ["Ada", "Bela"]);
     await allReceive([ada, bela]);

@@ -18,7 +18,7 @@ function browserAt(url, stored = {}) {
 }
 
 test("a link's token leaves the address bar at once, and is stored by its scope", () => {
-  for (const [path, scope] of [["/", "admin"], ["/listen?station=main", "listen"], ["/room/band", "room:band"], ["/room/b%2Ed", "room:b.d"], ["/room?name=duo", "room:duo"]]) {
+  for (const [path, scope] of [["/", "admin"], ["/listen?station=main", "listen"], ["/room/band", "room:band"], ["/room/b%2Ed", "room:b.d"], ["/room?name=duo", "room:duo"], ["/room/Kitchen", "room:kitchen"]]) {
     const { platform, storedTokens } = browserAt(`https://host.test${path}#t=pay-load_1.mac`);
     const tokens = new TokenStore(platform);
     assert.equal(tokens.takeFromUrl(), "pay-load_1.mac");

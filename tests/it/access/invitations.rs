@@ -50,7 +50,7 @@ fn links_are_made_and_revoked_beside_a_running_server_and_no_token_is_in_its_log
     assert_eq!(page, "https://a.example/room/kitchen");
     assert_eq!((status_with(program.port, &listen), status_with(program.port, &kitchen)), (200, 403));
     let address = ([127, 0, 0, 1], program.port).into();
-    let peer = RoomPeer::join_at(address, &format!("room=kitchen&token={kitchen}"));
+    let peer = RoomPeer::join_at(address, &format!("room=Kitchen&token={kitchen}"));
     run(folder, &["revoke", &id]);
     assert_eq!((status_with(program.port, &listen), status_with(program.port, &early)), (401, 200));
 

@@ -10,6 +10,31 @@ use serde_json::{Value, json};
 use crate::signal::virtual_rooms::{SECOND, VirtualRooms, id};
 
 #[test]
+fn capital_and_small_letters_name_one_room_in_the_spelling_of_whoever_opened_it() {
+    let mut rooms = VirtualRooms::new(RoomLimits { room_size: 2, ..RoomLimits::default() });
+    let (ada, ben) = (rooms.join(1, "Kitchen"), rooms.join(2, "kitchen"));
+    assert_eq!(rooms.core.room_count(), 1);
+    let (to_ada, to_ben) = (rooms.received(ada), rooms.received(ben));
+    assert_eq!(to_ada[1]["payload"]["room"], "Kitchen");
+    assert_eq!(to_ada[2], json!({"type": "new-peer", "payload": {"id": id(2)}}));
+    assert_eq!(to_ben[0]["payload"]["peerIds"], json!([id(1)]));
+    assert_eq!(to_ben[1]["payload"]["room"], "Kitchen");
+    let eve = rooms.join(3, "KITCHEN");
+    assert_eq!(rooms.received(eve)[0]["payload"]["code"], "room-full");
+    // Whoever comes back by another spelling resumes.
+    rooms.hello(ben, "Ben");
+    rooms.disconnect(ben, Disconnect::Dropped);
+    let ben = rooms.join(2, "KITCHEN");
+    let to_ben = rooms.received(ben);
+    assert_eq!((&to_ben[1]["payload"]["resumed"], &to_ben[1]["payload"]["room"]), (&json!(true), &json!("Kitchen")));
+    // When it is opened anew, so is its spelling.
+    rooms.disconnect(ada, Disconnect::Left);
+    rooms.disconnect(ben, Disconnect::Left);
+    let ben = rooms.join(2, "kitchen");
+    assert_eq!(rooms.received(ben)[1]["payload"]["room"], "kitchen");
+}
+
+#[test]
 fn a_reservation_lasts_20_s() {
     let mut rooms = VirtualRooms::new(RoomLimits::default());
     let (ada, ben) = (rooms.join(1, "r"), rooms.join(2, "r"));
