@@ -118,16 +118,21 @@ fn join_files(assets: &mut BTreeMap<String, Vec<u8>>) -> io::Result<()> {
     for page in pages {
         let (style, script) = (page.replace(".html", ".page.css"), page.replace(".html", ".page.js"));
         let (mut html, mut styles, mut modules) = (String::new(), String::new(), Modules::default());
+        // Where `www` is, seen from the page's address.
+        let root = between(text(assets, &page)?, " data-root=\"", "\"")
+            .unwrap_or_default()
+            .trim_start_matches("./")
+            .to_owned();
         for line in text(assets, &page)?.lines() {
-            if let Some(name) = between(line, "<link rel=\"stylesheet\" href=\"/", "\"") {
+            if let Some(name) = between(line, &format!("<link rel=\"stylesheet\" href=\"{root}"), "\"") {
                 if styles.is_empty() {
-                    html += &format!("  <link rel=\"stylesheet\" href=\"/{style}\">\n");
+                    html += &format!("  <link rel=\"stylesheet\" href=\"{root}{style}\">\n");
                 }
                 styles += text(assets, name)?;
                 joined.insert(name.to_owned());
-            } else if let Some(name) = between(line, "<script type=\"module\" src=\"/", "\"") {
+            } else if let Some(name) = between(line, &format!("<script type=\"module\" src=\"{root}"), "\"") {
                 modules.add(assets, name)?;
-                html += &format!("  <script type=\"module\" src=\"/{script}\"></script>\n");
+                html += &format!("  <script type=\"module\" src=\"{root}{script}\"></script>\n");
             } else {
                 html += &format!("{line}\n");
             }

@@ -71,7 +71,9 @@ fn listen(url: &str, duration: Duration, json: bool) -> Result<u64, Box<dyn Erro
     }
     let session = head.lines().find_map(|l| l.split_once(": ").filter(|(n, _)| n.eq_ignore_ascii_case("location")));
     if let Some((_, location)) = session {
-        http(host, "DELETE", location.trim(), "", "")?;
+        // A reference from the address that was asked (RFC 3986 §5.2).
+        let folder = if location.trim().starts_with('/') { "" } else { &path[..=path.rfind('/').unwrap_or(0)] };
+        http(host, "DELETE", &format!("{folder}{}", location.trim()), "", "")?;
     }
     Ok(meter.packets)
 }

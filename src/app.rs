@@ -128,6 +128,7 @@ impl App {
             max_listeners: config.rtc.max_listeners,
             tls: tls.clone(),
             proxies: config.web.proxies.clone(),
+            public_url: config.net.public_url.clone(),
             added: vec![],
         };
         let setup = ServerSetup {
@@ -142,7 +143,8 @@ impl App {
             Some(tls) if tls.is_self_signed() => Scheme::SelfSigned,
             Some(_) => Scheme::Https,
         };
-        let addresses = PageAddresses::new(local, scheme, config.net.public_url.as_deref());
+        let public_url = config.net.public_url.as_ref().map(ToString::to_string);
+        let addresses = PageAddresses::new(local, scheme, public_url.as_deref());
         let admin_link = open::store_links(state.as_ref(), authorizer.store(), &addresses.all);
         log_addresses(&addresses, tls.as_deref());
         let supervision = Supervision::begin(reports, Notifier::new(&config.os.sd_notify), engine.handle.clone());

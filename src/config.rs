@@ -16,6 +16,7 @@ use crate::audio::sources::device::{DeviceChoice, InputChannels};
 use crate::net::ice_server::IceServer;
 use crate::os::sd_notify;
 use crate::signal::limits::RoomLimits;
+use crate::web::http::base_url::BaseUrl;
 use crate::web::http::client_address::TrustedProxies;
 use crate::web::http::origin::Origin;
 use crate::web::transport::limits::Limits;
@@ -48,8 +49,8 @@ pub struct NetConfig {
     pub port: u16,
     /// The one address to listen on; all addresses if None.
     pub bind: Option<IpAddr>,
-    /// The address to show to people, `http://` or `https://`, without a slash at its end.
-    pub public_url: Option<String>,
+    /// The address by which people open the pages, if this host cannot know it: a proxy's.
+    pub public_url: Option<BaseUrl>,
     /// STUN and TURN servers besides this host, for peers and listeners.
     pub ice_servers: Vec<IceServer>,
 }

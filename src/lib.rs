@@ -24,7 +24,7 @@
 //!                       accepts TCP, reads requests within limits, has them answered
 //! web/handlers          dispatch · status · pages · access · whep · websocket · context · assets · origin_check · authorize
 //!                       what requests are answered with, and which are permitted
-//! web/http              routes* · redirect* · upgrade* · response_head* · head* · chunked* · message* · body*
+//! web/http              base_url* · routes* · redirect* · upgrade* · response_head* · head* · chunked* · message* · body*
 //! web/http              error_code* · origin_policy* · origin* · query* · client_address* · forwarded*
 //!                       HTTP as values; the only list of paths
 //! web/transport         metered_socket · frame_counter* · socket · first_bytes* · readiness · tls · own_certificate · certificate

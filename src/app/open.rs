@@ -19,7 +19,6 @@ use crate::os::state_dir::StateDir;
 use crate::rtc::udp::socket;
 use crate::web::handlers::assets::Assets;
 use crate::web::handlers::authorize::Authorizer;
-use crate::web::http::origin::Origin;
 use crate::web::http::origin_policy::OriginPolicy;
 use crate::web::server::acceptor;
 use crate::web::transport::tls::Tls;
@@ -65,7 +64,7 @@ pub(super) fn authorizer(config: &Config, state: Option<StateDir>) -> Result<Aut
 pub(super) fn origin_policy(config: &Config) -> OriginPolicy {
     let AccessConfig { allows_all_origins, allowed_origins, allowed_hosts, .. } = config.access.clone();
     // Some proxies do not pass on the `Host` of the browser: to them, pages of the public URL seem to be of another site.
-    let public = config.net.public_url.as_deref().and_then(Origin::parse);
+    let public = config.net.public_url.as_ref().map(|url| url.origin().clone());
     let mut names = host_names::of_this_host();
     names.extend(allowed_hosts);
     names.extend(public.as_ref().map(|origin| origin.host().name().to_owned()));

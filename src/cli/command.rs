@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::access::tokens::{Permission, TokenId};
 use crate::config::{Config, StateChoice};
-use crate::web::http::origin::Origin;
+use crate::web::http::base_url::BaseUrl;
 
 /// What a command line asks for.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,7 +35,7 @@ pub struct Invitation {
     /// How many times it may be used; without limit if None.
     pub uses: Option<u32>,
     /// The address of the pages; the one that the server wrote to the state folder if None.
-    pub url: Option<Origin>,
+    pub url: Option<BaseUrl>,
     /// Where the server's key is.
     pub state_dir: StateChoice,
 }
@@ -46,7 +46,7 @@ pub struct Revocation {
     /// This link; all of them if None.
     pub id: Option<TokenId>,
     /// The address of the pages, for the new admin link.
-    pub url: Option<Origin>,
+    pub url: Option<BaseUrl>,
     /// Where the server's key is.
     pub state_dir: StateChoice,
 }

@@ -14,6 +14,7 @@ use crate::audio::layout::MAX_CHANNELS;
 use crate::audio::sources::device::InputChannels;
 use crate::net::authority::Authority;
 use crate::net::ice_server::IceServer;
+use crate::web::http::base_url::BaseUrl;
 
 /// Numbers of clients, rooms, connections.
 pub(crate) const COUNT: RangeInclusive<usize> = 1..=1_000_000;
@@ -134,16 +135,16 @@ pub(crate) fn ice_server(text: &str) -> Result<IceServer, String> {
     Ok(IceServer { urls: vec![url.to_owned()], username: secrets.0, credential: secrets.1 })
 }
 
-/// Reads an origin (RFC 6454 §4), with or without a slash behind it.
-pub(crate) fn public_url(text: &str) -> Result<String, String> {
-    let origin = text.strip_suffix('/').unwrap_or(text).to_ascii_lowercase();
-    let authority = ["http://", "https://"].iter().find_map(|scheme| origin.strip_prefix(scheme)).unwrap_or_default();
+/// Reads the address of the pages, with or without a slash behind it.
+pub(crate) fn public_url(text: &str) -> Result<BaseUrl, String> {
     // People are to open it: a port that is 0 or missing behind its colon, or a name with `_`, is a typing error.
+    let authority = text.split('/').nth(2).unwrap_or_default();
     let is_usable = Authority::parse(authority).is_some_and(|Authority { host, port }| {
         port != Some(0) && !authority.ends_with(':') && !host.as_str().contains('_')
     });
-    let message = || format!("takes an address like https://meet.example.net, not `{text}`");
-    is_usable.then_some(origin).ok_or_else(message)
+    let message =
+        || format!("takes an address like https://meet.example.net or https://example.net/meet, not `{text}`");
+    BaseUrl::parse(text).filter(|_| is_usable).ok_or_else(message)
 }
 
 /// Reads a host's name without a port, with or without the dot of the root behind it.

@@ -177,7 +177,7 @@ pub(crate) const FLAGS: &[Flag] = &[
     Flag::values(
         "trust-proxy",
         "CIDR",
-        "believe `X-Forwarded-For`, `-Proto` and `-Host`, or `Forwarded`, from this network or address",
+        "believe `X-Forwarded-For`, `-Proto`, `-Host` and `-Prefix`, or `Forwarded`, from this network or address",
         none,
         |c, all| {
             let wrong = |odd| format!("takes networks like 10.0.0.0/8 or fd00::/8, not `{odd}`");
@@ -187,7 +187,7 @@ pub(crate) const FLAGS: &[Flag] = &[
     Flag::value(
         "public-url",
         "URL",
-        "the address to show to people, as `https://meet.example.net`",
+        "the address that people open, as `https://meet.example.net` or `https://example.net/meet`",
         |_| "the host's own".into(),
         |c, v| values::public_url(v).map(|url| c.net.public_url = Some(url)),
     ),

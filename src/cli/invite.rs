@@ -14,7 +14,7 @@ use crate::cli::command::{Invitation, Revocation};
 use crate::config::StateChoice;
 use crate::config::start_error::{ExitCode, StartError};
 use crate::os::state_dir::StateDir;
-use crate::web::http::origin::Origin;
+use crate::web::http::base_url::BaseUrl;
 
 /// A new link, and a sentence about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,7 +106,7 @@ fn open_store(dir: &StateDir) -> Result<TokenStore, StartError> {
     })
 }
 
-fn base(dir: &StateDir, url: Option<&Origin>) -> String {
+fn base(dir: &StateDir, url: Option<&BaseUrl>) -> String {
     url.map_or_else(|| links::stored_base_url(dir), ToString::to_string)
 }
 

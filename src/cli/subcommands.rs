@@ -7,7 +7,7 @@ use getopts::{Matches, Options};
 
 use crate::access::tokens::{Permission, TokenId};
 use crate::ids::names::RoomName;
-use crate::web::http::origin::Origin;
+use crate::web::http::base_url::BaseUrl;
 
 use crate::cli::command::{Command, Invitation, Revocation};
 use crate::cli::serve;
@@ -118,11 +118,10 @@ fn uses(text: &str) -> Result<u32, StartError> {
         .ok_or_else(|| usage("invite", &format!("--uses takes 1 to {MAX_USES}, not `{text}`")))
 }
 
-fn url(matches: &Matches, subcommand: &str) -> Result<Option<Origin>, StartError> {
+fn url(matches: &Matches, subcommand: &str) -> Result<Option<BaseUrl>, StartError> {
     let Some(text) = matches.opt_str("url") else { return Ok(None) };
-    let origin = Origin::parse(text.strip_suffix('/').unwrap_or(&text));
     let wrong = || usage(subcommand, &format!("--url takes an address such as https://example.org:8088, not `{text}`"));
-    origin.map(Some).ok_or_else(wrong)
+    BaseUrl::parse(&text).map(Some).ok_or_else(wrong)
 }
 
 fn usage(subcommand: &str, message: &str) -> StartError {

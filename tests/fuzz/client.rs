@@ -28,7 +28,7 @@ fn forwarded(head: &Head, sender: Client) {
     // Of the two kinds, one: together they only decide less.
     let of = |addresses: Vec<String>| {
         let by_custom = Hops { addresses, ..by_custom.clone() };
-        proxies.client(sender, &Forwarding { by_custom, by_standard: Hops::default() })
+        proxies.client(sender, &Forwarding { by_custom, ..Forwarding::default() })
     };
     let (proto, client) = (by_custom.proto.as_deref(), of(by_custom.addresses.clone()));
     let both = proxies.client(sender, &head.forwarding).address;

@@ -3,6 +3,7 @@
  */
 
 import { accessStrings } from "../shared/accessStrings.js";
+import { addressOf } from "../shared/address.js";
 import { checkAccess } from "../shared/checkAccess.js";
 import { byId, isPageVisible, onDocument, setHidden, setText } from "../shared/dom.js";
 import { roomNameProblem, roomPath } from "../shared/roomName.js";
@@ -121,7 +122,7 @@ class LobbyPage {
     const name = this.#roomName.value.trim();
     const problem = roomNameProblem(name);
     this.#showNameProblem(problem);
-    if (problem === "") location.assign(roomPath(name));
+    if (problem === "") location.assign(addressOf(roomPath(name)));
     else this.#roomName.focus();
   }
 

@@ -2,6 +2,7 @@
  * The list of stations on the front page: one card each, copied from the first one in the HTML.
  */
 
+import { addressOf } from "../shared/address.js";
 import { childOf, setTextOf } from "../shared/dom.js";
 import { DEFAULT_TITLE, stationSummary, stationTitle } from "../shared/stationStrings.js";
 
@@ -25,8 +26,8 @@ export class StationList {
     stations.forEach((station, index) => {
       const item = /** @type {HTMLElement} */ (children[index]);
       // `/listen` without a name plays the first station.
-      const url = index === 0 ? "/listen" : `/listen?station=${encodeURIComponent(station.name)}`;
-      childOf(item, "a", HTMLAnchorElement).href = url;
+      const path = index === 0 ? "listen" : `listen?station=${encodeURIComponent(station.name)}`;
+      childOf(item, "a", HTMLAnchorElement).href = addressOf(path);
       fill(item, stationTitle(station), stationSummary(station), station.source.state);
     });
   }

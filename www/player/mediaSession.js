@@ -2,6 +2,8 @@
  * The system's media controls (Media Session API): title, playback state, and the play and stop keys.
  */
 
+import { addressOf } from "../shared/address.js";
+
 const supported = "mediaSession" in navigator;
 
 /** @param {string} title */
@@ -11,7 +13,7 @@ export function setMediaTitle(title) {
     title,
     artist: location.hostname,
     album: "roomtone",
-    artwork: [{ src: "/favicon.svg", sizes: "any", type: "image/svg+xml" }],
+    artwork: [{ src: addressOf("favicon.svg"), sizes: "any", type: "image/svg+xml" }],
   });
 }
 

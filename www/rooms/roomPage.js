@@ -5,12 +5,13 @@
  * The page has three views: `prejoin` (preview and devices), `room`, and `notice` (left, removed, or not let in).
  */
 
+import { addressOf, pagePath } from "../shared/address.js";
 import { checkAccess } from "../shared/checkAccess.js";
 import {
   announce, byId, childOf, closeOnBackdropClick, exitFullscreen, isPageVisible, onDocument, pageData, setHidden, setPageTitle,
   setText,
 } from "../shared/dom.js";
-import { roomFromUrl, roomNameProblem, roomPath } from "../shared/roomName.js";
+import { roomFromPath, roomNameProblem, roomPath } from "../shared/roomName.js";
 import { stationTitle } from "../shared/stationStrings.js";
 import { fetchStatus, findStation } from "../shared/status.js";
 import { TokenStore, roomScope } from "../shared/tokenStore.js";
@@ -45,7 +46,7 @@ class RoomPage {
   /** Token of the link just opened: it leaves the address bar before anything else happens. */
   #linkToken = this.#tokens.takeFromUrl();
   /** As the link has it, until the server tells how whoever opened the room wrote it. */
-  #room = roomFromUrl(location);
+  #room = roomFromPath(pagePath());
   #scope = roomScope(this.#room);
 
   /** @type {View} */
@@ -284,9 +285,8 @@ class RoomPage {
   }
 
   #createClient() {
-    const scheme = location.protocol === "https:" ? "wss" : "ws";
     return new RoomClient({
-      endpoint: `${scheme}://${location.host}/ws`,
+      endpoint: addressOf("ws").replace(/^http/, "ws"),
       hostname: location.hostname,
       room: this.#room,
       outgoing: this.#local.media.outgoing,
@@ -390,7 +390,7 @@ class RoomPage {
   }
 
   async #copyLink() {
-    const link = new URL(roomPath(this.#room), location.href).href;
+    const link = addressOf(roomPath(this.#room));
     try {
       await navigator.clipboard.writeText(link);
       setText("copy-link-label", "Copied");

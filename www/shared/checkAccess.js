@@ -6,6 +6,7 @@
  * secret: so the tokens are sent here, and the URL has the ticket, which is good for one WebSocket within seconds.
  */
 
+import { addressOf } from "./address.js";
 import { retryAfterMs } from "./retryAfter.js";
 import { authorizationHeaders } from "./tokenStore.js";
 
@@ -28,9 +29,9 @@ const TIMEOUT_MS = 5000;
 
 /** @param {Scope} scope */
 function urlFor(scope) {
-  if (scope === "admin") return "/api/access";
-  if (scope === "listen") return "/api/access?listen";
-  return `/api/access?${new URLSearchParams({ room: scope.slice("room:".length) })}`;
+  if (scope === "admin") return addressOf("api/access");
+  if (scope === "listen") return addressOf("api/access?listen");
+  return addressOf(`api/access?${new URLSearchParams({ room: scope.slice("room:".length) })}`);
 }
 
 /**

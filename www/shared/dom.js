@@ -3,6 +3,14 @@
  */
 
 /**
+ * Where the front page is, seen from this page: a relative reference.
+ * @returns {string}
+ */
+export function rootReference() {
+  return document.documentElement.dataset.root ?? "./";
+}
+
+/**
  * An element of the page.
  * @template {Element} T
  * @param {string} id

@@ -25,20 +25,20 @@ export function roomNameProblem(name) {
 
 /**
  * @param {string} name
- * @returns {string} the path of the room's page
+ * @returns {string} the path of the room's page, from the front page
  */
 export function roomPath(name) {
-  return `/room/${encodeURIComponent(name)}`;
+  return `room/${encodeURIComponent(name)}`;
 }
 
 /**
- * The room that a URL names: `/room/NAME`, or else `?name=NAME`.
- * @param {{ pathname: string, search: string }} url
+ * The room that a page's path names.
+ * @param {string} path such as `/room/kitchen`
  * @returns {string}
  */
-export function roomFromUrl({ pathname, search }) {
-  const found = /^\/room\/([^/]+)\/?$/.exec(pathname);
-  if (found === null) return new URLSearchParams(search).get("name") ?? DEFAULT_ROOM;
+export function roomFromPath(path) {
+  const found = /^\/room\/([^/]+)$/.exec(path);
+  if (found === null) return DEFAULT_ROOM;
   try {
     return decodeURIComponent(found[1]);
   } catch {

@@ -2,6 +2,7 @@
  * The server's status, from `/api/status`.
  */
 
+import { addressOf } from "./address.js";
 import { authorizationHeaders } from "./tokenStore.js";
 
 const TIMEOUT_MS = 5000;
@@ -15,7 +16,7 @@ const TIMEOUT_MS = 5000;
  */
 export async function fetchStatus(token) {
   try {
-    const response = await fetch("/api/status", {
+    const response = await fetch(addressOf("api/status"), {
       headers: authorizationHeaders(token),
       cache: "no-store",
       signal: AbortSignal.timeout(TIMEOUT_MS),
@@ -41,5 +42,5 @@ export function findStation(status, name) {
  * @returns {string} the station's WHEP endpoint
  */
 export function whepEndpoint(stationName) {
-  return stationName === null ? "/whep" : `/whep/${encodeURIComponent(stationName)}`;
+  return addressOf(stationName === null ? "whep" : `whep/${encodeURIComponent(stationName)}`);
 }

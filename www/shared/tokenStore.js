@@ -5,9 +5,10 @@
  * A token is a secret of the person who was invited: it is never written into the page, a URL or the console.
  */
 
-import { roomFromUrl } from "./roomName.js";
+import { addressOf, frontPage, pagePath } from "./address.js";
+import { roomFromPath } from "./roomName.js";
 
-/** Key in localStorage. The value is a JSON object: scope to token. */
+/** Key in localStorage, with the front page's path if it has one. The value is a JSON object: scope to token. */
 const STORAGE_KEY = "roomtone.tokens";
 /** `#t=TOKEN`: browsers do not send a fragment to the server. */
 const FRAGMENT = /^#t=([A-Za-z0-9._-]{1,512})$/;
@@ -22,7 +23,8 @@ const MAX_TOKENS = 64;
 /**
  * @typedef {object} Platform Replaced in tests.
  * @property {Pick<Storage, "getItem" | "setItem" | "removeItem"> | null} storage null where the browser refuses access
- * @property {{ pathname: string, search: string, hash: string }} location
+ * @property {string} storageKey
+ * @property {{ pathname: string, search: string, hash: string }} location the path is seen from the front page
  * @property {(url: string) => void} replaceUrl changes the address bar without a new history entry
  */
 
@@ -34,7 +36,18 @@ function browserPlatform() {
   } catch {
     // Private windows and strict settings may refuse access: tokens then last as long as the page.
   }
-  return { storage, location, replaceUrl: (url) => history.replaceState(history.state, "", url) };
+  const folder = frontPage().pathname;
+  return {
+    storage,
+    // Another server may lie below another path of the same origin.
+    storageKey: folder === "/" ? STORAGE_KEY : `${STORAGE_KEY}:${folder}`,
+    location: {
+      get pathname() { return pagePath(); },
+      get search() { return location.search; },
+      get hash() { return location.hash; },
+    },
+    replaceUrl: (url) => history.replaceState(history.state, "", addressOf(`.${url}`)),
+  };
 }
 
 /**
@@ -46,12 +59,12 @@ export const roomScope = (room) => `room:${room.toLowerCase()}`;
 
 /**
  * The scope of a token in the link to this page.
- * @param {{ pathname: string, search: string }} url
+ * @param {string} path the page's, as seen from the front page
  * @returns {Scope}
  */
-export function scopeOf(url) {
-  if (/^\/listen(\.html)?\/?$/.test(url.pathname)) return "listen";
-  if (/^\/room(\.html)?(\/|$)/.test(url.pathname)) return roomScope(roomFromUrl(url));
+export function scopeOf(path) {
+  if (/^\/listen(\.html)?$/.test(path)) return "listen";
+  if (path.startsWith("/room/")) return roomScope(roomFromPath(path));
   return "admin";
 }
 
@@ -85,7 +98,7 @@ export class TokenStore {
     const token = FRAGMENT.exec(hash)?.[1];
     if (token === undefined) return null;
     this.#load();
-    const scope = scopeOf(this.#platform.location);
+    const scope = scopeOf(pathname);
     this.#tokens.delete(scope);
     this.#tokens.set(scope, token);
     this.#save();
@@ -114,10 +127,10 @@ export class TokenStore {
 
   /** Other pages of this browser may have added or removed tokens meanwhile. */
   #load() {
-    const { storage } = this.#platform;
+    const { storage, storageKey } = this.#platform;
     if (storage === null) return;
     try {
-      const stored = JSON.parse(storage.getItem(STORAGE_KEY) ?? "{}");
+      const stored = JSON.parse(storage.getItem(storageKey) ?? "{}");
       this.#tokens = new Map(Object.entries(stored ?? {}).filter(([, token]) => typeof token === "string" && TOKEN.test(token)));
     } catch {
       // What cannot be read is overwritten by the next save.
@@ -125,14 +138,14 @@ export class TokenStore {
   }
 
   #save() {
-    const { storage } = this.#platform;
+    const { storage, storageKey } = this.#platform;
     while (this.#tokens.size > MAX_TOKENS) {
       this.#tokens.delete([...this.#tokens.keys()].find((scope) => scope.startsWith("room:")) ?? "listen");
     }
     if (storage === null) return;
     try {
-      if (this.#tokens.size === 0) storage.removeItem(STORAGE_KEY);
-      else storage.setItem(STORAGE_KEY, JSON.stringify(Object.fromEntries(this.#tokens)));
+      if (this.#tokens.size === 0) storage.removeItem(storageKey);
+      else storage.setItem(storageKey, JSON.stringify(Object.fromEntries(this.#tokens)));
     } catch {
       // The storage is full or access is refused: tokens then last as long as the page.
       this.#platform = { ...this.#platform, storage: null };

@@ -13,6 +13,7 @@ use crate::station::directory::Directory;
 use crate::web::handlers::assets::Assets;
 use crate::web::handlers::authorize::Authorizer;
 use crate::web::handlers::origin_check::OriginCheck;
+use crate::web::http::base_url::BaseUrl;
 use crate::web::http::client_address::TrustedProxies;
 use crate::web::http::message::{Request, Response};
 use crate::web::http::routes::{self, Route};
@@ -51,6 +52,8 @@ pub struct Context {
     pub tls: Option<Arc<Tls>>,
     /// Proxies whose forwarding headers are believed.
     pub proxies: TrustedProxies,
+    /// The address by which people open the pages, if the operator names one.
+    pub public_url: Option<BaseUrl>,
     /// Paths that the embedding program adds; the program `roomtone` adds none.
     pub added: Vec<AddedPath>,
 }

@@ -9,10 +9,11 @@ use crate::observe::sentence::sentence;
 use crate::web::handlers::authorize::{Authorization, Credentials};
 use crate::web::handlers::context::Context;
 use crate::web::handlers::{access, origin_check, pages, status, whep};
-use crate::web::http::message::{Request, Response};
+use crate::web::http::base_url::BaseUrl;
+use crate::web::http::message::{Request, Response, split_target};
 use crate::web::http::origin_policy::{Initiator, Verdict};
-use crate::web::http::redirect;
 use crate::web::http::routes::{self, Resource, Responder, Route};
+use crate::web::http::{redirect, upgrade};
 
 /// Answers a request that arrived whole, on the thread of its connection. `pass_on` has one of the `http-<n>` threads
 /// answer.
@@ -58,11 +59,46 @@ fn decide(
     }
     authorized(context, route, request, verdict, |authorization| match &route.resource {
         _ if route.responder == Responder::Workers => pass_on(),
+        Resource::Moved { to } => redirect::to(with_query(to, request.query())),
+        Resource::RoomForm => room_form(request),
         Resource::Access => authorization.map_or_else(|| not_here(route), |it| access::granted(context, request, it)),
         Resource::Added(nth) => guarded(|| (context.added[*nth].handler)(request)),
         _ => not_here(route),
     })
     .unwrap_or_else(|refusal| refusal)
+}
+
+/// What a target leads to. A proxy may pass it on with the path of the public URL in front: where nothing is at the whole path, that
+/// is taken off. So the pages are found whether or not the proxy takes it off.
+pub(crate) fn find(context: &Context, target: &mut String) -> Route {
+    let path = split_target(target).0;
+    let route = context.route(path);
+    let base = context.public_url.as_ref().map_or("", BaseUrl::path);
+    let Some(rest) = path.strip_prefix(base).filter(|_| !base.is_empty()) else { return route };
+    let is_known = match &route.resource {
+        Resource::Page { .. } => pages::exists(&context.assets, &route.resource),
+        _ => true,
+    };
+    if is_known || !(rest.is_empty() || rest.starts_with('/')) {
+        return route;
+    }
+    if rest.is_empty() {
+        return routes::moved(format!("{}/", path.rsplit('/').next().unwrap_or_default()));
+    }
+    let route = context.route(rest);
+    target.drain(..base.len());
+    route
+}
+
+fn with_query(path: &str, query: &str) -> String {
+    if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
+}
+
+fn room_form(request: &Request) -> Response {
+    match upgrade::room_in(request.query(), "name") {
+        Ok(name) => redirect::to(format!("room/{}", name.unwrap_or_default())),
+        Err(response) => response,
+    }
 }
 
 /// Has `answer` answer the request if it is permitted. If that counts as a use of its token, the use is confirmed once
@@ -151,7 +187,14 @@ pub(crate) fn handle(context: &Context, request: &Request) -> Response {
             (Resource::Session { station, id }, _) => whep::session(context, station, id),
             (Resource::RoomPage | Resource::Page { .. }, _) => pages::page(&context.assets, &route.resource, request),
             (Resource::Server, _) => pages::unknown_path(),
-            (Resource::WebSocket | Resource::Access | Resource::Added(_), _) => not_here(&route),
+            (
+                Resource::WebSocket
+                | Resource::Access
+                | Resource::RoomForm
+                | Resource::Moved { .. }
+                | Resource::Added(_),
+                _,
+            ) => not_here(&route),
         }
     })
 }

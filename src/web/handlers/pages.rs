@@ -126,6 +126,7 @@ mod tests {
             headers: headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect(),
             body: Vec::new(),
             client: Client { address: "127.0.0.1:1".parse().unwrap(), is_secure: false },
+            prefix: String::new(),
         };
         page(assets, &routes::find(request.path()).resource, &request)
     }

@@ -38,7 +38,8 @@ pub(crate) fn admit(context: &Context, request: &Request, name: Option<&str>) ->
     match text(&request.body, "offer") {
         Err(response) => response,
         Ok(sdp) => {
-            let response = admitted(context.rtc.admit(offer(request, sdp, &station)), &station.name);
+            let reply = context.rtc.admit(offer(request, sdp, &station));
+            let response = admitted(reply, &station.name, request.path());
             if response.status == 201 { with_ice_servers(context, response) } else { response }
         }
     }
@@ -180,11 +181,11 @@ fn unknown_listener() -> Response {
     Response::error(ErrorCode::UnknownListener, "No session of that address is here, or it has ended.")
 }
 
-/// The response to an offer to `/whep`.
-fn admitted(reply: Result<Admitted, Refusal>, station: &StationName) -> Response {
+/// The response to an offer to `/whep` or one of its kind.
+fn admitted(reply: Result<Admitted, Refusal>, station: &StationName, endpoint: &str) -> Response {
     match reply {
         Ok(Admitted { session, answer, etag }) => Response::new(201)
-            .header("Location", routes::session_path(station.as_str(), session))
+            .header("Location", routes::session_reference(endpoint, station.as_str(), session))
             .header("ETag", etag)
             .header("Accept-Patch", FRAGMENT)
             .header("Cache-Control", UNCHANGED)
@@ -322,14 +323,15 @@ mod tests {
             headers: values.iter().map(|value| ("If-Match".to_owned(), (*value).to_owned())).collect(),
             body: vec![],
             client: Client { address: "127.0.0.1:1".parse().unwrap(), is_secure: false },
+            prefix: String::new(),
         })
     }
 
     #[test]
     fn an_admitted_listener_learns_its_address_and_tag() {
-        let response = admitted(Ok(admission()), &StationName::default());
+        let response = admitted(Ok(admission()), &StationName::default(), "/whep");
         assert_eq!(response.status, 201);
-        assert_eq!(response.find("location"), Some("/whep/main/00112233445566778899aabbccddeeff"));
+        assert_eq!(response.find("location"), Some("whep/main/00112233445566778899aabbccddeeff"));
         assert_eq!(response.find("etag"), Some("\"e1\""));
         assert_eq!(response.find("content-type"), Some(SDP));
         assert_eq!(response.find("accept-patch"), Some(FRAGMENT));
@@ -352,7 +354,7 @@ mod tests {
             (Refusal::Busy, 503, "busy", Some("1")),
         ];
         for (refusal, status, expected_code, retry) in cases {
-            for response in [admitted(Err(refusal.clone()), &StationName::default()), answered(Err(refusal))] {
+            for response in [admitted(Err(refusal.clone()), &StationName::default(), "/whep"), answered(Err(refusal))] {
                 assert_eq!(
                     (response.status, code(&response).as_str(), response.find("retry-after")),
                     (status, expected_code, retry)

@@ -47,7 +47,7 @@ impl TrustedProxies {
         if !self.trust(sender.address.ip()) {
             return sender;
         }
-        let Forwarding { by_custom, by_standard } = forwarding;
+        let Forwarding { by_custom, by_standard, .. } = forwarding;
         let is_secure = match by_custom.proto.as_ref().or(by_standard.proto.as_ref()) {
             Some(proto) => proto.eq_ignore_ascii_case("https") || proto.eq_ignore_ascii_case("wss"),
             None => sender.is_secure,
@@ -72,6 +72,11 @@ impl TrustedProxies {
             [one, other] => one.or(other),
         };
         host.filter(|_| self.trust(sender.address.ip()))
+    }
+
+    /// What a trusted proxy took from the front of the path; it may be anything.
+    pub fn prefix<'a>(&self, sender: Client, forwarding: &'a Forwarding) -> Option<&'a str> {
+        forwarding.prefix.as_deref().filter(|_| self.trust(sender.address.ip()))
     }
 
     fn last_untrusted(&self, sender: SocketAddr, addresses: &[String]) -> SocketAddr {
@@ -107,7 +112,7 @@ mod tests {
         let sender = Client { address: SocketAddr::new(from.parse().unwrap(), 7), is_secure: false };
         let list: Vec<String> = forwarded_for.iter().map(ToString::to_string).collect();
         let by_custom = Hops { addresses: list, proto: proto.map(str::to_owned), host: None };
-        let forwarding = Forwarding { by_custom, by_standard: Hops::default() };
+        let forwarding = Forwarding { by_custom, ..Forwarding::default() };
         let client = proxies(&["10.0.0.0/8", "fd00::/8", "127.0.0.1"]).client(sender, &forwarding);
         (client.address.to_string(), client.is_secure)
     }
@@ -147,7 +152,7 @@ mod tests {
             host: host.map(str::to_owned),
         };
         let read = |by_custom: Hops, by_standard: Hops| {
-            let forwarding = Forwarding { by_custom, by_standard };
+            let forwarding = Forwarding { by_custom, by_standard, prefix: None };
             let trusted = proxies(&["10.0.0.0/8"]);
             (
                 trusted.client(sender, &forwarding).address.to_string(),
@@ -160,7 +165,7 @@ mod tests {
         let other = hops(&["192.0.2.2"], Some("b.example"));
         assert_eq!(read(hops(client, host), other), ("10.0.0.1:7".into(), None));
         let untrusted = Client { address: "192.0.2.9:1".parse().unwrap(), is_secure: false };
-        let forwarding = Forwarding { by_custom: hops(client, host), by_standard: Hops::default() };
+        let forwarding = Forwarding { by_custom: hops(client, host), ..Forwarding::default() };
         assert_eq!(proxies(&["10.0.0.0/8"]).host(untrusted, &forwarding), None);
     }
 

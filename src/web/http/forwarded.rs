@@ -1,4 +1,4 @@
-//! What proxies say of a request that they pass on: `X-Forwarded-For`, `-Proto` and `-Host`, and `Forwarded` (RFC 7239). Any
+//! What proxies say of a request that they pass on: `X-Forwarded-For`, `-Proto`, `-Host` and `-Prefix`, and `Forwarded` (RFC 7239). Any
 //! client can write any of it. Pure; who is believed says `client_address`.
 
 use std::str;
@@ -22,6 +22,9 @@ pub struct Forwarding {
     pub by_custom: Hops,
     /// `Forwarded`
     pub by_standard: Hops,
+    /// `X-Forwarded-Prefix`: what a proxy took from the front of the path. It only decides below which path a page is redirected
+    /// to `https:`, so a forged one harms only its sender.
+    pub prefix: Option<String>,
 }
 
 /// Reads the values of all fields named `Forwarded`, in order.

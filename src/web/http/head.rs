@@ -197,6 +197,7 @@ fn forwarding(fields: &[httparse::Header<'_>]) -> Forwarding {
             host: texts(fields, "x-forwarded-host").next(),
         },
         by_standard: forwarded::standard(values(fields, "forwarded")),
+        prefix: texts(fields, "x-forwarded-prefix").next(),
     }
 }
 
@@ -347,9 +348,10 @@ mod tests {
     fn several_forwarding_headers_are_one_list() {
         let head = "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 1.1.1.1, ::1\r\nX-Forwarded-Proto: http\r\n\
                     x-forwarded-for: \u{e4}\r\nX-Forwarded-Proto: ws, https\r\nX-Forwarded-Host: a.example, b\r\n\
-                    Forwarded: for=1.1.1.1\r\nforwarded: for=2.2.2.2;proto=https\r\n\r\n";
+                    X-Forwarded-Prefix: /sub, /inner\r\nForwarded: for=1.1.1.1\r\nforwarded: for=2.2.2.2;proto=https\r\n\r\n";
         let head = parsed(head).unwrap();
-        let Forwarding { by_custom, by_standard } = &head.forwarding;
+        let Forwarding { by_custom, by_standard, prefix } = &head.forwarding;
+        assert_eq!(prefix.as_deref(), Some("/sub"));
         assert_eq!(by_custom.addresses, ["1.1.1.1", "::1", "\u{e4}"]);
         assert_eq!((by_custom.proto.as_deref(), by_custom.host.as_deref()), (Some("http"), Some("a.example")));
         assert_eq!(

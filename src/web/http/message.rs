@@ -26,6 +26,8 @@ pub struct Request {
     pub body: Vec<u8>,
     /// Who asks, proxies that are trusted left out.
     pub client: Client,
+    /// What a proxy has in front of the path, as `/sub`; empty without one, and behind tiny_http.
+    pub prefix: String,
 }
 
 impl Request {
@@ -157,6 +159,7 @@ mod tests {
             headers,
             body: vec![],
             client: Client { address: "127.0.0.1:1".parse().unwrap(), is_secure: false },
+            prefix: String::new(),
         };
         assert_eq!(request.header("IF-MATCH").as_deref(), Some("\"a\", \"b\""));
         assert_eq!(request.header("host"), None);

@@ -1,5 +1,6 @@
 //! HTTP as values. Pure.
 
+pub mod base_url;
 pub mod body;
 pub mod chunked;
 pub mod client_address;

@@ -1,4 +1,5 @@
-//! The redirect to `https://` for resources that need a secure context; which these are says `routes`. Pure.
+//! Redirects: to `https://`, for resources that need a secure context, and to where a page lies; which these are says `routes`.
+//! Pure.
 
 use crate::net::authority::Authority;
 use crate::web::http::message::{Request, Response};
@@ -7,11 +8,13 @@ use crate::web::http::message::{Request, Response};
 /// known which host was asked, or if browsers treat the host as secure anyway (W3C Secure Contexts §3.1).
 pub fn to_https(request: &Request) -> Option<Response> {
     let is_fetch = matches!(request.method.as_str(), "GET" | "HEAD");
-    (is_fetch && !request.host.is_empty() && !is_loopback(&request.host)).then(|| {
-        Response::new(307)
-            .header("Location", format!("https://{}{}", request.host, request.target))
-            .header("Cache-Control", "no-store")
-    })
+    (is_fetch && !request.host.is_empty() && !is_loopback(&request.host))
+        .then(|| to(format!("https://{}{}{}", request.host, request.prefix, request.target)))
+}
+
+/// The response that leads to a URI reference (RFC 9110 §15.4.8).
+pub fn to(location: String) -> Response {
+    Response::new(307).header("Location", location).header("Cache-Control", "no-store")
 }
 
 /// Whether browsers treat a page of this host, which may have a port, as secure without TLS.
@@ -35,6 +38,7 @@ mod tests {
             headers: vec![],
             body: vec![],
             client: Client { address: "192.0.2.9:1".parse().unwrap(), is_secure: false },
+            prefix: String::new(),
         };
         let response = Some(()).filter(|()| routes::find(request.path()).redirects_to_https).and(to_https(&request))?;
         assert_eq!((response.status, response.find("cache-control")), (307, Some("no-store")));

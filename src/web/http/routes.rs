@@ -38,6 +38,14 @@ pub enum Resource {
     },
     /// `/room/{name}`: the page of every room.
     RoomPage,
+    /// `/room?name={name}`: what the form for a room's name asks without scripts.
+    RoomForm,
+    /// A page lies beside this path, at this relative reference. Pages name what belongs to them by relative references, so each
+    /// lies at one depth.
+    Moved {
+        /// From this path, without a query.
+        to: String,
+    },
     /// Every other path: a page or a file of one, if there is a file of that name.
     Page {
         /// The path behind its first slash, percent-decoded; None if it cannot be decoded.
@@ -81,9 +89,14 @@ pub struct Route {
 const READ: &str = "GET, HEAD, OPTIONS";
 const ROOM_PAGES: &str = "/room/";
 
-/// The path of a listener's session, for `Location`.
-pub fn session_path(station: &str, id: impl std::fmt::Display) -> String {
-    format!("/whep/{station}/{id}")
+/// A listener's session as a reference from the path of the endpoint that made it (RFC 9110 §10.2.2): a proxy may serve this host
+/// below a path that nobody here knows of.
+pub fn session_reference(endpoint: &str, station: &str, id: impl std::fmt::Display) -> String {
+    match endpoint.split('/').skip(1).collect::<Vec<_>>().as_slice() {
+        [_] => format!("whep/{station}/{id}"),
+        [_, _] => format!("{station}/{id}"),
+        _ => id.to_string(),
+    }
 }
 
 /// Looks up a path, which is a target without its query.
@@ -104,6 +117,9 @@ pub fn find(path: &str) -> Route {
             let session = Resource::Session { station: (*station).to_owned(), id: (*id).to_owned() };
             whep(session, "GET, HEAD, PATCH, DELETE, OPTIONS")
         }
+        ["room" | "room.html"] => on_connection(Resource::RoomForm, READ),
+        ["room", name, ""] if RoomName::parse(name).is_some() => moved(format!("../{name}")),
+        ["listen", ""] => moved("../listen".into()),
         _ if path == "*" => behind(Resource::Server, "GET, HEAD, POST, PATCH, DELETE, OPTIONS"),
         _ => Route {
             is_open_to_all_origins: path.starts_with("/whep/"),
@@ -129,6 +145,11 @@ fn behind(resource: Resource, methods: &'static str) -> Route {
     }
 }
 
+/// A page that lies at another path, by a relative reference.
+pub fn moved(to: String) -> Route {
+    on_connection(Resource::Moved { to }, READ)
+}
+
 fn on_connection(resource: Resource, methods: &'static str) -> Route {
     Route { responder: Responder::Connection, ..behind(resource, methods) }
 }
@@ -138,9 +159,9 @@ fn whep(resource: Resource, methods: &'static str) -> Route {
 }
 
 fn page(path: &str) -> Resource {
-    let name = path.strip_prefix('/').and_then(percent_decoded);
-    let is_room = name.as_deref().and_then(|name| name.strip_prefix("room/")).and_then(RoomName::parse).is_some();
-    if is_room { Resource::RoomPage } else { Resource::Page { name } }
+    let room = path.strip_prefix(ROOM_PAGES).and_then(percent_decoded);
+    let is_room = room.as_deref().and_then(RoomName::parse).is_some();
+    if is_room { Resource::RoomPage } else { Resource::Page { name: path.strip_prefix('/').and_then(percent_decoded) } }
 }
 
 fn percent_decoded(path: &str) -> Option<String> {
@@ -186,6 +207,8 @@ impl Route {
             Resource::Health
             | Resource::Session { .. }
             | Resource::RoomPage
+            | Resource::RoomForm
+            | Resource::Moved { .. }
             | Resource::Page { .. }
             | Resource::Server => None,
         })
@@ -275,7 +298,8 @@ mod tests {
             ("/room/", "..h."),
             ("/room/a/b", "..h."),
             ("/room%2Fkitchen", "...."),
-            ("/room", "...."),
+            ("/room", "...c"),
+            ("/listen/", "...c"),
             ("/", "...."),
             ("*", "...."),
         ] {
@@ -295,12 +319,18 @@ mod tests {
     fn a_path_is_a_session_a_room_or_the_name_of_a_file() {
         let page = |name: Option<&str>| Resource::Page { name: name.map(str::to_owned) };
         assert_eq!(find("/whep/a/b").resource, Resource::Session { station: "a".into(), id: "b".into() });
-        assert_eq!(find(&session_path("a", "b")).resource, Resource::Session { station: "a".into(), id: "b".into() });
+        for (endpoint, reference) in [("/whep", "whep/a/b"), ("/whep/", "a/b"), ("/whep/a", "a/b"), ("/whep/a/", "b")] {
+            assert_eq!(session_reference(endpoint, "a", "b"), reference, "{endpoint}");
+        }
         assert_eq!(find("/whep/"), find("/whep"));
         assert_eq!(find("/whep/main/"), find("/whep/main"));
         assert_eq!(find("/room/A-b_c.d").resource, Resource::RoomPage);
-        assert_eq!(find("/room%2Fkitchen").resource, Resource::RoomPage);
+        assert_eq!(find("/room/b%2Ed").resource, Resource::RoomPage);
+        assert_eq!(find("/room%2Fkitchen").resource, page(Some("room/kitchen")));
         assert_eq!(find("/room/a%2fb").resource, page(Some("room/a/b")));
+        assert_eq!(find("/room/a.b/").resource, Resource::Moved { to: "../a.b".into() });
+        assert_eq!(find("/room/a%20b/").resource, page(Some("room/a b/")));
+        assert_eq!((find("/room").resource, find("/room.html").resource), (Resource::RoomForm, Resource::RoomForm));
         assert_eq!(find("/").resource, page(Some("")));
         assert_eq!(find("/img/a%20b.png").resource, page(Some("img/a b.png")));
         for undecodable in ["/%zz", "/%", "/%ff"] {

@@ -74,10 +74,18 @@ fn is_key(key: &str) -> bool {
 /// # Errors
 /// The response, if no room can have that name.
 pub fn room(query: &str) -> Result<Option<RoomName>, Response> {
+    room_in(query, "room")
+}
+
+/// The same by another parameter.
+///
+/// # Errors
+/// The response, if no room can have that name.
+pub fn room_in(query: &str, name: &str) -> Result<Option<RoomName>, Response> {
     let bad = || {
         Response::error(ErrorCode::BadRoom, "A room's name is 1 to 64 letters, digits, hyphens, underscores and dots.")
     };
-    match parameter(query, "room") {
+    match parameter(query, name) {
         Ok(None) => Ok(None),
         Ok(Some(name)) => RoomName::parse(name).map(Some).ok_or_else(bad),
         Err(Ambiguous) => Err(bad()),

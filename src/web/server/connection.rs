@@ -15,6 +15,7 @@ use crate::web::handlers::authorize::Credentials;
 use crate::web::handlers::context::Context;
 use crate::web::handlers::websocket::{self, Join};
 use crate::web::handlers::{dispatch, origin_check};
+use crate::web::http::base_url::{self, BaseUrl};
 use crate::web::http::body::Body;
 use crate::web::http::chunked::ChunkedDecoder;
 use crate::web::http::client_address::Client;
@@ -157,8 +158,9 @@ impl<'a> Connection<'a> {
         {
             head.host = host.to_owned();
         }
-        let (path, query) = split_target(&head.target);
-        let route = context.route(path);
+        let route = dispatch::find(context, &mut head.target);
+        let prefix = self.prefix(&head);
+        let query = split_target(&head.target).1;
         let credentials = Credentials { headers: &head.headers, query, client: self.client.address.ip() };
         let verdict = context.origins.judge(&credentials, &head.host, context.tls.as_deref());
         self.cross_origin = context.origins.response_fields(verdict, route.is_open_to_all_origins, &credentials);
@@ -170,7 +172,7 @@ impl<'a> Connection<'a> {
         }
         let body = self.read_body(&head)?;
         let Head { method, target, host, headers, keep_alive, .. } = head;
-        let request = Request { method, target, host, headers, body, client: self.client };
+        let request = Request { method, target, host, headers, body, client: self.client, prefix };
         let response = dispatch::respond(context, &route, &request, verdict, || shared.loopback.ask(&request));
         // Behind a ticket comes a WebSocket, on a connection of its own. This one would only be kept open beside it.
         let keep_alive = keep_alive && !(route.resource == Resource::Access && request.method == "POST");
@@ -180,6 +182,15 @@ impl<'a> Connection<'a> {
         log::debug!("{}: {method} {path} -> {}", self.client.address, response.status);
         let may_follow = self.send(response, request.method == "HEAD", keep_alive)?;
         Ok(if may_follow { Next::Request } else { Next::Close })
+    }
+
+    /// What a proxy has in front of the path: what it says, else what the operator says of the host that was asked.
+    fn prefix(&self, head: &Head) -> String {
+        let context = &self.shared.context;
+        let forwarded =
+            context.proxies.prefix(self.sender, &head.forwarding).filter(|prefix| base_url::is_path(prefix));
+        let public = context.public_url.as_ref().filter(|url| url.origin().is_of(&head.host));
+        forwarded.or(public.map(BaseUrl::path)).unwrap_or_default().to_owned()
     }
 
     /// Accepts the handshake of a WebSocket, if it is permitted to join the room.

@@ -128,7 +128,7 @@ fn received(request: &mut tiny_http::Request, client: Client) -> io::Result<Requ
     let host = fields.clone().find(|header| header.field.equiv("Host")).map(|host| host.value.to_string());
     let headers = fields.map(|header| (header.field.to_string(), header.value.to_string())).collect();
     let (method, target) = (request.method().to_string(), request.url().to_owned());
-    Ok(Request { method, target, host: host.unwrap_or_default(), headers, body, client })
+    Ok(Request { method, target, host: host.unwrap_or_default(), headers, body, client, prefix: String::new() })
 }
 
 fn written(response: Response) -> tiny_http::Response<Cursor<std::borrow::Cow<'static, [u8]>>> {
@@ -196,6 +196,7 @@ mod tests {
             max_listeners: 0,
             tls: None,
             proxies: Default::default(),
+            public_url: None,
             added: vec![],
         }
     }
@@ -246,6 +247,7 @@ mod tests {
             headers: vec![],
             body: vec![],
             client: Client { address: "192.0.2.1:5".parse().unwrap(), is_secure: false },
+            prefix: String::new(),
         };
         assert_eq!(loopback.ask(&request).status, 200);
         loopback.break_connections();

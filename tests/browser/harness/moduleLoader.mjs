@@ -8,3 +8,7 @@ import { register } from "node:module";
 const hook = `export const load = (url, context, next) =>
   next(url, /\\/www\\/.+\\.js$/.test(url) ? { ...context, format: "module" } : context);`;
 register(`data:text/javascript,${encodeURIComponent(hook)}`);
+
+// What modules ask the page for: where the front page is.
+globalThis.document ??= { documentElement: { dataset: { root: "./" } } };
+globalThis.location ??= new URL("https://host.test/");

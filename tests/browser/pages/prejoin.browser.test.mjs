@@ -138,7 +138,7 @@ for (const browserName of ["Chromium", "Firefox"]) {
         const { fetch } = window;
         window.fetch = async (...request) => {
           const response = await fetch(...request);
-          const isFirst = window.answerAccess === undefined && String(request[0]).startsWith("/api/access");
+          const isFirst = window.answerAccess === undefined && String(request[0]).includes("/api/access");
           if (isFirst) await new Promise((resolve) => { window.answerAccess = resolve; });
           return response;
         };

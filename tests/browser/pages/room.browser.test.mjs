@@ -15,7 +15,7 @@ describe("a room in Chromium", { timeout: 200_000 }, () => {
     const page = await fixture.browser.newPage();
     t.after(() => page.close());
     await page.goto(`${fixture.server.origin}/`, { waitUntil: "load" });
-    assert.equal(await page.$eval("a.card[href^='/room/']", (link) => new URL(link.href).pathname), "/room/main");
+    assert.equal(await page.$eval("a.card[href^='room/']", (link) => new URL(link.href).pathname), "/room/main");
     await page.type("#room-name", "no spaces here");
     await page.click(".card-submit");
     assert.match(await page.$eval("#room-name-problem", (element) => element.textContent), /no spaces/);

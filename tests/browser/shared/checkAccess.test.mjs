@@ -14,7 +14,7 @@ const granted = (more = {}) => Response.json({ private: true, allowed: true, hos
 function setUp(stored, answer) {
   const values = new Map([["roomtone.tokens", JSON.stringify(stored)]]);
   const storage = { getItem: (key) => values.get(key) ?? null, setItem: (key, value) => values.set(key, value), removeItem: (key) => values.delete(key) };
-  const tokens = new TokenStore({ storage, location: new URL("https://host.test/"), replaceUrl: () => {} });
+  const tokens = new TokenStore({ storage, storageKey: "roomtone.tokens", location: new URL("https://host.test/"), replaceUrl: () => {} });
   const requests = [];
   const fetch = async (url, { method = "GET", headers, body }) => {
     const token = headers.Authorization?.slice("Bearer ".length) ?? null;
@@ -29,14 +29,14 @@ test("each scope has its URL, and the token is sent with the request", async () 
   assert.deepEqual(await checkAccess(tokens, "room:a.b", { fetch }), { kind: "allowed", isPrivate: true, isModerator: false, ticket: null });
   await checkAccess(tokens, "listen", { fetch });
   await checkAccess(tokens, "admin", { fetch });
-  const room = "/api/access?room=a.b";
-  assert.deepEqual(requests, [[room, "r"], ["/api/access?listen", "l"], ["/api/access", null]]);
+  const room = "https://host.test/api/access?room=a.b";
+  assert.deepEqual(requests, [[room, "r"], ["https://host.test/api/access?listen", "l"], ["https://host.test/api/access", null]]);
 });
 
 test("a ticket is asked for with both tokens, and neither is in the URL", async () => {
   const { tokens, requests, fetch } = setUp({ "room:a.b": "r" }, () => granted({ ticket: "t" }));
   for (const resume of [null, "resume"]) assert.equal((await checkAccess(tokens, "room:a.b", { resume, fetch })).ticket, "t");
-  const asked = ["/api/access?room=a.b", "r", "application/json"];
+  const asked = ["https://host.test/api/access?room=a.b", "r", "application/json"];
   assert.deepEqual(requests, [[...asked, { resume: null }], [...asked, { resume: "resume" }]]);
 });
 

@@ -66,6 +66,7 @@ fn start() -> SocketAddr {
         max_listeners: 0,
         tls: None,
         proxies: TrustedProxies::parse(&["127.0.0.1".to_owned()]).expect("an address"),
+        public_url: None,
         origins: OriginCheck::new(OriginPolicy::default()),
         added: vec![],
     };

@@ -94,7 +94,7 @@ fn a_page_of_another_site_may_listen_with_a_token_and_only_a_valid_one() {
     let created = listen(&server, "/whep", &format!("{EVIL}{token}"));
     assert_eq!((created.status, allowed(&created)), (201, Some("https://evil.example")));
     assert_eq!(created.field("vary"), Some("Origin"));
-    let session = created.field("location").unwrap();
+    let session = &*created.location("/whep").unwrap();
     assert_eq!(server.ask("DELETE", session, &format!("{EVIL}{token}"), b"").status, 200);
     let invalid = listen(&server, "/whep", &format!("{EVIL}Authorization: Bearer a.b\r\n"));
     assert_eq!(invalid.error(), code(401, "token-invalid"));
@@ -253,7 +253,7 @@ fn a_server_that_is_open_to_all_origins_is_open_to_them_for_near_visitors_too() 
     for origin in ["https://evil.example", "null", "file://"] {
         let fields = format!("Origin: {origin}\r\n");
         let created = listen(&server, "/whep/main", &fields);
-        let session = created.field("location").unwrap().to_owned();
+        let session = created.location("/whep/main").unwrap();
         assert_eq!((created.status, allowed(&created)), (201, Some("*")), "{origin}");
         assert_eq!(allowed(&server.ask("GET", "/api/status", &fields, b"")), Some("*"));
         assert_eq!(server.ask("DELETE", &session, &fields, b"").status, 200);

@@ -92,6 +92,12 @@ impl HttpClient {
 }
 
 impl HttpResponse {
+    /// Where `Location` leads from the path that was asked.
+    pub fn location(&self, asked: &str) -> Option<String> {
+        let folder = &asked[..=asked.rfind('/')?];
+        self.field("location").map(|reference| format!("{folder}{reference}"))
+    }
+
     pub fn field(&self, name: &str) -> Option<&str> {
         let mut lines = self.head.lines().filter_map(|line| line.split_once(": "));
         lines.find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value)

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crate::harness::loopback_client::post_offer;
+use crate::harness::loopback_client::{post_offer, session_path};
 use crate::harness::media::rtc_client::{ClientEvent, RtcClient};
 
 /// A client that receives the default station until it is dropped.
@@ -100,7 +100,7 @@ impl Listener {
             return Err(response);
         }
         let location = head.lines().find_map(|line| line.strip_prefix("Location: "));
-        let session_path = location.ok_or("no Location")?.to_owned();
+        let session_path = session_path(location.ok_or("no Location")?);
         let answer = options.proxy.map_or(answer.to_owned(), |address| with_only_candidate(address, answer));
         client.accept_answer(&answer);
         let received = Arc::new(Mutex::new(Received::none(now)));

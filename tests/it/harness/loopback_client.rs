@@ -32,7 +32,12 @@ pub fn post_offer(port: u16, from: Ipv4Addr, offer: &str) -> std::io::Result<Str
     std::io::read_to_string(stream)
 }
 
-/// Ends a session by the path from its `Location`.
+/// The path of a session that was made at `/whep`, from its `Location`.
+pub fn session_path(location: &str) -> String {
+    format!("/{location}")
+}
+
+/// Ends a session by its path.
 pub fn delete_session(port: u16, from: Ipv4Addr, path: &str) -> std::io::Result<String> {
     let mut stream = connect(port, from)?;
     write!(stream, "DELETE {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n")?;

@@ -32,6 +32,7 @@ use roomtone::web::handlers::assets::Assets;
 use roomtone::web::handlers::authorize::Authorizer;
 use roomtone::web::handlers::context::{AddedPath, Context};
 use roomtone::web::handlers::origin_check::OriginCheck;
+use roomtone::web::http::base_url::BaseUrl;
 use roomtone::web::http::client_address::TrustedProxies;
 use roomtone::web::http::origin_policy::OriginPolicy;
 use roomtone::web::server::acceptor::{self, ServerSetup, bind};
@@ -69,6 +70,7 @@ pub struct Setup {
     pub authorizer: Option<Authorizer>,
     pub origins: OriginPolicy,
     pub added: Vec<AddedPath>,
+    pub public_url: Option<BaseUrl>,
 }
 
 /// All clients of a test have one address.
@@ -94,7 +96,7 @@ impl Server {
     }
 
     pub fn start(setup: Setup) -> Server {
-        let Setup { limits, rooms, tls, proxies, authorizer, origins, added } = setup;
+        let Setup { limits, rooms, tls, proxies, authorizer, origins, added, public_url } = setup;
         let authorizer = authorizer.unwrap_or_else(|| Authorizer::open().unwrap());
         let www = tempfile::tempdir().unwrap();
         fs::write(www.path().join("index.html"), "<!doctype html><p>index").unwrap();
@@ -124,6 +126,7 @@ impl Server {
             max_listeners: MAX_LISTENERS,
             tls,
             proxies,
+            public_url,
             added,
         };
         let (report, reports) = bounded(64);

@@ -4,6 +4,7 @@ mod framing;
 mod keep_alive;
 mod limits;
 mod pages;
+mod prefix;
 mod routes;
 mod status;
 mod streaming;

@@ -442,7 +442,7 @@ fn the_listeners_of_one_address_are_limited_before_an_offer_is_read() {
     assert!(second.field("retry-after").is_some());
     assert_eq!(listen("198.51.100.8", "nonsense").error(), code(400, "bad-offer"), "nor does a bad offer count");
     assert_eq!(listen("198.51.100.8", &offer()).status, 201);
-    assert_eq!(server.ask("DELETE", first.field("location").unwrap(), "", b"").status, 200);
+    assert_eq!(server.ask("DELETE", &first.location("/whep").unwrap(), "", b"").status, 200);
     wait_until("the place is free", || listen("198.51.100.7", &offer()).status == 201);
     // A proxy speaks for many: the connections' limit is not for its address.
     let held: Vec<TcpStream> = (0..5).map(|_| tcp(server.address())).collect();

@@ -61,7 +61,12 @@ fn an_offer_is_answered_201_with_all_the_draft_asks_for() {
     assert_eq!(created.status, 201, "{}", text(&created));
     assert_eq!(created.field("content-type"), Some("application/sdp"));
     let location = created.field("location").unwrap();
-    assert!(location.starts_with("/whep/main/") && location.len() == "/whep/main/".len() + 32, "{location}");
+    assert!(location.starts_with("whep/main/") && location.len() == "whep/main/".len() + 32, "{location}");
+    for endpoint in ["/whep", "/whep/", "/whep/main", "/whep/main/"] {
+        let session = post(&server, endpoint, &offer()).location(endpoint).unwrap();
+        assert!(session.starts_with("/whep/main/"), "{endpoint}: {session}");
+        assert_eq!(server.ask("DELETE", &session, "", b"").status, 200, "{endpoint}");
+    }
     let etag = created.field("etag").unwrap();
     assert!(etag.starts_with('"') && etag.ends_with('"') && etag.len() > 4, "{etag}");
     assert_eq!(created.field("accept-patch"), Some("application/trickle-ice-sdpfrag"));
@@ -123,7 +128,7 @@ fn the_address_that_was_typed_is_a_candidate_for_every_kind_of_offer() {
 fn candidates_trickle_and_ice_restarts_under_the_right_tag_only() {
     let server = Server::open();
     let created = post(&server, "/whep", AUDIO_VIDEO);
-    let (session, etag) = (created.field("location").unwrap(), created.field("etag").unwrap());
+    let (session, etag) = (&*created.location("/whep").unwrap(), created.field("etag").unwrap());
     let patch = |if_match: &str, body: &[u8]| server.ask("PATCH", session, &format!("{FRAGMENT}{if_match}"), body);
     let candidate = b"a=ice-ufrag:3Dli\r\na=ice-pwd:e8rGVmqCjU0gzNIBKZF5jSoP\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\n\
         a=mid:0\r\na=candidate:1 1 udp 1 127.0.0.1 9 typ host\r\na=end-of-candidates\r\n";
@@ -149,7 +154,7 @@ fn candidates_trickle_and_ice_restarts_under_the_right_tag_only() {
 fn delete_ends_the_session_at_once() {
     let server = Server::open();
     let created = post(&server, "/whep", &offer());
-    let session = created.field("location").unwrap();
+    let session = &*created.location("/whep").unwrap();
     assert_eq!(listeners(&server), 1);
     assert_eq!(server.ask("DELETE", session, "", b"").status, 200);
     wait_until("the session's end", || listeners(&server) == 0);
@@ -264,12 +269,12 @@ fn an_offer_as_json_must_be_json_of_an_offer() {
 #[test]
 fn offers_and_patches_that_come_too_fast_are_told_when_to_come_again() {
     let server = Server::start(Setup { limits: Limits { offers_per_s: 1, ..Limits::default() }, ..Setup::default() });
-    let location = post(&server, "/whep", &offer()).field("location").unwrap().to_owned();
+    let location = post(&server, "/whep", &offer()).location("/whep").unwrap();
     let responses: Vec<_> = (0..7)
         .map(|_| {
             let response = post(&server, "/whep", &offer());
-            if let Some(location) = response.field("location") {
-                server.ask("DELETE", location, "", b"");
+            if let Some(session) = response.location("/whep") {
+                server.ask("DELETE", &session, "", b"");
             }
             response
         })

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use roomtone::os::file_limits;
 
 use crate::harness::listener::{Listener, Received};
-use crate::harness::loopback_client::{delete_session, post_offer};
+use crate::harness::loopback_client::{delete_session, post_offer, session_path};
 use crate::harness::program::Program;
 use crate::harness::random::Random;
 use crate::harness::wait::wait_until;
@@ -146,8 +146,8 @@ fn warm_up(port: u16) {
         .map(|n| {
             thread::spawn(move || {
                 let response = post_offer(port, address(n), &oversized_offer(n, &mut Random(3))).unwrap();
-                if let Some(path) = response.lines().find_map(|line| line.strip_prefix("Location: ")) {
-                    delete_session(port, address(n), path).unwrap();
+                if let Some(location) = response.lines().find_map(|line| line.strip_prefix("Location: ")) {
+                    delete_session(port, address(n), &session_path(location)).unwrap();
                 }
             })
         })

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use roomtone::rtc::udp::stun_writer::hmac_sha1;
 use str0m::ice::{StunMessage, TransId};
 
-use crate::harness::loopback_client::{connect, post_offer};
+use crate::harness::loopback_client::{connect, post_offer, session_path};
 use crate::harness::random::Random;
 use crate::stress::hostile_clients::{address, valid_offer};
 
@@ -37,7 +37,8 @@ impl OwnSession {
         assert!(response.starts_with("HTTP/1.1 201"), "{response}");
         let username = format!("{}:{}", value(&response, "a=ice-ufrag:"), value(&offer, "a=ice-ufrag:"));
         let password = value(&response, "a=ice-pwd:").to_owned();
-        let [mid, path] = [value(&offer, "a=mid:"), value(&response, "Location: ")].map(str::to_owned);
+        let mid = value(&offer, "a=mid:").to_owned();
+        let path = session_path(value(&response, "Location: "));
         OwnSession { username, password, mid, path }
     }
 

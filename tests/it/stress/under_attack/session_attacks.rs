@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use roomtone::rtc::udp::classify::kind;
 
-use crate::harness::loopback_client::{delete_session, post_offer};
+use crate::harness::loopback_client::{delete_session, post_offer, session_path};
 use crate::harness::media::rtc_client::{ClientEvent, RtcClient};
 use crate::harness::random::Random;
 use crate::stress::hostile_clients::address;
@@ -81,7 +81,7 @@ fn handshakes_of_two_hundred_sessions_in_the_same_moment() {
             let response = post_offer(port, from, &offer).unwrap();
             assert!(response.starts_with("HTTP/1.1 201"), "{response}");
             client.accept_answer(response.split_once("\r\n\r\n").unwrap().1);
-            let path = response.lines().find_map(|line| line.strip_prefix("Location: ")).unwrap().to_owned();
+            let path = session_path(response.lines().find_map(|line| line.strip_prefix("Location: ")).unwrap());
             let start = start.clone();
             thread::spawn(move || {
                 start.wait();
