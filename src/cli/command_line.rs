@@ -174,6 +174,7 @@ mod tests {
             ("--tone NaN", "--tone"),
             ("--fec --no-fec", "--no-fec"),
             ("--sine-wave --loopback", "--loopback"),
+            ("--sine-wave --input-channels 1", "--input-channels"),
             ("--json", "--list-devices"),
             ("--log-level loud", "--log-level"),
             ("--log-max-bytes 1", "--log-max-bytes"),

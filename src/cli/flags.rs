@@ -362,8 +362,13 @@ pub(crate) const FLAGS: &[Flag] = &[
 ];
 
 /// Of each group one flag at most.
-pub(crate) const EXCLUSIVE: &[&[&str]] =
-    &[&["input-device", "loopback", "sine-wave"], &["fec", "no-fec"], &["tls-cert", "tls-self-signed", "no-tls"]];
+pub(crate) const EXCLUSIVE: &[&[&str]] = &[
+    &["input-device", "loopback", "sine-wave"],
+    // A tone has no channels to choose from.
+    &["input-channels", "sine-wave"],
+    &["fec", "no-fec"],
+    &["tls-cert", "tls-self-signed", "no-tls"],
+];
 
 /// The paths of the certificate and of its key, which two flags set.
 fn tls_files(choice: &mut TlsChoice) -> (&mut PathBuf, &mut PathBuf) {

@@ -46,7 +46,9 @@ fn run(screen: &mut impl Write, title: &str, lines: &[String], mut selected: usi
 }
 
 fn draw(screen: &mut impl Write, lines: &[String], selected: usize) -> io::Result<()> {
-    let width = terminal::size().map_or(80, |(columns, _)| usize::from(columns)).saturating_sub(3);
+    // Some serial consoles say that they have no columns.
+    let columns = terminal::size().ok().map(|(columns, _)| usize::from(columns)).filter(|&columns| columns > 0);
+    let width = columns.unwrap_or(80).saturating_sub(3);
     for (n, line) in lines.iter().enumerate() {
         let short: String = line.chars().take(width).collect();
         queue!(screen, terminal::Clear(terminal::ClearType::CurrentLine))?;
