@@ -35,6 +35,8 @@ pub enum ClientMessage {
     Chat(String),
     /// The client will not come back.
     Leave,
+    /// The client asks for a `pong`. It is answered by the connection's thread, and no room learns of it.
+    Ping,
     /// A command for moderators only.
     Moderate(ModeratorCommand),
 }
@@ -115,6 +117,7 @@ impl ClientMessage {
             "peer-state" => PeerState::parse(payload).map(ClientMessage::State),
             "chat" => chat(payload).map(ClientMessage::Chat),
             "leave" => Ok(ClientMessage::Leave),
+            "ping" => Ok(ClientMessage::Ping),
             "lock" => {
                 let LockPayload { locked } = from_json(payload, "A lock says whether the room is locked")?;
                 Ok(ClientMessage::Moderate(ModeratorCommand::Lock(locked)))

@@ -101,6 +101,8 @@ impl Rooms {
             Ok(ClientMessage::Relay { kind, target, members }) => self.relay(connection, id, kind, target, &members),
             Ok(ClientMessage::Hello(state) | ClientMessage::State(state)) => self.set_state(id, state),
             Ok(ClientMessage::Chat(text)) => self.chat(id, text, now),
+            // The connection's own thread has answered it.
+            Ok(ClientMessage::Ping) => {}
             Ok(ClientMessage::Leave) => {
                 self.registry.close(connection, CloseReason::Left);
                 self.handle_disconnect(connection, Disconnect::Left, now);

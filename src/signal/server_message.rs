@@ -46,6 +46,7 @@ pub enum ServerMessage<'a> {
     Mute {
         id: PeerId,
     },
+    Pong {},
     Error {
         code: ErrorCode,
         message: &'a str,

@@ -5,7 +5,7 @@
 import { accessStrings } from "../shared/accessStrings.js";
 import { addressOf } from "../shared/address.js";
 import { checkAccess } from "../shared/checkAccess.js";
-import { byId, isPageVisible, onDocument, setHidden, setText } from "../shared/dom.js";
+import { byId, isPageVisible, onDocument, pageStarted, setHidden, setText } from "../shared/dom.js";
 import { roomNameProblem, roomPath } from "../shared/roomName.js";
 import { stationProblem } from "../shared/stationStrings.js";
 import { fetchStatus } from "../shared/status.js";
@@ -28,6 +28,7 @@ class LobbyPage {
   #roomName = byId("room-name", HTMLInputElement);
 
   start() {
+    pageStarted();
     byId("leave-moderator", HTMLButtonElement).addEventListener("click", () => void this.#giveUpModerator());
     byId("room-form", HTMLFormElement).addEventListener("submit", (event) => {
       event.preventDefault();

@@ -6,7 +6,7 @@
 
 import { accessStrings } from "../shared/accessStrings.js";
 import { checkAccess } from "../shared/checkAccess.js";
-import { byId, isPageVisible, onDocument, setHidden, setText } from "../shared/dom.js";
+import { byId, isPageVisible, onDocument, pageStarted, setHidden, setText } from "../shared/dom.js";
 import { sourceLabel, stationTitle } from "../shared/stationStrings.js";
 import { fetchStatus, findStation, whepEndpoint } from "../shared/status.js";
 import { TokenStore } from "../shared/tokenStore.js";
@@ -66,6 +66,7 @@ class ListenPage {
   });
 
   start() {
+    pageStarted();
     this.#addListeners();
     this.#volume.restore();
     handleMediaKeys(this.#player);

@@ -65,8 +65,8 @@ export function delayMs(before, now, packetMs) {
  * @returns {ReceiverStats}
  */
 export function statsOf(snapshots, packetMs) {
-  const now = snapshots.at(-1);
-  const before = snapshots.at(-2);
+  const now = snapshots[snapshots.length - 1];
+  const before = snapshots[snapshots.length - 2];
   if (now === undefined || before === undefined) return { delayMs: null, jitterMs: null, lossPercent: null };
   return {
     delayMs: delayMs(before, now, packetMs),

@@ -6,6 +6,7 @@
 
 import { browserClock } from "../shared/clock.js";
 import { withNack, withStereo } from "../shared/sdp.js";
+import { abortAfter } from "../shared/requests.js";
 import { authorizationHeaders } from "../shared/tokenStore.js";
 import { iceServersFromLinks } from "./iceLinks.js";
 import { readFragment, withRestart, writeFragment } from "./sdpFragment.js";
@@ -157,7 +158,7 @@ export class WhepSession {
     try {
       return await this.#platform.fetch(url, {
         cache: "no-store",
-        signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
+        signal: abortAfter(REQUEST_TIMEOUT_MS, this.#platform),
         ...request,
         headers: { ...request.headers, ...authorizationHeaders(this.#token()) },
       });

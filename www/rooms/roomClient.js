@@ -79,7 +79,7 @@ export class RoomClient {
         for (const peer of this.#peers.values()) peer.setSignalingOpen(state.kind === "open");
         callbacks.onSignaling(state);
       },
-      onConfig: (id, peerIds, config) => this.#onConfig(id, peerIds, config),
+      onConfig: (...config) => this.#onConfig(...config),
       onMessage: (message) => this.#onMessage(message),
       peerState: () => {
         const state = callbacks.peerState();
@@ -146,6 +146,11 @@ export class RoomClient {
     }, STATE_INTERVAL_MS);
   }
 
+  /** The page is looked at again. */
+  checkConnection() {
+    this.#signaling.check();
+  }
+
   networkChanged() {
     this.#signaling.networkChanged();
     for (const peer of this.#peers.values()) peer.networkChanged();
@@ -155,8 +160,9 @@ export class RoomClient {
    * @param {string} id
    * @param {string[]} peerIds
    * @param {Config} config
+   * @param {boolean} mayHaveMissed
    */
-  #onConfig(id, peerIds, config) {
+  #onConfig(id, peerIds, config, mayHaveMissed) {
     const serverRestarted = this.#config?.instance !== config.instance;
     this.id = id;
     this.#config = config;
@@ -170,8 +176,8 @@ export class RoomClient {
       const peer = this.#peers.get(peerId);
       if (peer === undefined) {
         const added = this.#addPeer(peerId, false);
-        // A peer that joined while we were away has sent its offer, and the server has kept it.
-        if (config.resumed) added.waitForOffer();
+        // A peer that joined while we were away has sent its offer, and the server has kept it, unless it was sent to the old connection.
+        if (config.resumed && !mayHaveMissed) added.waitForOffer();
         else added.connect();
       } else if (!config.resumed && !peer.receiving) {
         peer.connect();

@@ -8,7 +8,7 @@
 import { addressOf, pagePath } from "../shared/address.js";
 import { checkAccess } from "../shared/checkAccess.js";
 import {
-  announce, byId, childOf, closeOnBackdropClick, exitFullscreen, isPageVisible, onDocument, pageData, setHidden, setPageTitle,
+  announce, byId, childOf, closeOnBackdropClick, exitFullscreen, isPageVisible, onDocument, pageData, pageStarted, setHidden, setPageTitle,
   setText,
 } from "../shared/dom.js";
 import { roomFromPath, roomNameProblem, roomPath } from "../shared/roomName.js";
@@ -23,7 +23,7 @@ import { listenForShortcuts } from "./ui/keyboardShortcuts.js";
 import { LocalControls } from "./ui/localControls.js";
 import { ModeratorTools } from "./ui/moderatorTools.js";
 import { PeerTiles } from "./ui/peerTiles.js";
-import { connectionProblem, emptyRoom, endingFor, invalidRoom, leftRoom, peopleCount } from "./ui/roomStrings.js";
+import { connectionProblem, emptyRoom, endingFor, invalidRoom, leftRoom, missingForRooms, peopleCount, unsupportedBrowser } from "./ui/roomStrings.js";
 import { StationToggle } from "./ui/stationToggle.js";
 import { TileGrid } from "./ui/tileGrid.js";
 import { ScreenWakeLock } from "./ui/wakeLock.js";
@@ -124,6 +124,7 @@ class RoomPage {
   };
 
   start() {
+    pageStarted();
     this.#addListeners();
     this.#local.restore();
     this.#showRoomName();
@@ -131,6 +132,11 @@ class RoomPage {
     const problem = roomNameProblem(this.#room);
     if (problem !== "") {
       this.#showNotice(invalidRoom(problem));
+      return;
+    }
+    const missing = missingForRooms(globalThis);
+    if (missing !== null) {
+      this.#showNotice(unsupportedBrowser(missing));
       return;
     }
     void this.#checkAccess();
@@ -143,6 +149,7 @@ class RoomPage {
     onDocument("visibilitychange", () => {
       if (!isPageVisible()) return;
       this.#local.resumeAudio();
+      this.#client?.checkConnection();
       if (this.#view === "room") void this.#wakeLock.request();
     });
     listenForShortcuts({
@@ -336,7 +343,7 @@ class RoomPage {
       return;
     }
     const client = this.#client;
-    const firstAttempt = client !== null && client.id === "" && state.kind === "connecting";
+    const firstAttempt = client !== null && client.id === "" && state.kind === "connecting" && !state.socketRefused;
     this.#connectionBanner.show(client === null || firstAttempt ? "" : connectionProblem(state, navigator.onLine));
   }
 

@@ -5,6 +5,8 @@
  * A message to one peer is queued while the connection is down. Other messages are lost then, because they would be
  * outdated when it is back.
  *
+ * A connection can fall silent without being closed, as after sleep: then the server is asked for a sign of life.
+ *
  * Each attempt asks for access first: a browser does not tell a page why a WebSocket was refused, and the answer has a ticket,
  * so that neither the access token nor the resume token is in a URL.
  */
@@ -14,6 +16,14 @@ import { browserClock } from "../shared/clock.js";
 
 /** A connection attempt without `config` after this time has failed. */
 const CONFIG_TIMEOUT_MS = 10_000;
+/** Silence of the server after which it is asked for a sign of life. */
+const PING_AFTER_MS = 8_000;
+/** Without an answer after this time, the connection is dead. */
+const PONG_TIMEOUT_MS = 6_000;
+/** A timer that fires so much too late says that the computer slept: the answer may only wait to be read. */
+const LATE_MS = 2_000;
+/** So many refused WebSockets in a row are no accident. */
+const REFUSED_SOCKETS = 2;
 /** Messages queued at most. The server keeps 64 for each peer, and a pair of peers needs about ten. */
 const MAX_QUEUED = 200;
 
@@ -30,10 +40,11 @@ const FINAL_ERRORS = new Set(FINAL_CODES.values());
 
 /**
  * @typedef {{ kind: "idle" }
- *   | { kind: "connecting" }
+ *   | { kind: "connecting", socketRefused: boolean }
  *   | { kind: "open" }
- *   | { kind: "waiting", dueMs: number }
- *   | { kind: "refused", code: string, message: string, retryAfterMs: number }} SignalingState
+ *   | { kind: "waiting", dueMs: number, socketRefused: boolean }
+ *   | { kind: "refused", code: string, message: string, retryAfterMs: number }} SignalingState `socketRefused`: requests are
+ *   answered, and WebSockets are not
  */
 
 /**
@@ -44,7 +55,8 @@ const FINAL_ERRORS = new Set(FINAL_CODES.values());
 /**
  * @typedef {object} SignalingCallbacks
  * @property {(state: SignalingState) => void} onState
- * @property {(id: string, peerIds: string[], config: Config) => void} onConfig after each connection
+ * @property {(id: string, peerIds: string[], config: Config, mayHaveMissed: boolean) => void} onConfig after each connection;
+ *   `mayHaveMissed`: messages of the server may have been lost before
  * @property {(message: import("../shared/protocol.js").RoomMessage) => void} onMessage all that follows
  * @property {() => import("../shared/protocol.js").PeerState} peerState what to send after each connection
  */
@@ -75,12 +87,26 @@ export class Signaling {
   #initPeers = null;
   /** @type {import("../shared/protocol.js").RoomError | null} the last `error` on this socket */
   #error = null;
+  /** WebSockets that were closed before any message, one after the other, although the access check before was answered. */
+  #refusedSockets = 0;
   /** Counts attempts, so that an answer for an earlier attempt can be ignored. */
   #attempt = 0;
   /** @type {ClientMessage[]} messages to single peers, while the connection is down */
   #queue = [];
   /** @type {number | undefined} */
   #timer;
+  /** When the server last sent anything on this socket. */
+  #heardAtMs = 0;
+  /** The server has sent anything on this socket. */
+  #isHeard = false;
+  /** The access check before this socket was answered. */
+  #isAnswered = false;
+  /** It was asked for a sign of life, which has not come. */
+  #isPinged = false;
+  /** @type {number | undefined} */
+  #silenceTimer;
+  /** Messages of the server may have been lost before this connection. */
+  #mayHaveMissed = false;
 
   /**
    * @param {string} endpoint such as `ws://host/ws`
@@ -141,14 +167,32 @@ export class Signaling {
 
   /** The network changed: replaces a connection that may be dead, and retries now if a retry is scheduled. */
   networkChanged() {
-    if (this.#state.kind === "open") {
-      this.#closeSocket(CODE_NETWORK_CHANGED);
-      this.#backoff.reset();
-      void this.#connect();
-    } else if (this.#state.kind === "waiting") {
-      this.#backoff.retryNow(this.#platform.now());
-      this.#scheduleRetry();
-    }
+    if (this.#state.kind === "open") this.#replaceConnection();
+    else this.#retryNow();
+  }
+
+  /** The page is looked at again, perhaps after sleep: the connection may be dead, and a retry need not wait. */
+  check() {
+    if (this.#state.kind !== "open") this.#retryNow();
+    else if (!this.#isPinged) this.#ping();
+  }
+
+  get #socketRefused() {
+    return this.#refusedSockets >= REFUSED_SOCKETS;
+  }
+
+  #retryNow() {
+    if (this.#state.kind !== "waiting") return;
+    this.#backoff.retryNow(this.#platform.now());
+    this.#scheduleRetry();
+  }
+
+  /** Connects anew in place of an open connection. To the server the old one may still seem to work, so what it sent may be lost. */
+  #replaceConnection() {
+    this.#mayHaveMissed = true;
+    this.#closeSocket(CODE_NETWORK_CHANGED);
+    this.#backoff.reset();
+    void this.#connect();
   }
 
   /** @param {SignalingState} state */
@@ -167,7 +211,7 @@ export class Signaling {
     this.#attempt += 1;
     const attempt = this.#attempt;
     this.#platform.clearTimeout(this.#timer);
-    this.#setState({ kind: "connecting" });
+    this.#setState({ kind: "connecting", socketRefused: this.#socketRefused });
     const access = await this.#access.check(this.#resumeToken);
     if (attempt !== this.#attempt) return;
     const isReturning = this.#resumeToken !== null;
@@ -179,6 +223,7 @@ export class Signaling {
       // The server is away. Without a ticket this peer would lose its place.
       this.#failed();
     } else {
+      this.#isAnswered = access.kind === "allowed";
       this.#openSocket(access.kind === "allowed" ? access.ticket : null);
     }
   }
@@ -187,6 +232,7 @@ export class Signaling {
   #openSocket(ticket) {
     this.#initPeers = null;
     this.#error = null;
+    this.#isHeard = false;
     const query = new URLSearchParams({ room: this.#room, ...(ticket !== null && { ticket }) });
     const socket = this.#platform.createWebSocket(`${this.#endpoint}?${query}`);
     this.#socket = socket;
@@ -207,12 +253,15 @@ export class Signaling {
   #closeSocket(code) {
     const socket = this.#socket;
     this.#socket = null;
+    this.#platform.clearTimeout(this.#silenceTimer);
     socket?.close(code);
   }
 
   /** @param {number} code */
   #onClose(code) {
+    this.#refusedSockets = this.#isAnswered && !this.#isHeard ? this.#refusedSockets + 1 : 0;
     this.#socket = null;
+    this.#platform.clearTimeout(this.#silenceTimer);
     this.#platform.clearTimeout(this.#timer);
     const finalError = this.#finalError(code);
     if (finalError !== undefined) {
@@ -256,11 +305,39 @@ export class Signaling {
       this.#backoff.attemptStarted();
       void this.#connect();
     }, Math.max(0, dueMs - this.#platform.now()));
-    this.#setState({ kind: "waiting", dueMs });
+    this.#setState({ kind: "waiting", dueMs, socketRefused: this.#socketRefused });
+  }
+
+  // --- silence of the server ---------------------------------------------------------------------------------------------
+
+  #ping() {
+    this.#isPinged = true;
+    this.#write({ type: "ping", payload: {} });
+    this.#checkSilenceIn(PONG_TIMEOUT_MS);
+  }
+
+  /** @param {number} delayMs */
+  #checkSilenceIn(delayMs) {
+    const dueMs = this.#platform.now() + delayMs;
+    this.#platform.clearTimeout(this.#silenceTimer);
+    this.#silenceTimer = this.#platform.setTimeout(() => this.#checkSilence(dueMs), delayMs);
+  }
+
+  /** @param {number} dueMs when this call was to be */
+  #checkSilence(dueMs) {
+    if (this.#state.kind !== "open") return;
+    const nowMs = this.#platform.now();
+    const leftMs = this.#heardAtMs + PING_AFTER_MS - nowMs;
+    if (!this.#isPinged && leftMs > 0) this.#checkSilenceIn(leftMs);
+    else if (!this.#isPinged || nowMs - dueMs > LATE_MS) this.#ping();
+    else this.#replaceConnection();
   }
 
   /** @param {unknown} data */
   #onMessage(data) {
+    this.#heardAtMs = this.#platform.now();
+    this.#isHeard = true;
+    this.#isPinged = false;
     const message = parseMessage(data);
     if (message === null) return;
     switch (message.type) {
@@ -269,6 +346,8 @@ export class Signaling {
         break;
       case "config":
         this.#onConfig(message.payload);
+        break;
+      case "pong":
         break;
       default:
         if (message.type === "error") this.#error = message.payload;
@@ -284,9 +363,12 @@ export class Signaling {
     this.#resumeToken = config.resume;
     this.#backoff.reset();
     this.#state = { kind: "open" };
+    this.#checkSilenceIn(PING_AFTER_MS);
     this.#write({ type: "hello", payload: this.#callbacks.peerState() });
     for (const message of this.#queue.splice(0)) this.#write(message);
-    this.#callbacks.onConfig(id, peerIds, config);
+    const mayHaveMissed = this.#mayHaveMissed;
+    this.#mayHaveMissed = false;
+    this.#callbacks.onConfig(id, peerIds, config, mayHaveMissed);
     this.#callbacks.onState(this.#state);
   }
 }

@@ -7,10 +7,11 @@
  */
 
 import { addressOf } from "./address.js";
+import { firstAnswer } from "./requests.js";
 import { retryAfterMs } from "./retryAfter.js";
 import { authorizationHeaders } from "./tokenStore.js";
 
-const TIMEOUT_MS = 5000;
+const TIMEOUT_MS = 8000;
 
 /** @typedef {import("./tokenStore.js").Scope} Scope */
 
@@ -97,21 +98,24 @@ export async function checkAccess(tokens, scope, { linkToken = null, resume, fet
  * @returns {Promise<Access>}
  */
 async function checkOnce(url, token, request, fetch) {
+  const headers = { ...request.headers, ...authorizationHeaders(token) };
   try {
-    const response = await fetch(url, {
-      ...request,
-      headers: { ...request.headers, ...authorizationHeaders(token) },
-      cache: "no-store",
-      signal: AbortSignal.timeout(TIMEOUT_MS),
-    });
-    const refusal = await refusalFrom(response);
-    if (refusal !== null) return refusal;
-    if (!response.ok) return { kind: "unknown" };
-    /** @type {import("./protocol.js").AccessGranted} */
-    const granted = await response.json();
-    const { private: isPrivate, host, ticket = null } = granted;
-    return { kind: "allowed", isPrivate: isPrivate === true, isModerator: host === true, ticket };
+    return await firstAnswer(async (signal) => accessFrom(await fetch(url, { ...request, headers, cache: "no-store", signal })), TIMEOUT_MS);
   } catch {
     return { kind: "unknown" };
   }
+}
+
+/**
+ * @param {Response} response
+ * @returns {Promise<Access>}
+ */
+async function accessFrom(response) {
+  const refusal = await refusalFrom(response);
+  if (refusal !== null) return refusal;
+  if (!response.ok) return { kind: "unknown" };
+  /** @type {import("./protocol.js").AccessGranted} */
+  const granted = await response.json();
+  const { private: isPrivate, host, ticket = null } = granted;
+  return { kind: "allowed", isPrivate: isPrivate === true, isModerator: host === true, ticket };
 }

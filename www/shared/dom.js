@@ -95,6 +95,11 @@ export function setPageTitle(title) {
 /** @returns {DOMStringMap} data attributes of the body, for styles */
 export const pageData = () => document.body.dataset;
 
+/** The page's script runs: from now on it says itself what is wrong. */
+export function pageStarted() {
+  pageData().started = "";
+}
+
 /** Whether the page is in the foreground. */
 export const isPageVisible = () => document.visibilityState === "visible";
 

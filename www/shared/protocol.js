@@ -108,6 +108,7 @@
  *   | { type: "peer-state", payload: PeerState & PeerId }
  *   | { type: "chat", payload: ChatMessage }
  *   | { type: "room-state", payload: { locked: boolean } }
+ *   | { type: "pong", payload: {} }
  *   | { type: "mute", payload: PeerId }
  *   | { type: "error", payload: RoomError }} ServerMessage
  */
@@ -129,6 +130,7 @@
  * @typedef {{ type: "hello", payload: PeerState }
  *   | { type: "peer-state", payload: PeerState }
  *   | { type: "chat", payload: { text: string } }
+ *   | { type: "ping", payload: {} }
  *   | { type: "leave", payload: {} }
  *   | { type: "lock", payload: { locked: boolean } }
  *   | { type: "remove", targetId: string, payload: {} }

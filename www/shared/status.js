@@ -3,6 +3,7 @@
  */
 
 import { addressOf } from "./address.js";
+import { abortAfter } from "./requests.js";
 import { authorizationHeaders } from "./tokenStore.js";
 
 const TIMEOUT_MS = 5000;
@@ -19,7 +20,7 @@ export async function fetchStatus(token) {
     const response = await fetch(addressOf("api/status"), {
       headers: authorizationHeaders(token),
       cache: "no-store",
-      signal: AbortSignal.timeout(TIMEOUT_MS),
+      signal: abortAfter(TIMEOUT_MS),
     });
     return response.ok ? await response.json() : null;
   } catch {

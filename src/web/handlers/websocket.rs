@@ -142,6 +142,7 @@ pub(crate) fn serve(
         is_admitted: false,
         blocked_since: None,
         may_have_more: true,
+        pong_is_due: false,
     };
     let end = peer.run();
     if let End::Closed(code, sentence) | End::Error(_, code, sentence) = &end {
@@ -171,6 +172,8 @@ struct Peer<'a> {
     blocked_since: Option<Instant>,
     /// There may be more to read.
     may_have_more: bool,
+    /// The browser asked for a `pong`. One answers all that were asked for since the last.
+    pong_is_due: bool,
 }
 
 /// Why a connection ends.
@@ -286,7 +289,12 @@ impl Peer<'_> {
     }
 
     fn pass_on(&mut self, text: &str) -> Result<(), End> {
-        self.channel.send(ClientMessage::parse(text)).map_err(|_| End::Unreachable("the hub has ended"))
+        let message = ClientMessage::parse(text);
+        if message == Ok(ClientMessage::Ping) {
+            self.pong_is_due = true;
+            return Ok(());
+        }
+        self.channel.send(message).map_err(|_| End::Unreachable("the hub has ended"))
     }
 
     /// RFC 6455 §7.4.1: with these codes a page or its user leaves. With any other code the page will come back.
@@ -300,6 +308,10 @@ impl Peer<'_> {
     fn write(&mut self) -> Result<(), End> {
         self.flush()?;
         while self.blocked_since.is_none() {
+            if std::mem::take(&mut self.pong_is_due) {
+                self.send(Message::Text((&*ServerMessage::Pong {}.to_json()).into()))?;
+                continue;
+            }
             if let Some(text) = self.texts.next() {
                 self.send(Message::Text((&*text).into()))?;
                 continue;

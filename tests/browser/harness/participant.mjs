@@ -116,7 +116,7 @@ export class Participant {
     await this.page.bringToFront();
     await this.page.click("#join");
     await waitFor(`${this.name} to be in the room`, () => this.page.evaluate(
-      () => document.querySelector(".tile.local") !== null && window.sockets.at(-1)?.readyState === WebSocket.OPEN,
+      () => document.querySelector(".tile.local") !== null && window.sockets[window.sockets.length - 1]?.readyState === WebSocket.OPEN,
     ));
   }
 

@@ -32,6 +32,11 @@ export class VirtualClock {
     return this.#timers.size;
   }
 
+  /** Time goes on, and no timer runs. */
+  sleep(durationMs) {
+    this.#nowMs += durationMs;
+  }
+
   /** Runs all timers of the next so many milliseconds in order, and the promises that follow from them. */
   async advance(durationMs) {
     const endMs = this.#nowMs + durationMs;

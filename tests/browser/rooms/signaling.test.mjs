@@ -43,10 +43,13 @@ class FakeSocket extends EventTarget {
 async function setUp({ access = [] } = {}) {
   const clock = new VirtualClock();
   const sockets = [];
-  const seen = { configs: [], messages: [], checks: [] };
+  const seen = { configs: [], missed: [], messages: [], checks: [] };
   const signaling = new Signaling("ws://host/ws", "band", {
     onState: () => {},
-    onConfig: (id, peerIds, config) => seen.configs.push([id, peerIds, config.resumed]),
+    onConfig: (id, peerIds, config, mayHaveMissed) => {
+      seen.configs.push([id, peerIds, config.resumed]);
+      seen.missed.push(mayHaveMissed);
+    },
     onMessage: (message) => seen.messages.push(message),
     peerState: () => STATE,
   }, {
@@ -144,6 +147,86 @@ test("after a network change, an open connection is replaced, and the server kee
   assert.deepEqual(context.seen.checks, [null, "resume"]);
   old.drop(4001);
   assert.equal(context.signaling.state.kind, "connecting", "events of the old socket are ignored");
+});
+
+test("a server that is silent is asked for a sign of life, and a connection that stays silent is replaced", async () => {
+  const context = await setUp();
+  const { clock, seen, signaling, accept } = context;
+  accept();
+  const old = context.socket;
+  await clock.advance(7_000);
+  old.receive("new-peer", { id: "third" });
+  await clock.advance(7_900);
+  assert.deepEqual(old.sentTypes, ["hello"], "what arrives is a sign of life");
+  await clock.advance(100);
+  assert.deepEqual(old.sentTypes, ["hello", "ping"]);
+  await clock.advance(5_900);
+  old.receive("pong", {});
+  assert.deepEqual(seen.messages.map(({ type }) => type), ["new-peer"]);
+  await clock.advance(8_100);
+  assert.deepEqual(old.sentTypes, ["hello", "ping", "ping"]);
+  await clock.advance(6_000);
+  assert.equal(old.closeCode, 4000);
+  assert.equal(signaling.state.kind, "connecting");
+  assert.deepEqual(seen.checks, [null, "resume"]);
+  accept({ resumed: true });
+  assert.deepEqual(seen.missed, [false, true], "what was sent to the old connection may be lost");
+  context.socket.drop(1006);
+  await clock.advance(500);
+  accept({ resumed: true });
+  assert.deepEqual(seen.missed, [false, true, false]);
+});
+
+test("a page that is looked at again asks at once, and one that waits retries", async () => {
+  const context = await setUp();
+  const { clock, signaling, accept } = context;
+  accept();
+  signaling.check();
+  signaling.check();
+  assert.deepEqual(context.socket.sentTypes, ["hello", "ping"]);
+  await clock.advance(6_000);
+  assert.equal(context.sockets.length, 2);
+  context.socket.drop(1006);
+  assert.equal(signaling.state.kind, "waiting");
+  signaling.check();
+  await clock.advance(0);
+  assert.equal(context.sockets.length, 3);
+  signaling.stop();
+  assert.equal(clock.pendingTimers, 0);
+});
+
+test("after sleep the server is asked again before its silence counts", async () => {
+  const context = await setUp();
+  const { clock, accept } = context;
+  accept();
+  await clock.advance(8_000);
+  assert.deepEqual(context.socket.sentTypes, ["hello", "ping"]);
+  clock.sleep(3_600_000);
+  await clock.advance(5_000);
+  assert.deepEqual(context.socket.sentTypes, ["hello", "ping", "ping"]);
+  context.socket.receive("pong", {});
+  await clock.advance(7_000);
+  assert.equal(context.sockets.length, 1);
+});
+
+test("requests that are answered and WebSockets that are not are told apart from a server that is away", async () => {
+  const context = await setUp({ access: [...Array(4)].map(() => ({ kind: "allowed", ticket: "t" })) });
+  const { signaling, nextSocket } = context;
+  for (const expected of [false, true, true]) {
+    context.socket.drop(1006);
+    assert.equal(signaling.state.socketRefused, expected);
+    await nextSocket();
+    assert.equal(signaling.state.socketRefused, expected, "while it is tried again");
+  }
+  context.accept();
+  context.socket.drop(1006);
+  assert.equal(signaling.state.socketRefused, false);
+  const away = await setUp({ access: [{ kind: "unknown" }, { kind: "unknown" }] });
+  for (const _ of [1, 2]) {
+    away.socket.drop(1006);
+    assert.equal(away.signaling.state.socketRefused, false);
+    await away.nextSocket();
+  }
 });
 
 test("an attempt without config is given up after ten seconds", async () => {

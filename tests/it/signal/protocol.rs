@@ -49,6 +49,7 @@ fn every_example_of_a_client_message_is_understood() {
         ClientMessage::Hello(state(false, None)),
         ClientMessage::State(state(true, Some("9f5cd6f1-2b3c-4a75-8f34-52ea5bd5a1d0"))),
         ClientMessage::Chat("Hello".into()),
+        ClientMessage::Ping,
         ClientMessage::Leave,
         ClientMessage::Moderate(ModeratorCommand::Lock(true)),
         ClientMessage::Moderate(ModeratorCommand::Remove(id(0))),
@@ -100,6 +101,7 @@ fn every_example_of_a_server_message_is_what_the_server_writes() {
         ServerMessage::Chat { seq: 7, sender_id: id(1), name: "Ada", text: "Hello", age_ms: 1_500 }.to_json(),
         ServerMessage::RoomState { locked: true }.to_json(),
         ServerMessage::Mute { id: id(1) }.to_json(),
+        ServerMessage::Pong {}.to_json(),
         ServerMessage::Error { code: unknown_target.code, message: &unknown_target.message }.to_json(),
     ];
     assert_eq!(written.map(|text| text.to_string()).to_vec(), examples("\n## Messages from the server"));

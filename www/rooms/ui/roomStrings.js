@@ -18,6 +18,10 @@ const NO_ACTION = { action: null, actionLabel: "" };
 /** @type {Pick<Ending, "action" | "actionLabel">} */
 const REJOIN = { action: "rejoin", actionLabel: "Try again" };
 
+const NO_WEBSOCKET = "This page reaches the server, but not by WebSocket, which rooms need. A firewall or proxy of this network may block "
+  + "it, or this device does not trust the server’s certificate: iPhones and iPads accept no self-made one for it. Try another network, or "
+  + "ask the host for a certificate that this device knows. Reconnecting …";
+
 /**
  * Why the server refused, or ended the connection.
  * @param {{ code: string, message: string, retryAfterMs: number }} refusal
@@ -72,6 +76,26 @@ export function invalidRoom(problem) {
   return { title: "This room does not exist.", text: problem, ...NO_ACTION };
 }
 
+/**
+ * What a room needs of the browser and does not find.
+ * @param {object} browser its global object
+ * @returns {string | null} a name for people
+ */
+export function missingForRooms(browser) {
+  if (!("RTCPeerConnection" in browser)) return "WebRTC, which carries sound and pictures";
+  if (!("WebSocket" in browser)) return "WebSocket";
+  return "HTMLDialogElement" in browser ? null : "the dialog element";
+}
+
+/**
+ * @param {string} missing
+ * @returns {Ending}
+ */
+export function unsupportedBrowser(missing) {
+  const text = `It lacks ${missing}, or that is switched off. Use a current Firefox, Chrome, Edge or Safari.`;
+  return { title: "This browser cannot join rooms.", text, ...NO_ACTION };
+}
+
 /** @param {import("./joinIntent.js").JoinIntent} intent */
 export function joinLabel(intent) {
   return { send: "Join the room", watch: "Join to watch and listen" }[intent];
@@ -93,6 +117,7 @@ export function peopleCount(count) {
 export function connectionProblem(state, online) {
   if (state.kind !== "waiting" && state.kind !== "connecting") return "";
   if (!online) return "This device is offline. It reconnects as soon as the network is back.";
+  if (state.socketRefused) return NO_WEBSOCKET;
   return "The server does not answer. Video and audio continue, but nobody can join, and chat waits. Reconnecting …";
 }
 
