@@ -149,6 +149,7 @@ class RoomPage {
     onDocument("visibilitychange", () => {
       if (!isPageVisible()) return;
       this.#local.resumeAudio();
+      this.#local.recover();
       this.#client?.checkConnection();
       if (this.#view === "room") void this.#wakeLock.request();
     });
@@ -393,6 +394,7 @@ class RoomPage {
   #playAll() {
     setHidden("play-audio", true);
     this.#peerTiles.play();
+    this.#local.play();
     this.#station.play();
   }
 

@@ -6,7 +6,7 @@
 /** @typedef {"microphone" | "camera" | "screen"} Device */
 
 /**
- * @typedef {"insecure" | "unsupported" | "denied" | "not-found" | "busy" | "unplugged" | "failed"} DeviceProblem
+ * @typedef {"insecure" | "unsupported" | "denied" | "not-found" | "busy" | "unplugged" | "interrupted" | "failed"} DeviceProblem
  * Why a device cannot be used.
  */
 
@@ -92,15 +92,18 @@ export function cameraConstraints(id) {
  * @returns {Promise<boolean>}
  */
 export async function anyPermissionGranted() {
-  for (const name of ["microphone", "camera"]) {
-    try {
-      const { state } = await navigator.permissions.query({ name: /** @type {PermissionName} */ (name) });
-      if (state === "granted") return true;
-    } catch {
-      // The browser does not support this query.
-    }
+  return (await isGranted("microphone")) || isGranted("camera");
+}
+
+/** @param {"microphone" | "camera"} name */
+async function isGranted(name) {
+  try {
+    const { state } = await navigator.permissions.query({ name: /** @type {PermissionName} */ (name) });
+    return state === "granted";
+  } catch {
+    // The browser does not support this query.
+    return false;
   }
-  return false;
 }
 
 export class Devices {
@@ -132,7 +135,21 @@ export class Devices {
     return { microphones: ofKind("audioinput"), cameras: ofKind("videoinput"), speakers: ofKind("audiooutput") };
   }
 
-  /** @param {() => void} callback a device was plugged in or out */
+  /**
+   * What the system's default microphone is, to be compared with what it was.
+   * @returns {Promise<string | null>} null where the browser does not tell, or would ask for permission again
+   */
+  async defaultMicrophone() {
+    const devices = await this.#platform().mediaDevices?.enumerateDevices?.().catch(() => []) ?? [];
+    const [first, ...others] = devices.filter(({ kind, deviceId }) => kind === "audioinput" && deviceId !== "");
+    if (first === undefined) return null;
+    // Chromium has an entry for whatever is the default. Others have the default first (Media Capture and Streams, section 9.2).
+    const entry = [first, ...others].find(({ deviceId }) => deviceId === "default");
+    if (entry !== undefined) return `${entry.groupId} ${entry.label}`;
+    return (await isGranted("microphone")) ? first.deviceId : null;
+  }
+
+  /** @param {() => void} callback a device was plugged in or out, or another one is the default */
   onChange(callback) {
     this.#platform().mediaDevices?.addEventListener?.("devicechange", callback);
   }

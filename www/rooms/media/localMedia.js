@@ -4,6 +4,8 @@
  * A muted microphone stays open and sends silence, so that unmuting has no delay. A camera that is switched off is
  * closed, so that its light goes out.
  *
+ * The system can interrupt a device, as iPhones do for a call: its track is muted then, goes on afterwards, and is still ours.
+ *
  * A device may take long to open, for example while the browser asks for permission. What happens to its track is decided
  * when it arrives: it is used if it is still wanted then, and stopped otherwise.
  */
@@ -47,6 +49,8 @@ export class LocalMedia {
   #pushToTalk = false;
   /** @type {Record<"microphone" | "camera", string | null>} */
   #deviceIds = { microphone: null, camera: null };
+  /** What was the system's default when a microphone was opened last. @type {string | null} */
+  #defaultMicrophone = null;
   /** Devices are opened one after another: some browsers fail to open one twice at a time. */
   #queue = Promise.resolve();
 
@@ -67,7 +71,7 @@ export class LocalMedia {
 
   /** No audio of the microphone is sent, for whatever reason. */
   get muted() {
-    return !this.hasMicrophone || (this.#muted && !this.#pushToTalk);
+    return !this.hasMicrophone || this.#isInterrupted("microphone") || (this.#muted && !this.#pushToTalk);
   }
 
   get hasMicrophone() {
@@ -76,6 +80,11 @@ export class LocalMedia {
 
   get hasCamera() {
     return this.outgoing.tracks.camera !== null;
+  }
+
+  /** The camera gives pictures. */
+  get sendsCamera() {
+    return this.hasCamera && !this.#isInterrupted("camera");
   }
 
   /** The microphone is open, or being opened. */
@@ -109,7 +118,7 @@ export class LocalMedia {
     return {
       name,
       muted: this.muted,
-      camera: this.hasCamera,
+      camera: this.sendsCamera,
       screen: this.sharesScreen ? this.outgoing.screenStream.id : null,
     };
   }
@@ -207,6 +216,24 @@ export class LocalMedia {
     this.#wanted[device] = true;
     this.#callbacks.onChange();
     return this.#enqueue(async () => void await this.#openDevice(device));
+  }
+
+  /** The page is in the foreground again: a device that is still interrupted is opened anew. */
+  async recover() {
+    for (const device of /** @type {const} */ (["microphone", "camera"])) {
+      if (this.#isInterrupted(device)) await this.#enqueue(async () => void await this.#openDevice(device));
+    }
+  }
+
+  /** Another microphone may be the system's default: it is used if the user has chosen none. Peers need no new offer. */
+  async followDefault() {
+    const before = this.#defaultMicrophone;
+    const now = await this.#devices.defaultMicrophone();
+    if (now === null || now === before || this.#defaultMicrophone !== before) return;
+    this.#defaultMicrophone = now;
+    if (before === null || this.#deviceIds.microphone !== null || !this.hasMicrophone) return;
+    await this.#enqueue(async () => void await this.#openDevice("microphone"));
+    this.#callbacks.onChange();
   }
 
   /** Opens the microphone again, with or without processing for speech. @param {boolean} music */
@@ -316,8 +343,10 @@ export class LocalMedia {
     if (device === "microphone") track.contentHint = this.music ? "music" : "speech";
     else track.contentHint = "motion";
     track.addEventListener("ended", () => void this.#replaceEnded(device, track));
+    for (const type of ["mute", "unmute"]) track.addEventListener(type, () => this.#onInterruption(device, track));
     this.#setTrack(device, track);
-    this.#callbacks.onProblem(device, null);
+    this.#callbacks.onProblem(device, track.muted ? "interrupted" : null);
+    if (device === "microphone") void this.#devices.defaultMicrophone().then((id) => { this.#defaultMicrophone = id; });
   }
 
   /**
@@ -331,6 +360,22 @@ export class LocalMedia {
     return this.#enqueue(async () => {
       if (!(await this.#openDevice(device))) this.#callbacks.onProblem(device, "unplugged");
     });
+  }
+
+  /**
+   * The system took a device away for a while, or gave it back.
+   * @param {"microphone" | "camera"} device
+   * @param {MediaStreamTrack} track
+   */
+  #onInterruption(device, track) {
+    if (!this.#uses(track)) return;
+    this.#callbacks.onProblem(device, track.muted ? "interrupted" : null);
+    this.#callbacks.onChange();
+  }
+
+  /** @param {"microphone" | "camera"} device */
+  #isInterrupted(device) {
+    return this.outgoing.tracks[device]?.muted === true;
   }
 
   /** @param {MediaStreamTrack} track */
@@ -353,7 +398,7 @@ export class LocalMedia {
 
   #applyMute(notify = true) {
     const { microphone } = this.outgoing.tracks;
-    if (microphone !== null) microphone.enabled = !this.muted;
+    if (microphone !== null) microphone.enabled = !this.#muted || this.#pushToTalk;
     if (notify) this.#callbacks.onChange();
   }
 

@@ -11,6 +11,13 @@
  * @property {string} port
  */
 
+/** What others notice while a device is interrupted. @type {Record<string, string>} */
+const INTERRUPTED = {
+  microphone: "do not hear you",
+  camera: "do not see you",
+  "camera and microphone": "neither see nor hear you",
+};
+
 /**
  * Browsers hide camera and microphone from pages that were loaded over plain HTTP from another computer.
  * @param {PageAddress} address
@@ -41,6 +48,8 @@ function sentenceFor(problem, device, address) {
       return `${capitalized} ${plural ? "do" : "does"} not start. Another program may be using ${plural ? "them" : "it"}: close that program, then try again.`;
     case "unplugged":
       return `${capitalized} ${plural ? "were" : "was"} unplugged.`;
+    case "interrupted":
+      return `${capitalized} ${plural ? "are" : "is"} interrupted, for example by a phone call, and ${plural ? "go" : "goes"} on by ${plural ? "themselves" : "itself"}. Until then others ${INTERRUPTED[device]}.`;
     case "insecure":
       return insecureSentence(address);
     case "unsupported":

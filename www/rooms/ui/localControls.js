@@ -15,6 +15,7 @@ import { joinIntent } from "./joinIntent.js";
 import { LocalView } from "./localView.js";
 
 const DEVICE_BANNER_MS = 10_000;
+const RECOVERY_MS = 2000;
 const MUTED_BANNER_MS = 20_000;
 
 /** @typedef {"prejoin" | "room" | "notice"} View What the page shows. */
@@ -63,6 +64,7 @@ export class LocalControls {
         this.#showProblems();
       },
     });
+    this.#devices.onChange(() => void this.media.followDefault());
     this.#localView = new LocalView(this.media, grid, {
       onPlayRefused: callbacks.onPlayRefused,
       onCameraChanged: () => void this.refreshPickers(),
@@ -162,6 +164,16 @@ export class LocalControls {
     this.#localView.updateLevel(nowMs);
   }
 
+  /** The page is in the foreground again. The system gives devices back by itself, a moment later. */
+  recover() {
+    setTimeout(() => void this.media.recover(), RECOVERY_MS);
+  }
+
+  /** Plays pictures after a refusal, in a user gesture. */
+  play() {
+    this.#localView.play();
+  }
+
   /** Call it in a user gesture. */
   resumeAudio() {
     this.#localView.resume();
@@ -228,9 +240,10 @@ export class LocalControls {
       microphone: this.media.wantsMicrophone && !this.media.hasMicrophone,
       camera: this.media.wantsCamera && !this.media.hasCamera,
     });
-    this.#showBanner(this.#view === "room" ? text || opening : "", text === "" ? Infinity : DEVICE_BANNER_MS);
+    const isLasting = text === "" || Object.values(this.#problems).includes("interrupted");
+    this.#showBanner(this.#view === "room" ? text || opening : "", isLasting ? Infinity : DEVICE_BANNER_MS);
     const { camera, microphone } = this.#problems;
-    const hopeless = camera === "insecure" || camera === "unsupported";
+    const hopeless = camera === "insecure" || camera === "unsupported" || (camera ?? microphone) === "interrupted";
     setHidden("retry-devices", hopeless || (camera ?? microphone) === undefined);
   }
 

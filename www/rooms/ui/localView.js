@@ -38,6 +38,12 @@ export class LocalView {
     this.#grid.append(this.#tile.element);
   }
 
+  /** Plays pictures that the browser played only after a user gesture. */
+  play() {
+    this.#tile?.play();
+    this.#screenTile?.play();
+  }
+
   leave() {
     this.#tile?.remove();
     this.#screenTile?.remove();
@@ -62,7 +68,7 @@ export class LocalView {
     if (camera === null) setText("preview-text", noVideoText);
     setText("join", joinLabel(joinIntent(media)));
 
-    this.#tile?.setInfo({ name, suffix: " (you)", muted: media.muted, cameraOff: !media.hasCamera });
+    this.#tile?.setInfo({ name, suffix: " (you)", muted: media.muted, cameraOff: !media.sendsCamera });
     this.#tile?.setTracks(camera, null);
     this.#updateScreen(screen);
     this.#meter.setTrack(microphone);
@@ -71,6 +77,7 @@ export class LocalView {
   /** Call it in a user gesture. */
   resume() {
     this.#meter.resume();
+    if (this.#previewVideo.srcObject !== null) void this.#previewVideo.play().catch(() => {});
   }
 
   /** Shows the microphone's level, in the preview or on the local tile. @param {number} nowMs */

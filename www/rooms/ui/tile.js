@@ -118,9 +118,10 @@ export class Tile {
   }
 
   play() {
-    if (this.#video.srcObject !== null) this.#video.play().catch(() => {});
-    if (this.#audio.srcObject !== null) {
-      this.#audio.play().catch((error) => {
+    // Most browsers play pictures without asking, but not iPhones that save power.
+    for (const media of [this.#video, this.#audio]) {
+      if (media.srcObject === null) continue;
+      media.play().catch((error) => {
         if (error.name === "NotAllowedError") this.#onPlayRefused();
       });
     }

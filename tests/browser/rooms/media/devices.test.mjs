@@ -38,3 +38,19 @@ test("music is not processed", () => {
   assert.deepEqual(channelCount, { ideal: 2 });
   assert.equal(microphoneConstraints("x", false).echoCancellation, true);
 });
+
+test("the default microphone is the entry of that name, or else the first, if no question would come of opening it", async (t) => {
+  const microphone = (deviceId, label, groupId = "g") => ({ kind: "audioinput", deviceId, label, groupId });
+  const list = { entries: [] };
+  const devices = new Devices(() => ({ mediaDevices: { enumerateDevices: async () => list.entries }, secure: true }));
+  assert.equal(await devices.defaultMicrophone(), null);
+  list.entries = [microphone("a", "A"), microphone("default", "Default: A", "g1")];
+  assert.equal(await devices.defaultMicrophone(), "g1 Default: A");
+  list.entries = [{ kind: "audiooutput", deviceId: "s" }, microphone("a", "A"), microphone("b", "B")];
+  assert.equal(await devices.defaultMicrophone(), null);
+  const before = Object.getOwnPropertyDescriptor(globalThis, "navigator");
+  t.after(() => (before === undefined ? delete globalThis.navigator : Object.defineProperty(globalThis, "navigator", before)));
+  const permissions = { query: async () => ({ state: "granted" }) };
+  Object.defineProperty(globalThis, "navigator", { value: { permissions }, configurable: true });
+  assert.equal(await devices.defaultMicrophone(), "a");
+});

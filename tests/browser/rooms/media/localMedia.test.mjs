@@ -8,6 +8,13 @@ globalThis.MediaStream ??= class {};
 class Track extends EventTarget {
   enabled = true;
   readyState = "live";
+  muted = false;
+
+  /** The system takes it away, or gives it back. @param {boolean} muted */
+  interrupt(muted) {
+    this.muted = muted;
+    this.dispatchEvent(new Event(muted ? "mute" : "unmute"));
+  }
 
   constructor(kind) {
     super();
@@ -62,6 +69,9 @@ class SlowDevices {
   openScreen() {
     return this.#request("video");
   }
+
+  defaultName = "first";
+  defaultMicrophone = async () => this.defaultName;
 }
 
 describe("local media while devices open", () => {
@@ -85,7 +95,7 @@ describe("local media while devices open", () => {
         for (const device of ["microphone", "camera"]) {
           if (media.outgoing.tracks[device] !== null) assert.ok(device === "camera" ? media.wantsCamera : media.wantsMicrophone, device);
         }
-        if (media.hasMicrophone) assert.equal(media.outgoing.tracks.microphone.enabled, !media.muted);
+        if (media.hasMicrophone && !media.outgoing.tracks.microphone.muted) assert.equal(media.outgoing.tracks.microphone.enabled, !media.muted);
       },
       onProblem: (device, problem) => {
         if (problem === null) delete problems[device];
@@ -263,5 +273,62 @@ describe("local media while devices open", () => {
     const [, first] = await devices.requests[0].grant();
     const [second] = await devices.requests[1].grant();
     assert.deepEqual([first.readyState, second.readyState, media.outgoing.tracks.camera], ["ended", "live", second]);
+  });
+
+  test("a device that the system interrupts is told, and goes on by itself", async () => {
+    void media.open();
+    await settled();
+    const [microphone, camera] = await devices.requests[0].grant();
+    microphone.interrupt(true);
+    camera.interrupt(true);
+    assert.deepEqual(problems, { microphone: "interrupted", camera: "interrupted" });
+    assert.deepEqual(media.peerState("Ada"), { name: "Ada", muted: true, camera: false, screen: null });
+    assert.deepEqual([media.willBeMuted, media.wantsCamera, live()], [false, true, ["microphone", "camera"]], "the buttons stay as they are");
+    microphone.interrupt(false);
+    camera.interrupt(false);
+    assert.deepEqual(problems, {});
+    assert.deepEqual(media.peerState("Ada"), { name: "Ada", muted: false, camera: true, screen: null });
+    assert.equal(microphone.enabled, true);
+    void media.recover();
+    await settled();
+    assert.equal(devices.requests.length, 1, "nothing is interrupted");
+  });
+
+  test("a device that stays interrupted is opened anew when the page is looked at", async () => {
+    void media.open();
+    await settled();
+    const [microphone] = await devices.requests[0].grant();
+    microphone.interrupt(true);
+    void media.recover();
+    await settled();
+    assert.equal(devices.requests[1].names, "audio");
+    const [again] = await devices.requests[1].grant();
+    assert.deepEqual([media.outgoing.tracks.microphone, microphone.readyState], [again, "ended"]);
+    assert.deepEqual([problems, media.muted], [{}, false]);
+    microphone.interrupt(false);
+    assert.deepEqual(problems, {}, "what the old track does is of no interest");
+  });
+
+  test("the microphone follows the system's default if none was chosen", async () => {
+    void media.open();
+    await settled();
+    await devices.requests[0].grant();
+    await media.followDefault();
+    assert.equal(devices.requests.length, 1, "the same as before");
+    devices.defaultName = "second";
+    void media.followDefault();
+    await settled();
+    assert.equal(devices.requests[1].names, "audio");
+    const [again] = await devices.requests[1].grant();
+    assert.equal(media.outgoing.tracks.microphone, again);
+    devices.defaultName = null;
+    await media.followDefault();
+    void media.selectDevice("microphone", "mine");
+    await settled();
+    await devices.requests[2].grant();
+    devices.defaultName = "third";
+    await media.followDefault();
+    await settled();
+    assert.equal(devices.requests.length, 3, "one that was chosen stays");
   });
 });

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { deviceProblems, openingSentence } from "../../../../www/rooms/ui/deviceStrings.js";
 
 const ADDRESS = { host: "studio.local:8088", port: "8088" };
-const PROBLEMS = ["denied", "not-found", "busy", "unplugged", "insecure", "unsupported", "failed"];
+const PROBLEMS = ["denied", "not-found", "busy", "unplugged", "interrupted", "insecure", "unsupported", "failed"];
 
 test("every problem of every device is a sentence", () => {
   for (const problem of PROBLEMS) {
