@@ -10,6 +10,7 @@ import { byId, isPageVisible, onDocument, pageStarted, setHidden, setText } from
 import { sourceLabel, stationTitle } from "../shared/stationStrings.js";
 import { fetchStatus, findStation, whepEndpoint } from "../shared/status.js";
 import { TokenStore } from "../shared/tokenStore.js";
+import { BufferingControl } from "./bufferingControl.js";
 import { LevelDisplay } from "./levelDisplay.js";
 import { handleMediaKeys, setMediaTitle, setPlaybackState } from "./mediaSession.js";
 import { Player } from "./player.js";
@@ -59,6 +60,11 @@ class ListenPage {
     row: byId("volume-row", HTMLElement),
     note: byId("volume-note", HTMLElement),
   }, () => this.#showState());
+  #buffering = new BufferingControl(
+    byId("buffering", HTMLElement),
+    ["live", "relaxed"].map((choice) => byId(`buffering-${choice}`, HTMLInputElement)),
+    (targetMs) => this.#player.setJitterBufferTarget(targetMs),
+  );
   #player = new Player({ url: whepEndpoint(this.#stationName), token: () => this.#tokens.tokenFor("listen") }, {
     onState: (state) => this.#onPlayerState(state),
     onStream: (stream) => this.#onStream(stream),
@@ -69,6 +75,7 @@ class ListenPage {
     pageStarted();
     this.#addListeners();
     this.#volume.restore();
+    this.#buffering.restore();
     handleMediaKeys(this.#player);
     void this.#enter();
   }

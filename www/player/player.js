@@ -48,7 +48,7 @@ const FINAL_REASONS = new Set(["not-found", "refused", "unsupported"]);
  * @property {(snapshots: Snapshot[]) => void} [onStats] once a second while live, oldest first
  */
 
-/** @typedef {Pick<WhepSession, "stream" | "connected" | "start" | "stop" | "networkChanged" | "getStats" | "exists">} Session */
+/** @typedef {Pick<WhepSession, "stream" | "connected" | "start" | "stop" | "networkChanged" | "setJitterBufferTarget" | "getStats" | "exists">} Session */
 
 /**
  * @typedef {import("../shared/clock.js").Clock & {
@@ -122,6 +122,12 @@ export class Player {
     this.#platform.clearTimeout(this.#retryTimer);
     this.#backoff.reset();
     this.#setState({ kind: "idle" });
+  }
+
+  /** How much sound the browser keeps at least before it plays. @param {number} targetMs */
+  setJitterBufferTarget(targetMs) {
+    this.#endpoint = { ...this.#endpoint, jitterBufferTargetMs: targetMs };
+    this.#session?.setJitterBufferTarget(targetMs);
   }
 
   /** The network changed, or the page is in the foreground again: retry now. */

@@ -28,6 +28,7 @@ const FRAGMENT_TYPE = "application/trickle-ice-sdpfrag";
  * @property {string} url such as `/whep`
  * @property {() => string | null} token access token; asked for each request, because it may change meanwhile
  * @property {RTCIceServer[]} [iceServers] servers that an earlier answer named
+ * @property {number} [jitterBufferTargetMs] how much sound the browser keeps at least before it plays
  */
 
 /**
@@ -60,6 +61,7 @@ export class WhepSession {
   #callbacks;
   #platform;
   #pc;
+  #receiver;
   /** The received audio. It exists from the start, so that it can be played in the user gesture that started the session. */
   stream;
 
@@ -87,16 +89,28 @@ export class WhepSession {
    * @param {SessionCallbacks} callbacks
    * @param {Platform} platform
    */
-  constructor({ url, token, iceServers = [] }, callbacks, platform = browserPlatform) {
+  constructor({ url, token, iceServers = [], jitterBufferTargetMs = 0 }, callbacks, platform = browserPlatform) {
     this.#url = url;
     this.#token = token;
     this.#callbacks = callbacks;
     this.#platform = platform;
     this.#pc = platform.createPeerConnection({ bundlePolicy: "max-bundle", iceServers });
     const transceiver = this.#pc.addTransceiver("audio", { direction: "recvonly" });
+    this.#receiver = transceiver.receiver;
+    this.setJitterBufferTarget(jitterBufferTargetMs);
     this.stream = platform.createMediaStream([transceiver.receiver.track]);
     this.#pc.addEventListener("icecandidate", ({ candidate }) => this.#onCandidate(candidate));
     this.#pc.addEventListener("connectionstatechange", () => this.#onConnectionState());
+  }
+
+  /**
+   * How much sound the browser keeps at least before it plays (W3C WebRTC Extensions, section 7.1).
+   * @param {number} targetMs 0 for as little as the line permits
+   */
+  setJitterBufferTarget(targetMs) {
+    // Chromium's older name; seconds.
+    if (!("jitterBufferTarget" in this.#receiver)) /** @type {any} */ (this.#receiver).playoutDelayHint = targetMs / 1000;
+    else /** @type {any} */ (this.#receiver).jitterBufferTarget = targetMs;
   }
 
   /** Asks the server for the session. Failures are reported by `onFailed`. */

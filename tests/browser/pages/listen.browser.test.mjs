@@ -77,6 +77,29 @@ for (const [name, launch] of Object.entries(LISTENER_BROWSERS)) {
       await server?.kill();
     });
 
+    test("the choice between live and relaxed takes effect at once, and is remembered", async (t) => {
+      const { page, errors } = await openPage(t, browser, server, "/listen", keepConnection);
+      const isOffered = await page.evaluate(() => "jitterBufferTarget" in RTCRtpReceiver.prototype);
+      assert.equal(await page.$eval("#buffering", (row) => row.checkVisibility()), isOffered);
+      if (!isOffered) return;
+      const targetMs = () => page.evaluate(() => window.connection.getReceivers()[0].jitterBufferTarget);
+      await page.click("#play");
+      await statusIs(page, /^Live/);
+      assert.equal(await targetMs(), 0);
+      // By keyboard: an arrow key moves within the choice.
+      await page.focus("#buffering-live");
+      await page.keyboard.press("ArrowRight");
+      assert.equal(await targetMs(), 400);
+      await page.reload({ waitUntil: "load" });
+      assert.equal(await page.$eval("#buffering-relaxed", (choice) => choice.checked), true);
+      await page.click("#play");
+      await statusIs(page, /^Live/);
+      assert.equal(await targetMs(), 400);
+      await page.click("label:has(#buffering-live)");
+      assert.equal(await targetMs(), 0);
+      assert.deepEqual(errors, []);
+    });
+
     test("one click on the front page opens the station", async (t) => {
       const { page, errors } = await openPage(t, browser, server, "/");
       await waitFor("the station on air", () => page.$eval(".card-status-text", (element) => /^On air/.test(element.textContent)));

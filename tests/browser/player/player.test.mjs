@@ -5,9 +5,11 @@ import { SessionError } from "../../../www/player/sessionError.js";
 import { VirtualClock } from "../harness/virtualClock.mjs";
 
 /** A session that the test controls. */
-function createSession(clock, { iceServers }, callbacks, number) {
+function createSession(clock, { iceServers, jitterBufferTargetMs }, callbacks, number) {
   const session = {
     iceServers,
+    jitterBufferTargetMs,
+    setJitterBufferTarget: (targetMs) => { session.jitterBufferTargetMs = targetMs; },
     callbacks,
     stream: `stream ${number}`,
     connected: false,
@@ -71,6 +73,18 @@ test("live means that packets arrive, not that the session is connected", async 
   sessions[0].connect();
   await clock.advance(300);
   assert.deepEqual(states, ["connecting", "live"]);
+});
+
+test("the jitter buffer's target holds for the session and for those that follow", async () => {
+  const { player, sessions } = setUp();
+  player.setJitterBufferTarget(400);
+  player.start();
+  assert.equal(sessions[0].jitterBufferTargetMs, 400);
+  player.setJitterBufferTarget(0);
+  assert.equal(sessions[0].jitterBufferTargetMs, 0);
+  player.stop();
+  player.start();
+  assert.equal(sessions[1].jitterBufferTargetMs, 0);
 });
 
 test("stop ends the session, removes the stream and schedules nothing", async () => {

@@ -12,10 +12,11 @@ class FakePeerConnection extends EventTarget {
   localDescription = null;
   remoteDescription = null;
   #offers = 0;
+  receiver = { track: "track", jitterBufferTarget: null };
 
   addTransceiver(kind, options) {
     this.transceiver = { kind, options };
-    return { receiver: { track: "track" } };
+    return { receiver: this.receiver };
   }
   async createOffer(options) {
     this.#offers += options?.iceRestart || this.#offers === 0 ? 1 : 0;
@@ -91,6 +92,16 @@ test("the stream exists before any request", () => {
   assert.deepEqual(session.stream, { tracks: ["track"] });
   assert.deepEqual(pc.transceiver, { kind: "audio", options: { direction: "recvonly" } });
   assert.equal(requests.length, 0);
+});
+
+test("the jitter buffer's target is set from the start, in milliseconds or by the older name in seconds", () => {
+  const { session, pc } = setUp();
+  assert.equal(pc.receiver.jitterBufferTarget, 0);
+  session.setJitterBufferTarget(400);
+  assert.deepEqual(pc.receiver, { track: "track", jitterBufferTarget: 400 });
+  delete pc.receiver.jitterBufferTarget;
+  session.setJitterBufferTarget(400);
+  assert.deepEqual(pc.receiver, { track: "track", playoutDelayHint: 0.4 });
 });
 
 test("the offer requests stereo and NACK, in the local description too, and the answer is applied", async () => {
