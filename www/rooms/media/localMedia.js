@@ -231,7 +231,9 @@ export class LocalMedia {
     const now = await this.#devices.defaultMicrophone();
     if (now === null || now === before || this.#defaultMicrophone !== before) return;
     this.#defaultMicrophone = now;
-    if (before === null || this.#deviceIds.microphone !== null || !this.hasMicrophone) return;
+    const chosen = this.#deviceIds.microphone;
+    // Chromium lists the default under this id, and whoever chose it wants what it is now.
+    if (before === null || (chosen !== null && chosen !== "default") || !this.hasMicrophone) return;
     await this.#enqueue(async () => void await this.#openDevice("microphone"));
     this.#callbacks.onChange();
   }

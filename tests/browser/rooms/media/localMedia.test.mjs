@@ -330,5 +330,12 @@ describe("local media while devices open", () => {
     await media.followDefault();
     await settled();
     assert.equal(devices.requests.length, 3, "one that was chosen stays");
+    void media.selectDevice("microphone", "default");
+    await settled();
+    await devices.requests[3].grant();
+    devices.defaultName = "fourth";
+    void media.followDefault();
+    await settled();
+    assert.equal(devices.requests.length, 5, "unless it is the default itself");
   });
 });
