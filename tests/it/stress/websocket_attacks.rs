@@ -62,6 +62,6 @@ fn send_frames_without_end(server: &ServerUnderLoad) {
 
 fn get_a_file(port: u16, from: Ipv4Addr) -> String {
     let mut stream = connect(port, from).unwrap();
-    stream.write_all(b"GET /room.html HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+    stream.write_all(b"GET /listen.html HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
     std::io::read_to_string(stream).unwrap()
 }
