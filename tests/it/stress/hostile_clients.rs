@@ -23,7 +23,7 @@ pub fn stalled_reader(port: u16, from: Ipv4Addr) -> TcpStream {
     socket.bind(&SocketAddr::from((from, 0)).into()).unwrap();
     socket.connect(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into()).unwrap();
     let mut stream = TcpStream::from(socket);
-    stream.write_all(&b"GET /room.html HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(20)).unwrap();
+    stream.write_all(&b"GET /room/main HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(20)).unwrap();
     stream
 }
 
