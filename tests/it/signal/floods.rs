@@ -56,6 +56,31 @@ fn a_client_that_sends_fragments_without_end_is_still_sent_messages_and_pings() 
 }
 
 #[test]
+fn a_ping_is_answered_to_whoever_sent_it() {
+    let server = TestServer::open();
+    let (mut ada, mut ben) = (RoomPeer::join(&server, ""), RoomPeer::join(&server, ""));
+    ada.receive();
+    for _ in 0..3 {
+        ada.send(&json!({"type": "ping", "payload": {}}));
+        assert_eq!(ada.receive(), json!({"type": "pong", "payload": {}}));
+    }
+    ben.receives_nothing();
+}
+
+/// A client that writes pings as fast as it can.
+#[test]
+fn pings_without_end_are_too_many_messages() {
+    let server = TestServer::open();
+    let mut peer = RoomPeer::join(&server, "");
+    let mut stream: TcpStream = peer.socket.get_ref().try_clone().unwrap();
+    let text = br#"{"type":"ping","payload":{}}"#;
+    let frame = [&[0x81, 0x80 | text.len() as u8, 0, 0, 0, 0], &text[..]].concat();
+    let flooding = thread::spawn(move || while stream.write_all(&frame.repeat(1_000)).is_ok() {});
+    assert_eq!(peer.close_code(), CloseCode::Policy);
+    flooding.join().unwrap();
+}
+
+#[test]
 fn a_client_that_sends_too_many_frames_is_closed_with_1008() {
     let server = TestServer::open();
     let mut witness = RoomPeer::join(&server, "");
