@@ -3,6 +3,22 @@
 /// A section, or the session part, as its lines.
 type Block<'a> = Vec<&'a str>;
 
+/// RFC 9429 §5.1.2.
+const RTP_PROTOCOLS: [&str; 12] = [
+    "RTP/AVP",
+    "RTP/AVPF",
+    "RTP/SAVP",
+    "RTP/SAVPF",
+    "UDP/TLS/RTP/AVP",
+    "UDP/TLS/RTP/AVPF",
+    "UDP/TLS/RTP/SAVP",
+    "UDP/TLS/RTP/SAVPF",
+    "TCP/DTLS/RTP/SAVP",
+    "TCP/DTLS/RTP/SAVPF",
+    "TCP/TLS/RTP/SAVP",
+    "TCP/TLS/RTP/SAVPF",
+];
+
 /// Panics if the answer breaks a rule that an answer to this offer has to keep.
 pub fn check(offer: &str, answer: &str) {
     assert!(answer.ends_with("\r\n") && !answer.replace("\r\n", "").contains(['\r', '\n']), "{answer}");
@@ -34,7 +50,8 @@ pub fn check(offer: &str, answer: &str) {
             assert!(!values(answered, "candidate").is_empty() && answered.contains(&"a=end-of-candidates"), "{answer}");
         }
         transports.push(["ice-ufrag", "ice-pwd", "fingerprint", "setup"].map(|name| value(answered, name).unwrap()));
-        if ours[2].contains("RTP/") {
+        // A protocol that only looks like one of these is none of RTP's.
+        if RTP_PROTOCOLS.contains(&ours[2]) {
             assert!(is_refused || answered.contains(&"a=rtcp-mux"), "{answer}");
             check_formats(offered, answered, &ours[3..], answer);
         }
