@@ -17,7 +17,7 @@ use crate::signal::server_message::ServerMessage;
 
 #[derive(Debug)]
 pub(crate) struct Registry {
-    /// Rooms with at least one peer, by the name as whoever opened the room wrote it.
+    /// Rooms with at least one peer. A key keeps the spelling of the peer that opened the room.
     pub rooms: HashMap<RoomName, Room>,
     pub peers: HashMap<PeerId, Peer>,
     /// Open connections of peers.
@@ -65,7 +65,7 @@ impl Registry {
         self.peers.get(&id).map(|peer| &peer.room)
     }
 
-    /// The name as whoever opened the room wrote it; as it is if there is no such room yet.
+    /// The room's name in the spelling of the peer that opened it; `name` itself if the room does not exist.
     pub fn spelling(&self, name: &RoomName) -> RoomName {
         self.rooms.get_key_value(name).map_or(name, |(spelling, _)| spelling).clone()
     }

@@ -45,7 +45,7 @@ class RoomPage {
   #tokens = new TokenStore();
   /** Token of the link just opened: it leaves the address bar before anything else happens. */
   #linkToken = this.#tokens.takeFromUrl();
-  /** As the link has it, until the server tells how whoever opened the room wrote it. */
+  /** In the link's spelling, until the server tells that of the person who opened the room. */
   #room = roomFromPath(pagePath());
   #scope = roomScope(this.#room);
 

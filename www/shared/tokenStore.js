@@ -131,7 +131,9 @@ export class TokenStore {
     if (storage === null) return;
     try {
       const stored = JSON.parse(storage.getItem(storageKey) ?? "{}");
-      this.#tokens = new Map(Object.entries(stored ?? {}).filter(([, token]) => typeof token === "string" && TOKEN.test(token)));
+      const valid = Object.entries(stored ?? {}).filter(([, token]) => typeof token === "string" && TOKEN.test(token));
+      // Earlier versions stored a room's scope in the spelling of its link.
+      this.#tokens = new Map(valid.map(([scope, token]) => [scope.toLowerCase(), token]));
     } catch {
       // What cannot be read is overwritten by the next save.
     }

@@ -27,7 +27,7 @@ describe("a room in Chromium", { timeout: 200_000 }, () => {
     assert.equal(await page.$eval("#prejoin-title", (element) => element.textContent), "quartet");
   });
 
-  test("capital and small letters name one room, and its pages show the name as whoever opened it wrote it", async (t) => {
+  test("capital and small letters name one room, and its pages show the spelling of the person who opened it", async (t) => {
     const ada = await join(t, "Bandstand", "Ada");
     const bela = await join(t, "bandSTAND", "Bela");
     await allReceive([ada, bela]);

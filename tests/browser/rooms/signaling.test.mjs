@@ -229,6 +229,18 @@ test("requests that are answered and WebSockets that are not are told apart from
   }
 });
 
+test("a hidden page, whose timers are always late, gives a silent connection up too", async () => {
+  const context = await setUp();
+  const { clock, accept, sockets } = context;
+  accept();
+  for (let minutes = 0; minutes < 4; minutes += 1) {
+    clock.sleep(60_000);
+    await clock.advance(0);
+  }
+  assert.deepEqual(sockets[0].sentTypes, ["hello", "ping", "ping"]);
+  assert.equal(sockets.length, 2);
+});
+
 test("an attempt without config is given up after ten seconds", async () => {
   const { clock, sockets, signaling } = await setUp();
   await clock.advance(10_000);

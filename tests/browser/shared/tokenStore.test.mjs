@@ -55,6 +55,11 @@ test("an administrator's token applies to every scope, a room's token to that ro
   assert.equal(tokens.tokenFor("room:band"), "b");
 });
 
+test("a token that was stored in the spelling of its link is found", () => {
+  const { platform } = browserAt("https://host.test/room/Band", { "roomtone.tokens": JSON.stringify({ "room:Band": "b" }) });
+  assert.equal(new TokenStore(platform).tokenFor(scopeOf("/room/Band")), "b");
+});
+
 test("a token that another page removed is removed here too", () => {
   const { platform } = browserAt("https://host.test/#t=a");
   const [first, second] = [new TokenStore(platform), new TokenStore(platform)];

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::signal::virtual_rooms::{SECOND, VirtualRooms, id};
 
 #[test]
-fn capital_and_small_letters_name_one_room_in_the_spelling_of_whoever_opened_it() {
+fn capital_and_small_letters_name_one_room_in_the_spelling_of_its_first_peer() {
     let mut rooms = VirtualRooms::new(RoomLimits { room_size: 2, ..RoomLimits::default() });
     let (ada, ben) = (rooms.join(1, "Kitchen"), rooms.join(2, "kitchen"));
     assert_eq!(rooms.core.room_count(), 1);
