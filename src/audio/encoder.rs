@@ -70,8 +70,17 @@ impl Encoding {
 /// made here hold one frame of up to 20 ms, or three of them in 60 ms.
 const MAX_PACKET_BYTES: usize = 4_000;
 
+/// From this bitrate on libopus never chooses its modes for speech, whatever it hears (`mode_thresholds` in opus_encoder.c: at
+/// most 68 kbit/s, after 5 for short packets and a tenth for low complexity).
+const CELT_ONLY_FROM_BPS: u32 = 96_000;
+
 /// The loss rate in percent that the encoder is told to expect, so that it spends bits on forward error correction.
 const FEC_EXPECTED_LOSS_PERCENT: i32 = 10;
+
+/// Whether libopus would use no other mode anyway. Forward error correction and DTX need the others.
+fn needs_celt_only(encoding: &Encoding) -> bool {
+    encoding.bitrate_bps >= CELT_ONLY_FROM_BPS && !encoding.fec && !encoding.dtx
+}
 
 /// One station's Opus encoder.
 pub struct Encoder {
@@ -88,6 +97,9 @@ impl Encoder {
     pub fn new(encoding: &Encoding) -> Result<Encoder, opus::Error> {
         let channels = if encoding.channels == 1 { opus::Channels::Mono } else { opus::Channels::Stereo };
         let application = match encoding.application {
+            // Without the modes for speech, nothing has to be kept ready for changing between modes: the packets are the same,
+            // and the sound in them is 4 ms younger.
+            Application::Audio if needs_celt_only(encoding) => opus::Application::LowDelay,
             Application::Audio => opus::Application::Audio,
             Application::Voip => opus::Application::Voip,
             Application::LowDelay => opus::Application::LowDelay,
@@ -129,6 +141,67 @@ mod tests {
                 assert_eq!(decoder.decode_float(&packet, &mut out, false).unwrap(), packet_samples as usize);
             }
         }
+    }
+
+    /// Samples between a burst's onset in the input and in the output.
+    fn look_ahead(encoding: &Encoding) -> usize {
+        let mut encoder = Encoder::new(encoding).unwrap();
+        let mut decoder = opus::Decoder::new(SAMPLE_RATE_HZ, opus::Channels::Stereo).unwrap();
+        let mut input = vec![0f32; 2 * 4_800];
+        for (nth, frame) in input.chunks_exact_mut(2).enumerate().skip(2_400).take(480) {
+            frame.fill(((nth - 2_400) as f32 * 0.3).sin() * 0.5);
+        }
+        let mut output = vec![];
+        for block in input.chunks_exact(2 * encoding.packet_samples as usize) {
+            let packet = encoder.encode(block).unwrap().unwrap();
+            // RFC 6716 §3.1: configurations from 16 on are CELT only.
+            assert!(packet[0] >> 3 >= 16, "a mode for speech");
+            let mut out = vec![0f32; block.len()];
+            decoder.decode_float(&packet, &mut out, false).unwrap();
+            output.extend(out);
+        }
+        let energy = |from: usize| output[2 * from..2 * (from + 480)].iter().map(|s| s * s).sum::<f32>();
+        (0..960).max_by(|a, b| energy(2_400 + a).total_cmp(&energy(2_400 + b))).unwrap()
+    }
+
+    #[test]
+    fn music_is_not_held_back_for_modes_that_are_never_used() {
+        for packet_samples in [120, 480, 960] {
+            let audio = Encoding { packet_samples, ..Encoding::default() };
+            let low_delay = Encoding { application: Application::LowDelay, ..audio.clone() };
+            let samples = look_ahead(&audio);
+            assert!(samples.abs_diff(120) < 24, "{samples} samples");
+            assert_eq!(samples, look_ahead(&low_delay));
+        }
+    }
+
+    #[test]
+    fn the_bitrate_from_which_music_is_not_held_back_is_one_at_which_speech_has_no_mode_of_its_own() {
+        // Speech is recognised by its syllables: noise through a voice's formants, four times a second.
+        let speech = |nth: usize| {
+            let seconds = nth as f32 / 48_000.0;
+            let envelope = (seconds * 4.0 * std::f32::consts::TAU).sin().max(0.0);
+            let voice: f32 = (1..20).map(|k| (seconds * 120.0 * k as f32 * std::f32::consts::TAU).sin() / k as f32).sum();
+            0.2 * envelope * voice
+        };
+        let modes = |bitrate_bps, packet_samples: usize, complexity| {
+            let channels = opus::Channels::Stereo;
+            let mut opus = opus::Encoder::new(SAMPLE_RATE_HZ, channels, opus::Application::Audio).unwrap();
+            opus.set_bitrate(opus::Bitrate::Bits(bitrate_bps)).unwrap();
+            opus.set_complexity(complexity).unwrap();
+            let mut buffer = vec![0; MAX_PACKET_BYTES];
+            let samples: Vec<f32> = (0..96_000).flat_map(|nth| [speech(nth); 2]).collect();
+            let packets = samples.chunks_exact(2 * packet_samples).map(|block| {
+                opus.encode_float(block, &mut buffer).unwrap();
+                buffer[0] >> 3 < 16
+            });
+            packets.collect::<Vec<bool>>()
+        };
+        for (packet_samples, complexity) in [(480, 10), (480, 0), (960, 10), (960, 0), (2880, 10)] {
+            let used = modes(CELT_ONLY_FROM_BPS as i32, packet_samples, complexity);
+            assert!(!used.contains(&true), "{packet_samples} samples, complexity {complexity}");
+        }
+        assert!(modes(24_000, 960, 10).contains(&true), "this is not heard as speech");
     }
 
     #[test]
