@@ -110,10 +110,11 @@ fn walk(folder: &Path, prefix: &str, files: &mut BTreeMap<String, PathBuf>) -> i
     Ok(())
 }
 
-/// Lets each page load with three requests: its style sheets become one, and its modules too. Pages from a folder (`--www`) are
-/// served as they are.
+/// Lets each page load with three requests: its style sheets become one, and its modules too. So do the modules of each script
+/// that the browser runs on a thread of its own; it keeps its name, which ends with `Worker.js` or `Worklet.js`. Pages from a
+/// folder (`--www`) are served as they are.
 fn join_files(assets: &mut BTreeMap<String, Vec<u8>>) -> io::Result<()> {
-    let mut joined = BTreeSet::new();
+    let (mut joined, mut threads) = (BTreeSet::new(), BTreeMap::new());
     let pages: Vec<String> = assets.keys().filter(|name| name.ends_with(".html")).cloned().collect();
     for page in pages {
         let (style, script) = (page.replace(".html", ".page.css"), page.replace(".html", ".page.js"));
@@ -142,7 +143,15 @@ fn join_files(assets: &mut BTreeMap<String, Vec<u8>>) -> io::Result<()> {
         assets.insert(style, styles.into_bytes());
         assets.insert(script, modules.code.into_bytes());
     }
+    let is_thread = |name: &&String| name.ends_with("Worker.js") || name.ends_with("Worklet.js");
+    for script in assets.keys().filter(is_thread).cloned().collect::<Vec<_>>() {
+        let mut modules = Modules::default();
+        modules.add(assets, &script)?;
+        joined.extend(modules.order.into_iter().filter(|name| *name != script));
+        threads.insert(script, modules.code.into_bytes());
+    }
     assets.retain(|name, _| !joined.contains(name));
+    assets.extend(threads);
     Ok(())
 }
 

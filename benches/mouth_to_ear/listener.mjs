@@ -17,6 +17,21 @@ const browser = await puppeteer.launch({
 const page = (await browser.pages())[0];
 await page.evaluateOnNewDocument((choice) => {
   if (location.protocol.startsWith("http")) localStorage.setItem("roomtone.buffering", choice);
+  // Direct playout: what the page's own buffer reports, and the latency of its output, ten times a second.
+  const { AudioWorkletNode: OriginalNode } = window;
+  window.AudioWorkletNode = class extends OriginalNode {
+    constructor(context, ...options) {
+      super(context, ...options);
+      window.direct = { jitterBufferDelay: 0, jitterBufferEmittedCount: 0, totalPlayoutDelay: 0, totalSamplesCount: 0 };
+      this.port.addEventListener("message", ({ data: { delay, played } }) => {
+        Object.assign(window.direct, { jitterBufferDelay: delay / context.sampleRate, jitterBufferEmittedCount: played });
+      });
+      setInterval(() => {
+        window.direct.totalPlayoutDelay += context.outputLatency;
+        window.direct.totalSamplesCount += 1;
+      }, 100);
+    }
+  };
   const Original = window.RTCPeerConnection;
   window.RTCPeerConnection = class extends Original {
     constructor(...configuration) {
@@ -34,7 +49,9 @@ for await (const line of createInterface({ input: process.stdin })) {
   if (line === "end") break;
   const statistics = await page.evaluate(async () => {
     const entries = [...(await window.connection.getStats()).values()];
-    return Object.assign({ totalPlayoutDelay: 0, totalSamplesCount: 0 }, ...entries.filter(({ type }) => type === "inbound-rtp" || type === "media-playout"));
+    const inbound = entries.filter(({ type }) => type === "inbound-rtp" || type === "media-playout");
+    const isDirect = !window.connection.getReceivers()[0].track.enabled;
+    return Object.assign({ totalPlayoutDelay: 0, totalSamplesCount: 0 }, ...inbound, isDirect ? window.direct : {});
   });
   console.log(JSON.stringify(statistics));
 }

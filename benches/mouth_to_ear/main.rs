@@ -5,8 +5,9 @@
 //! A PulseAudio server of its own has two null sinks. Bursts of a tone are played into the first, whose monitor is a station;
 //! Chromium opens the listening page and plays into the second. A delay is the time between the onsets of one burst at the
 //! two monitors, by the sound server's clock. So it holds all that delays sound: the fragment of the capture, the packet, the
-//! encoder's look-ahead, the network (loopback), the jitter buffer, the browser's mixer and its buffer to the sound server;
-//! only a real sound card is missing. Browsers tell two of these parts themselves (W3C Identifiers for WebRTC's Statistics).
+//! encoder's look-ahead, the network (loopback), the jitter buffer and the browser's buffer to the sound server; only a real
+//! sound card is missing. Two of these parts are told by the page, or by the browser where it plays itself (W3C Identifiers for
+//! WebRTC's Statistics).
 //!
 //! Skipped with a word where PulseAudio, Node.js, Chromium or the packages of `tests/browser` are missing.
 

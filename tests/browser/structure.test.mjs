@@ -49,7 +49,7 @@ test("no module imports itself through others", () => {
     assert.ok(!path.includes(module), [...path, module].join(" > "));
     for (const imported of importsOf(module)) visit(imported, [...path, module]);
   };
-  for (const page of modules.filter((module) => module.endsWith("Page.js"))) visit(page, []);
+  for (const script of modules.filter((module) => /(?:Page|Worker|Worklet)\.js$/.test(module))) visit(script, []);
 });
 
 test("no file is served under /room/, where every path is a room's page or is redirected to https", () => {

@@ -40,18 +40,18 @@ export class LevelDisplay {
   }
 
   /**
-   * Measures this stream. If Web Audio fails, the sound still plays. Call it in a user gesture.
-   * @param {MediaStream | null} stream
+   * Measures the sum of these streams. If Web Audio fails, the sound still plays. Call it in a user gesture.
+   * @param {MediaStream[]} streams
    */
-  measure(stream) {
-    if (stream === null) {
+  measure(streams) {
+    if (streams.length === 0) {
       this.#meter?.detach();
       return;
     }
     try {
       this.#meter ??= new StereoMeter(new AudioContext({ latencyHint: "playback" }));
       this.#meter.resume();
-      this.#meter.attach(stream);
+      this.#meter.attach(...streams);
     } catch (error) {
       console.warn("no level meters:", error);
     }

@@ -1,7 +1,7 @@
 /**
  * Controller of the listening page, `/listen`: connects the player, the controls and the server's status.
  *
- * Sound comes only from the `<audio>` element; Web Audio only measures it.
+ * Sound comes from direct playout, or from the `<audio>` element where that cannot be; the element's volume counts for both.
  */
 
 import { accessStrings } from "../shared/accessStrings.js";
@@ -11,6 +11,7 @@ import { sourceLabel, stationTitle } from "../shared/stationStrings.js";
 import { fetchStatus, findStation, whepEndpoint } from "../shared/status.js";
 import { TokenStore } from "../shared/tokenStore.js";
 import { BufferingControl } from "./bufferingControl.js";
+import { DirectPlayout } from "./playout/directPlayout.js";
 import { LevelDisplay } from "./levelDisplay.js";
 import { handleMediaKeys, setMediaTitle, setPlaybackState } from "./mediaSession.js";
 import { Player } from "./player.js";
@@ -53,6 +54,7 @@ class ListenPage {
     meter: byId(side, HTMLElement),
     digits: byId(`${side}-level`, HTMLElement),
   })));
+  #playout = DirectPlayout.create(() => this.#player.renewSession());
   #volume = new VolumeControl({
     audio: this.#audio,
     slider: byId("volume", HTMLInputElement),
@@ -63,9 +65,16 @@ class ListenPage {
   #buffering = new BufferingControl(
     byId("buffering", HTMLElement),
     ["live", "relaxed"].map((choice) => byId(`buffering-${choice}`, HTMLInputElement)),
-    (targetMs) => this.#player.setJitterBufferTarget(targetMs),
+    (targetMs, isLive) => {
+      this.#player.setJitterBufferTarget(targetMs);
+      this.#playout?.setWanted(isLive);
+    },
   );
-  #player = new Player({ url: whepEndpoint(this.#stationName), token: () => this.#tokens.tokenFor("listen") }, {
+  #player = new Player({
+    url: whepEndpoint(this.#stationName),
+    token: () => this.#tokens.tokenFor("listen"),
+    playout: this.#playout,
+  }, {
     onState: (state) => this.#onPlayerState(state),
     onStream: (stream) => this.#onStream(stream),
     onStats: (snapshots) => this.#showStats(snapshots),
@@ -101,6 +110,8 @@ class ListenPage {
     addEventListener("online", () => this.#player.networkChanged());
     addEventListener("offline", () => this.#showState());
     /** @type {any} */ (navigator).connection?.addEventListener?.("change", () => this.#player.networkChanged());
+
+    this.#audio.addEventListener("volumechange", () => this.#playout?.setVolume(this.#audio.muted ? 0 : this.#audio.volume));
 
     // The system may pause the element, for example for a phone call. The Stop button does not pause it.
     this.#audio.addEventListener("pause", () => {
@@ -204,6 +215,7 @@ class ListenPage {
 
   /** @param {import("./receiverStats.js").Snapshot[]} snapshots */
   #showStats(snapshots) {
+    this.#playout?.check();
     const stats = statsOf(snapshots, this.#station?.encoding.packet_ms ?? DEFAULT_PACKET_MS);
     setText("delay", formatNumber(stats.delayMs, 0));
     setText("jitter", formatNumber(stats.jitterMs, 1));
@@ -235,8 +247,14 @@ class ListenPage {
   #onStream(stream) {
     this.#audio.srcObject = stream;
     this.#needsTap = false;
-    if (stream !== null) this.#play();
-    this.#levels.measure(stream);
+    if (stream === null) {
+      this.#playout?.stop();
+      this.#levels.measure([]);
+      return;
+    }
+    this.#play();
+    this.#playout?.start();
+    this.#levels.measure([stream, ...(this.#playout?.streams ?? [])]);
   }
 
   /** If the browser refuses to play without a user gesture, the page says so, and the next tap plays. */
@@ -258,6 +276,7 @@ class ListenPage {
   /** @param {Event} event */
   #onUserGesture(event) {
     this.#levels.resume();
+    if (this.#player.started) this.#playout?.start();
     if (!this.#needsTap || !this.#player.started) return;
     this.#playedByTapMs = event.timeStamp;
     this.#play();

@@ -124,6 +124,11 @@ export class Player {
     this.#setState({ kind: "idle" });
   }
 
+  /** Begins a new session in place of the present one, which has lost its sound. */
+  renewSession() {
+    if (this.#session !== null) this.#sessionFailed(new SessionError("closed"));
+  }
+
   /** How much sound the browser keeps at least before it plays. @param {number} targetMs */
   setJitterBufferTarget(targetMs) {
     this.#endpoint = { ...this.#endpoint, jitterBufferTargetMs: targetMs };
@@ -222,7 +227,7 @@ export class Player {
     if (session !== this.#session) return;
     const report = await session.getStats().catch(() => null);
     if (session !== this.#session) return;
-    const snapshot = report === null ? null : snapshotOf(/** @type {any} */ (report));
+    const snapshot = report === null ? null : snapshotOf(/** @type {any} */ (report), this.#endpoint.playout?.counters);
     const nowMs = this.#platform.now();
     const gapMs = nowMs - this.#lastPacketMs;
 

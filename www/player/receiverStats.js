@@ -26,9 +26,10 @@ import { lossPercent, roundTripMs, selectedPair } from "../shared/rtcStats.js";
 
 /**
  * @param {import("../shared/rtcStats.js").StatsReport} report
+ * @param {Pick<Snapshot, "jitterBufferDelayS" | "samplesEmitted">} [direct] of direct playout, whose sound the report does not know
  * @returns {Snapshot | null} null before the first packet
  */
-export function snapshotOf(report) {
+export function snapshotOf(report, direct = { jitterBufferDelayS: 0, samplesEmitted: 0 }) {
   const entries = [...report].map(([, entry]) => entry);
   const inbound = entries.find((entry) => entry.type === "inbound-rtp" && entry.kind === "audio");
   if (inbound === undefined) return null;
@@ -37,8 +38,8 @@ export function snapshotOf(report) {
     packetsReceived: inbound.packetsReceived ?? 0,
     packetsLost: inbound.packetsLost ?? 0,
     jitterMs: (inbound.jitter ?? 0) * 1000,
-    jitterBufferDelayS: inbound.jitterBufferDelay ?? 0,
-    samplesEmitted: inbound.jitterBufferEmittedCount ?? 0,
+    jitterBufferDelayS: (inbound.jitterBufferDelay ?? 0) + direct.jitterBufferDelayS,
+    samplesEmitted: (inbound.jitterBufferEmittedCount ?? 0) + direct.samplesEmitted,
     roundTripMs: roundTripMs(selectedPair(entries)),
   };
 }

@@ -29,6 +29,8 @@ const FRAGMENT_TYPE = "application/trickle-ice-sdpfrag";
  * @property {() => string | null} token access token; asked for each request, because it may change meanwhile
  * @property {RTCIceServer[]} [iceServers] servers that an earlier answer named
  * @property {number} [jitterBufferTargetMs] how much sound the browser keeps at least before it plays
+ * @property {Pick<import("./playout/directPlayout.js").DirectPlayout, "attach" | "counters"> | null} [playout] null if the browser
+ *   plays the sound itself
  */
 
 /**
@@ -89,7 +91,7 @@ export class WhepSession {
    * @param {SessionCallbacks} callbacks
    * @param {Platform} platform
    */
-  constructor({ url, token, iceServers = [], jitterBufferTargetMs = 0 }, callbacks, platform = browserPlatform) {
+  constructor({ url, token, iceServers = [], jitterBufferTargetMs = 0, playout = null }, callbacks, platform = browserPlatform) {
     this.#url = url;
     this.#token = token;
     this.#callbacks = callbacks;
@@ -98,6 +100,7 @@ export class WhepSession {
     const transceiver = this.#pc.addTransceiver("audio", { direction: "recvonly" });
     this.#receiver = transceiver.receiver;
     this.setJitterBufferTarget(jitterBufferTargetMs);
+    playout?.attach(this.#receiver);
     this.stream = platform.createMediaStream([transceiver.receiver.track]);
     this.#pc.addEventListener("icecandidate", ({ candidate }) => this.#onCandidate(candidate));
     this.#pc.addEventListener("connectionstatechange", () => this.#onConnectionState());
@@ -344,8 +347,9 @@ export class WhepSession {
     this.#stopped = true;
     this.#platform.clearTimeout(this.#trickleTimer);
     this.#platform.clearTimeout(this.#restartTimer);
-    this.#pc.close();
+    // First of all: a page that is being closed may have no time for more.
     this.#delete(keepalive);
+    this.#pc.close();
   }
 
   /** @param {boolean} keepalive */

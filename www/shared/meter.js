@@ -1,7 +1,7 @@
 /**
  * Audio levels: decibels, a peak meter that is told the time, and the Web Audio analysers that feed it.
  *
- * Nothing here plays sound: the analysers are not connected to the destination, only the `<audio>` element plays.
+ * Nothing here plays sound: the analysers are not connected to the destination.
  */
 
 /** Lowest level shown: a quiet room is just above it. */
@@ -82,8 +82,8 @@ export class StereoMeter {
   #splitter;
   #analysers;
   #samples = new Float32Array(WINDOW_SAMPLES);
-  /** @type {MediaStreamAudioSourceNode | null} */
-  #source = null;
+  /** @type {MediaStreamAudioSourceNode[]} */
+  #sources = [];
   #meters = [new PeakMeter(), new PeakMeter()];
 
   /** @param {AudioContext} context created or resumed in a user gesture */
@@ -99,19 +99,19 @@ export class StereoMeter {
   }
 
   /**
-   * Measures this stream, in place of any other.
-   * @param {MediaStream} stream
+   * Measures the sum of these streams, in place of any others.
+   * @param {MediaStream[]} streams
    */
-  attach(stream) {
+  attach(...streams) {
     this.detach();
-    this.#source = this.#context.createMediaStreamSource(stream);
-    this.#source.connect(this.#splitter);
+    this.#sources = streams.map((stream) => this.#context.createMediaStreamSource(stream));
+    for (const source of this.#sources) source.connect(this.#splitter);
   }
 
   /** Stops measuring. */
   detach() {
-    this.#source?.disconnect();
-    this.#source = null;
+    for (const source of this.#sources) source.disconnect();
+    this.#sources = [];
   }
 
   /** Some browsers suspend the context with the page, or during a phone call. */

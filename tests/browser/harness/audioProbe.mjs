@@ -1,7 +1,16 @@
 /**
- * Measures what a page plays: analyses the stream of its `<audio>` element by Web Audio, independently of the page's own
- * meters.
+ * Measures what a page plays: analyses the stream of its `<audio>` element, and what it plays by Web Audio itself, independently
+ * of the page's own meters.
  */
+
+/** Runs in a page before its scripts: remembers which node plays. */
+export function rememberOutput() {
+  const connect = AudioNode.prototype.connect;
+  AudioNode.prototype.connect = function (target, ...which) {
+    if (target === this.context.destination) window.outputNode = this;
+    return connect.call(this, target, ...which);
+  };
+}
 
 /**
  * @typedef {object} Measurement
@@ -26,12 +35,19 @@ export function measureAudio(page) {
     const probe = (window.audioProbe ??= { context: new AudioContext() });
     const { context } = probe;
     await context.resume();
-    if (probe.stream !== stream) {
-      probe.source?.disconnect();
-      probe.stream = stream;
-      probe.source = context.createMediaStreamSource(stream);
+    const node = window.outputNode;
+    if (probe.stream !== stream || probe.node !== node) {
+      for (const source of probe.sources ?? []) source.disconnect();
+      Object.assign(probe, { stream, node });
+      const streams = [stream];
+      if (node !== undefined) {
+        const tap = new MediaStreamAudioDestinationNode(node.context);
+        node.connect(tap);
+        streams.push(tap.stream);
+      }
       const splitter = context.createChannelSplitter(2);
-      probe.source.connect(splitter);
+      probe.sources = streams.map((each) => context.createMediaStreamSource(each));
+      for (const source of probe.sources) source.connect(splitter);
       probe.analysers = [0, 1].map((channel) => {
         const analyser = context.createAnalyser();
         analyser.fftSize = size;
