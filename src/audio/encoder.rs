@@ -181,7 +181,8 @@ mod tests {
         let speech = |nth: usize| {
             let seconds = nth as f32 / 48_000.0;
             let envelope = (seconds * 4.0 * std::f32::consts::TAU).sin().max(0.0);
-            let voice: f32 = (1..20).map(|k| (seconds * 120.0 * k as f32 * std::f32::consts::TAU).sin() / k as f32).sum();
+            let voice: f32 =
+                (1..20).map(|k| (seconds * 120.0 * k as f32 * std::f32::consts::TAU).sin() / k as f32).sum();
             0.2 * envelope * voice
         };
         let modes = |bitrate_bps, packet_samples: usize, complexity| {

@@ -82,9 +82,9 @@ fn check_formats(offered: &Block<'_>, answered: &Block<'_>, formats: &[&str], an
 fn check_extensions(offered: [&Block<'_>; 2], answered: &Block<'_>, answer: &str) {
     for extension in values(answered, "extmap") {
         let name = extension.split(' ').nth(1).unwrap();
-        let is_offered = offered.iter().any(|block| {
-            values(block, "extmap").iter().any(|its| its.split_ascii_whitespace().nth(1) == Some(name))
-        });
+        let is_offered = offered
+            .iter()
+            .any(|block| values(block, "extmap").iter().any(|its| its.split_ascii_whitespace().nth(1) == Some(name)));
         assert!(is_offered, "{name} was not offered\n{answer}");
     }
 }
