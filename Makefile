@@ -4,16 +4,11 @@ BUILD_PACKAGES := cmake pkg-config libasound2-dev
 TARGET := x86_64-unknown-linux-gnu
 CROSS_aarch64-unknown-linux-gnu := gcc-aarch64-linux-gnu g++-aarch64-linux-gnu
 STATIC_PACKAGES := gcc libc6-dev cmake dpkg-dev $(CROSS_$(TARGET))
-STATIC_PLAYERS_PACKAGES := gcc libc6-dev python3 python3-venv python3-gi gir1.2-gst-plugins-bad-1.0 gstreamer1.0-tools \
-	gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-nice golang-go golang-github-pion-webrtc.v3-dev
-PLAYERS := target/players
-AIORTC := aiortc==1.16.0
-TEST_PACKAGES := openssl pulseaudio pulseaudio-utils nginx-light
 PLAYERS_PACKAGES := gcc libc6-dev python3 python3-venv python3-gi gir1.2-gst-plugins-bad-1.0 gstreamer1.0-tools \
 	gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-nice golang-go golang-github-pion-webrtc.v3-dev
 PLAYERS := target/players
 AIORTC := aiortc==1.16.0
-TEST_PACKAGES := openssl pulseaudio pulseaudio-utils chromium firefox-esr iproute2 nftables procps
+TEST_PACKAGES := openssl pulseaudio pulseaudio-utils chromium firefox-esr iproute2 nftables procps nginx-light
 BROWSER_TESTS := tests/browser
 FUZZ_SECONDS := 60
 DENY := cargo deny --locked --config tests/deny.toml check
@@ -99,8 +94,7 @@ static-twice: static
 	cd target/static/again/target/static && for archive in *.tar.gz; do cmp $$archive ../../../$$archive || exit 1; done
 
 # Tests that binary in a folder with nothing else in it; as root or through sudo, because of chroot and mount.
-static-test: build-packages static
-	@$(call install,$(STATIC_TEST_PACKAGES))
+static-test: build-packages test-packages static
 	cargo build --locked --example listen
 	runner=$$(test "$$(id -u)" = 0 && echo env || echo "sudo -E env"); \
 		ROOMTONE_STATIC=$(CURDIR)/target/static/$(TARGET)/roomtone \

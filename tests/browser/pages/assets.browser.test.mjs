@@ -37,8 +37,8 @@ describe("files of the pages", { timeout: 60_000 }, () => {
     return counts;
   }
 
-  test("a page of the binary loads one script and one style sheet", { skip: process.env.ROOMTONE_WWW !== undefined }, async (t) => {
-    assert.deepEqual(await loadPages(t, []), [2, 2, 2]);
+  test("a page of the binary loads one script and one style sheet, and the listening page its worker", { skip: process.env.ROOMTONE_WWW !== undefined }, async (t) => {
+    assert.deepEqual(await loadPages(t, []), [2, 3, 2]);
   });
 
   test("a page from a folder loads its modules one by one", async (t) => {
