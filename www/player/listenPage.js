@@ -54,7 +54,10 @@ class ListenPage {
     meter: byId(side, HTMLElement),
     digits: byId(`${side}-level`, HTMLElement),
   })));
-  #playout = DirectPlayout.create(() => this.#player.renewSession());
+  #playout = DirectPlayout.create({
+    onBroken: () => this.#player.renewSession(),
+    onStreams: () => this.#measureLevels(),
+  });
   #volume = new VolumeControl({
     audio: this.#audio,
     slider: byId("volume", HTMLInputElement),
@@ -254,7 +257,12 @@ class ListenPage {
     }
     this.#play();
     this.#playout?.start();
-    this.#levels.measure([stream, ...(this.#playout?.streams ?? [])]);
+    this.#measureLevels();
+  }
+
+  #measureLevels() {
+    const stream = /** @type {MediaStream | null} */ (this.#audio.srcObject);
+    if (stream !== null) this.#levels.measure([stream, ...(this.#playout?.streams ?? [])]);
   }
 
   /** If the browser refuses to play without a user gesture, the page says so, and the next tap plays. */

@@ -32,8 +32,8 @@ export async function hearsTone(page) {
   assert.ok(Math.abs(20 * Math.log10(left / right)) < 3, `left and right differ: ${measured.rms}`);
 }
 
-/** Opens a page that is closed with its test, and records its errors and requests. */
-export async function openPage(t, browser, server, path, prepare = () => {}) {
+/** Opens a page that is closed with its test, and records its errors and requests. The functions run in it before its scripts. */
+export async function openPage(t, browser, server, path, ...preparations) {
   const page = await browser.newPage();
   t.after(async () => {
     // A closed tab may have no time to end its session; a page that is left has.
@@ -41,8 +41,7 @@ export async function openPage(t, browser, server, path, prepare = () => {}) {
     await listenersAre(server, 0, 2000).catch(() => {});
     await page.close();
   });
-  await page.evaluateOnNewDocument(rememberOutput);
-  await page.evaluateOnNewDocument(prepare);
+  for (const prepare of [rememberOutput, ...preparations]) await page.evaluateOnNewDocument(prepare);
   const errors = collectErrors(page);
   const requests = [];
   page.on("request", (request) => requests.push(`${request.method()} ${new URL(request.url()).pathname}`));

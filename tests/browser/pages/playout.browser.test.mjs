@@ -21,6 +21,15 @@ const directIs = (page, expected) => waitFor(
   async () => (await isDirect(page)) === expected,
 );
 
+/** Runs in a page: its outputs run empty twice a second. */
+function runEmpty() {
+  Object.defineProperty(AudioContext.prototype, "playbackStats", {
+    get() {
+      return { underrunEvents: Math.floor(this.currentTime * 2) };
+    },
+  });
+}
+
 /** Starts the page and waits for its sound. @param {import("puppeteer-core").Page} page */
 async function play(page) {
   await page.click("#play");
@@ -98,12 +107,25 @@ for (const name of ["Chromium", "Firefox"]) {
       const { page, errors, requests } = await openPage(t, browser, server, "/listen", keepConnection);
       if (!(await page.$eval("#buffering", (row) => row.checkVisibility()))) return t.skip("this browser has no such choice");
       await play(page);
-      for (const [choice, expected] of [["relaxed", false], ["live", true], ["relaxed", false]]) {
+      for (const [choice, expected] of [["relaxed", false], ["live", true], ["relaxed", false], ["live", true]]) {
         await page.click(`label:has(#buffering-${choice})`);
         await directIs(page, expected);
         await hearsTone(page);
       }
       assert.equal(requests.filter((each) => each.startsWith("POST /whep")).length, 1);
+      assert.deepEqual(errors, []);
+    });
+
+    test("an output that keeps running empty gets a larger buffer, and sound and meters go on", async (t) => {
+      const { page, errors } = await openPage(t, browser, server, "/listen", keepConnection, runEmpty);
+      await play(page);
+      await directIs(page, true);
+      await page.evaluate(() => { window.firstOutput = window.outputNode; });
+      await waitFor("another output", () => page.evaluate(() => window.outputNode !== window.firstOutput));
+      await waitFor("the end of the first", () => page.evaluate(() => window.firstOutput.context.state === "closed"));
+      await directIs(page, true);
+      await hearsTone(page);
+      await waitFor("the meters", () => page.$$eval("[role=meter]", (meters) => meters.every((meter) => Number(meter.getAttribute("aria-valuenow")) > -40)));
       assert.deepEqual(errors, []);
     });
 

@@ -11,6 +11,7 @@
 import { addressOf } from "../../shared/address.js";
 import { LinePolicy } from "./linePolicy.js";
 import { SAMPLE_RATE_HZ } from "./playoutBuffer.js";
+import { SlidingSum } from "./slidingSum.js";
 
 /** How long made-up sound takes to fade away, before the output is suspended. */
 const FADE_AWAY_MS = 200;
@@ -19,11 +20,23 @@ const MAX_CHECKS = 4;
 /** How long the browser plays after that. */
 const RECOVERY_MS = 60_000;
 
+/** More underruns of the output than this in ten seconds: this computer needs the larger buffer. */
+const MAX_UNDERRUNS = 3;
+
+/** The output's underruns since its start; null where the browser does not tell. @param {AudioContext} context */
+const underrunsOf = (context) => /** @type {any} */ (context).playbackStats?.underrunEvents ?? null;
+
 /** All of it is there on https and localhost, from Chrome 141, Firefox 130 (not on Android) and Safari 26 on. */
 function isSupported() {
   const { RTCRtpScriptTransform, AudioDecoder, AudioWorkletNode } = /** @type {any} */ (globalThis);
   return [RTCRtpScriptTransform, AudioDecoder, AudioWorkletNode].every((part) => part !== undefined);
 }
+
+/**
+ * @typedef {object} Callbacks
+ * @property {() => void} onBroken sound is lost until a new session begins
+ * @property {() => void} onStreams `streams` has changed
+ */
 
 export class DirectPlayout {
   #worker;
@@ -50,21 +63,25 @@ export class DirectPlayout {
   #checksSinceReport = 0;
   /** @type {number | undefined} */
   #pauseTimer;
-  #onBroken;
+  #callbacks;
+  /** The least buffer, where the browser tells when that is too little; a fifth more delay otherwise. @type {0 | "interactive"} */
+  #latencyHint = "playbackStats" in globalThis.AudioContext.prototype ? 0 : "interactive";
+  #underruns = 0;
+  #recentUnderruns = new SlidingSum(10);
   /** @type {import("./playoutBuffer.js").Counters} */
   #counters = { played: 0, delay: 0, concealed: 0 };
 
   /**
-   * @param {() => void} onBroken sound is lost until a new session begins
+   * @param {Callbacks} callbacks
    * @returns {DirectPlayout | null} null where the browser lacks a part of it
    */
-  static create(onBroken) {
-    return isSupported() ? new DirectPlayout(onBroken) : null;
+  static create(callbacks) {
+    return isSupported() ? new DirectPlayout(callbacks) : null;
   }
 
-  /** @param {() => void} onBroken */
-  constructor(onBroken) {
-    this.#onBroken = onBroken;
+  /** @param {Callbacks} callbacks */
+  constructor(callbacks) {
+    this.#callbacks = callbacks;
     this.#worker = new Worker(addressOf("player/playout/decoderWorker.js"), { type: "module" });
     this.#worker.addEventListener("message", ({ data }) => {
       this.#isReady = data === "ready";
@@ -74,7 +91,7 @@ export class DirectPlayout {
       const isInUse = this.#receiver !== null;
       this.#isReady = false;
       this.#update();
-      if (isInUse) this.#onBroken();
+      if (isInUse) this.#callbacks.onBroken();
     });
   }
 
@@ -119,7 +136,7 @@ export class DirectPlayout {
     // iOS: sound of a page is not silenced by the switch for the ringing tone.
     const { audioSession } = /** @type {any} */ (navigator);
     if (audioSession !== undefined) audioSession.type = "playback";
-    const context = new AudioContext({ latencyHint: 0, sampleRate: SAMPLE_RATE_HZ });
+    const context = new AudioContext({ latencyHint: this.#latencyHint, sampleRate: SAMPLE_RATE_HZ });
     this.#tap = new MediaStreamAudioDestinationNode(context);
     this.#gain = new GainNode(context, { gain: this.#volume });
     this.#gain.connect(context.destination);
@@ -138,9 +155,10 @@ export class DirectPlayout {
   async #connect(context, gain, tap) {
     await context.audioWorklet.addModule(addressOf("player/playout/outputWorklet.js"));
     const output = new AudioWorkletNode(context, "direct-playout", { numberOfInputs: 0, outputChannelCount: [2] });
-    output.port.addEventListener("message", ({ data }) => this.#onReport(data));
+    output.port.addEventListener("message", ({ data }) => { if (context === this.#context) this.#onReport(data); });
     output.port.start();
     output.addEventListener("processorerror", () => {
+      if (context !== this.#context) return;
       this.#isConnected = false;
       this.#update();
     });
@@ -149,8 +167,27 @@ export class DirectPlayout {
     output.port.postMessage({ sound: port2 }, [port2]);
     output.connect(gain);
     output.connect(tap);
+    if (context !== this.#context) return;
     this.#isConnected = true;
     this.#update();
+  }
+
+  /** Plays with the larger buffer from now on, if the output keeps running empty. The browser plays meanwhile. */
+  #checkUnderruns() {
+    const context = this.#context;
+    const underruns = context === null ? null : underrunsOf(context);
+    if (context === null || underruns === null || this.#latencyHint !== 0) return;
+    const recent = this.#recentUnderruns.add(underruns - this.#underruns);
+    this.#underruns = underruns;
+    if (recent <= MAX_UNDERRUNS) return;
+    this.#latencyHint = "interactive";
+    this.#context = null;
+    this.#isConnected = false;
+    this.#counters = { played: 0, delay: 0, concealed: 0 };
+    this.#update();
+    context.close().catch(() => {});
+    this.#resume();
+    this.#callbacks.onStreams();
   }
 
   /** Nothing is to be played. */
@@ -184,6 +221,7 @@ export class DirectPlayout {
     const pauseMs = this.#isDirect ? this.#policy.report(counters.concealed - this.#counters.concealed) : 0;
     this.#counters = counters;
     this.#checksSinceReport = 0;
+    this.#checkUnderruns();
     if (pauseMs > 0) this.#pause(pauseMs);
   }
 

@@ -4,6 +4,7 @@
  */
 
 import { SAMPLE_RATE_HZ } from "./playoutBuffer.js";
+import { SlidingSum } from "./slidingSum.js";
 
 /** Reports that are looked at together, one for each second. */
 const REPORTS = 10;
@@ -14,8 +15,7 @@ const FIRST_PAUSE_MS = 60_000;
 const MAX_PAUSE_MS = 16 * FIRST_PAUSE_MS;
 
 export class LinePolicy {
-  /** @type {number[]} samples concealed in each of the last seconds */
-  #concealed = [];
+  #concealed = new SlidingSum(REPORTS);
   #pauseMs = FIRST_PAUSE_MS;
 
   /**
@@ -23,9 +23,8 @@ export class LinePolicy {
    * @returns {number} for how many milliseconds direct playout should pause; 0 for none
    */
   report(concealed) {
-    this.#concealed = [...this.#concealed, concealed].slice(-REPORTS);
-    if (this.#concealed.reduce((sum, count) => sum + count, 0) <= MAX_CONCEALED) return 0;
-    this.#concealed = [];
+    if (this.#concealed.add(concealed) <= MAX_CONCEALED) return 0;
+    this.#concealed.clear();
     const pauseMs = this.#pauseMs;
     this.#pauseMs = Math.min(2 * pauseMs, MAX_PAUSE_MS);
     return pauseMs;
