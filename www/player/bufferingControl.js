@@ -17,7 +17,7 @@ export class BufferingControl {
   /**
    * @param {HTMLElement} row hidden where the browser decides alone
    * @param {HTMLInputElement[]} choices radio buttons, whose values are `Buffering`
-   * @param {(targetMs: number, isLive: boolean) => void} onChange
+   * @param {(targetMs: number) => void} onChange
    */
   constructor(row, choices, onChange) {
     this.#choices = choices;
@@ -40,7 +40,7 @@ export class BufferingControl {
   }
 
   #apply() {
-    const chosen = this.#choices.find(({ checked }) => checked)?.value === "relaxed" ? "relaxed" : "live";
-    this.#onChange(TARGET_MS[chosen], chosen === "live");
+    const chosen = this.#choices.find(({ checked }) => checked)?.value;
+    this.#onChange(TARGET_MS[chosen === "relaxed" ? chosen : "live"]);
   }
 }

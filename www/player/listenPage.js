@@ -68,9 +68,9 @@ class ListenPage {
   #buffering = new BufferingControl(
     byId("buffering", HTMLElement),
     ["live", "relaxed"].map((choice) => byId(`buffering-${choice}`, HTMLInputElement)),
-    (targetMs, isLive) => {
+    (targetMs) => {
       this.#player.setJitterBufferTarget(targetMs);
-      this.#playout?.setWanted(isLive);
+      this.#playout?.setWanted(targetMs === 0);
     },
   );
   #player = new Player({

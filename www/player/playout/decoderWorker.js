@@ -69,6 +69,8 @@ class SessionDecoder {
       return samples;
     });
     sound.close();
+    // A decoder that gives back more than it took.
+    if (position === undefined) return;
     output?.postMessage({ position, channels }, channels.map(({ buffer }) => buffer));
   }
 

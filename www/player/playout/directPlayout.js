@@ -64,7 +64,7 @@ export class DirectPlayout {
   /** @type {number | undefined} */
   #pauseTimer;
   #callbacks;
-  /** The least buffer, where the browser tells when that is too little; a fifth more delay otherwise. @type {0 | "interactive"} */
+  /** The least buffer only where the browser tells when that is too little: the ordinary one is some 20 ms later. @type {0 | "interactive"} */
   #latencyHint = "playbackStats" in globalThis.AudioContext.prototype ? 0 : "interactive";
   #underruns = 0;
   #recentUnderruns = new SlidingSum(10);

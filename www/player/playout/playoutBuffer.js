@@ -173,7 +173,7 @@ export class PlayoutBuffer {
     const length = channels[0].length;
     // Made-up sound has faded away: nothing arrives. What comes next may begin after a silence.
     if (this.#madeUp >= SILENT) this.#waiting = true;
-    if (this.#waiting && (this.fill < this.#pieceLength + FIRST_MARGIN)) {
+    if (this.#waiting && this.fill < this.#pieceLength + FIRST_MARGIN) {
       for (const samples of channels) samples.fill(0);
       return;
     }
